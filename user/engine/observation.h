@@ -1,0 +1,229 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Observations: the only way into the engine.
+ *
+ * A sensor, the prober and the host room each produce them; a recording is a list of them. They say
+ * what was seen, never what it means. All times are CLOCK_MONOTONIC nanoseconds (offline: nanoseconds
+ * since the first packet of the file, plus one); 0 means never or unknown. Sequence numbers are raw
+ * (as on the wire). Addresses are in network byte order, ports and everything else in host order.
+ */
+#ifndef TCPSTALL_ENGINE_OBSERVATION_H
+#define TCPSTALL_ENGINE_OBSERVATION_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include "base/addr.h"
+
+#define PAUSE_BUCKETS 8
+#define NAME_LEN      64
+
+/* One TCP connection as one network namespace sees it. */
+struct flow_key {
+	uint64_t cookie; /* socket cookie; offline: number of the connection in the file */
+	uint32_t netns;  /* inode of the namespace that owns the socket; 0 offline */
+	uint32_t pad;
+	struct endpoint local, remote; /* offline: remote is the end that accepted, if known */
+};
+
+/* What one direction of a flow has done so far. */
+struct direction {
+	uint64_t bytes;           /* in-order bytes moved since the connection began */
+	uint64_t progress_ns;     /* last time `bytes` grew */
+	uint64_t run_start_ns;    /* start of the present run: progress without a gap of RUN_GAP_NS */
+	uint64_t run_start_bytes; /* `bytes` at that time */
+	uint16_t pauses[PAUSE_BUCKETS]; /* gaps that ended; bucket i: [2^i, 2^(i+1)) * 64 ms, last one open */
+};
+
+enum snapshot_flag {
+	SNAP_NAMED = 1 << 0,      /* the user asked for this flow (FILTER or run) */
+	SNAP_TIMESTAMPS = 1 << 1, /* RFC 7323 timestamps were negotiated */
+	SNAP_SACK = 1 << 2,
+	SNAP_USEC_TS = 1 << 3,    /* timestamp clock ticks in microseconds (Linux >= 6.7, route option) */
+	SNAP_OFFLINE = 1 << 4,    /* from a capture: no socket behind it, fields may be unknown */
+	SNAP_SECURED = 1 << 5,    /* TCP-MD5 or TCP-AO: a segment of ours would not be accepted */
+	SNAP_SEEDED = 1 << 6,     /* older than the sensor: progress times start at attach */
+};
+
+/* Full state of one flow at one moment. Names as in `ss -i`; see tcp_get_info(). */
+struct flow_snapshot {
+	struct flow_key key;
+	struct direction snd, rcv; /* local -> remote, remote -> local */
+
+	uint64_t born_ns;      /* connection established, or first seen */
+	uint64_t owe_since_ns; /* data has been outstanding without a break since then; 0: nothing owed */
+	uint64_t last_in_ns;   /* last segment of any kind from the peer */
+	uint64_t retrans_ns;   /* last retransmission */
+	uint64_t inode;        /* of the socket; 0 unknown */
+
+	uint32_t snd_una, snd_nxt, write_seq; /* send side */
+	uint32_t rcv_nxt, copied_seq;         /* receive side: in order up to, read by the program up to */
+	uint32_t peer_nxt;                    /* highest sequence number any segment of the peer has shown */
+	uint32_t retrans_seq, retrans_len;    /* segment that was last retransmitted */
+
+	uint32_t snd_wnd, rcv_wnd; /* bytes, scaled; rcv_wnd as last advertised less what came since */
+	uint32_t mss, pmtu;        /* bytes; sender maximum segment, path MTU the kernel believes in */
+	uint32_t rtt_us, rttvar_us, min_rtt_us;
+	uint32_t rto_us;     /* present retransmission timeout, back-off included */
+	uint32_t backoff;    /* doublings of the timer (RFC 6298 5.5) */
+	uint32_t retrans;    /* timeouts in a row for the segment at snd_una */
+	uint32_t probes_out; /* unanswered window probes or keep-alives */
+	uint32_t unacked_segs, sacked_segs, lost_segs, retrans_segs, reord_seen;
+	uint32_t total_retrans; /* segments, life-long */
+	uint32_t dup_acks;      /* since the last progress of snd */
+	uint32_t in_segs;       /* segments from the peer since the last progress of snd */
+	uint32_t wnd_shut_acks; /* of these, ACKs that keep the window shut */
+	uint32_t csum_bad;      /* segments that failed the checksum, since tracking began */
+
+	uint32_t tsoffset, ts_recent; /* RFC 7323: our clock offset (ms), last value of the peer */
+	uint64_t busy_us, rwnd_limited_us, sndbuf_limited_us; /* tcp_chrono */
+
+	uint8_t state;    /* enum tcp_state, as in <netinet/tcp.h> */
+	uint8_t ca_state; /* TCP_CA_* */
+	uint8_t ttl_in;   /* TTL of ordinary segments of the peer; 0 unknown */
+	uint8_t flags;    /* enum snapshot_flag */
+	uint32_t ifindex; /* interface the peer's segments come in on; 0 unknown */
+	uint32_t pad;
+};
+
+enum gone_reason { GONE_CLOSED, GONE_RESET, GONE_TIMED_OUT };
+
+/* The socket is no more. `last` is its state just before. */
+struct flow_gone {
+	struct flow_snapshot last;
+	enum gone_reason reason;
+	int error; /* errno the program got, 0 if none */
+};
+
+/* A reset of this flow. */
+struct reset_seen {
+	struct flow_key key;
+	bool inbound;
+	uint8_t ttl;       /* of the reset; 0 unknown */
+	uint8_t ttl_usual; /* of the peer's ordinary segments; 0 unknown */
+	uint16_t ip_id, ip_id_usual;
+	uint32_t seq;
+};
+
+/* An ICMP or ICMPv6 error that quotes a segment of this flow which the kernel itself sent. */
+struct icmp_seen {
+	struct flow_key key;
+	struct ip_addr from;
+	uint8_t type, code;
+	uint32_t mtu; /* next-hop MTU of "fragmentation needed" and "packet too big"; 0 otherwise */
+};
+
+/* The kernel dropped packets of this flow on this host. */
+struct drop_seen {
+	struct flow_key key;
+	bool inbound;
+	uint32_t count;
+	char reason[NAME_LEN];   /* without SKB_DROP_REASON_ */
+	char function[NAME_LEN]; /* where; empty unknown */
+};
+
+/* A neighbour entry changed (ARP, ND). */
+struct neigh_seen {
+	uint32_t netns, ifindex;
+	struct ip_addr addr;
+	uint8_t lladdr[6], old_lladdr[6];
+	uint16_t nud; /* NUD_* */
+};
+
+enum probe_kind {
+	PROBE_IN_FLOW,      /* 1 byte, the flow's own addresses and ports, sequence below snd_una */
+	PROBE_IN_FLOW_FULL, /* the same with `size` bytes of IP packet */
+	PROBE_CONTROL,      /* SYN to the same address and port from a fresh port */
+	PROBE_KINDS
+};
+
+enum probe_answer {
+	ANSWER_NONE,          /* nothing in time */
+	ANSWER_TIME_EXCEEDED, /* a router: the TTL ran out there */
+	ANSWER_UNREACHABLE,   /* ICMP unreachable other than too-big */
+	ANSWER_TOO_BIG,       /* fragmentation needed, packet too big */
+	ANSWER_ACK,           /* the peer, inside the connection */
+	ANSWER_SYN_ACK,       /* the peer, on the fresh port */
+	ANSWER_RST,           /* a reset to this probe */
+	ANSWER_NOT_SENT,      /* the probe could not be sent (see `error`) */
+};
+
+/* One probe and what came of it. Times are when it was sent and when it was answered. */
+struct probe_seen {
+	struct flow_key key;
+	enum probe_kind kind;
+	enum probe_answer answer;
+	uint8_t ttl;
+	uint8_t answer_ttl; /* TTL of the answer's own IP header */
+	uint8_t icmp_code;
+	uint16_t size; /* bytes of the IP packet */
+	int error;     /* errno for ANSWER_NOT_SENT */
+	uint32_t mtu;  /* ANSWER_TOO_BIG */
+	uint32_t seq;  /* ANSWER_ACK: sequence number of the peer's segment (its SND.NXT) */
+	struct ip_addr from;
+	struct ip_addr quoted_src; /* source address in the quote: differs behind a NAT that does not mend it */
+	uint64_t sent_ns, answered_ns;
+};
+
+/* What this host knows about the way to the peer. */
+struct route_seen {
+	struct flow_key key;
+	struct ip_addr gateway; /* family 0: on link */
+	uint32_t ifindex;
+	char ifname[16];
+	uint32_t mtu;             /* of the interface */
+	uint16_t nud;             /* state of the gateway's (or peer's) neighbour entry; 0 none */
+	uint8_t lladdr[6];
+	int carrier;              /* 1, 0, -1 unknown */
+	int speed_mbps;           /* -1 unknown */
+	int full_duplex;          /* 1, 0, -1 unknown */
+	bool loopback;            /* the peer is this host */
+	uint64_t rx_errors, tx_errors, rx_dropped, tx_dropped, carrier_changes;
+};
+
+/* The local program behind the flow. */
+struct process_seen {
+	struct flow_key key;
+	uint32_t pid; /* 0: not found */
+	char comm[16];
+	char state;           /* as in /proc/PID/stat: R S D T Z ...; 0 unknown */
+	char wchan[NAME_LEN]; /* kernel function it waits in; empty unknown */
+	uint32_t holders;     /* processes that have the socket open */
+};
+
+enum observation_type {
+	OBS_TICK, /* nothing but time */
+	OBS_SNAPSHOT,
+	OBS_GONE,
+	OBS_RESET,
+	OBS_ICMP,
+	OBS_DROP,
+	OBS_NEIGH,
+	OBS_PROBE,
+	OBS_ROUTE,
+	OBS_PROCESS,
+	OBS_SCANNED, /* a full scan is complete: every living transfer has been reported */
+	OBS_END,     /* no more will come: close every open stall */
+	OBS_TYPES
+};
+
+struct observation {
+	enum observation_type type;
+	uint64_t now_ns;
+	union {
+		struct flow_snapshot snapshot;
+		struct flow_gone gone;
+		struct reset_seen reset;
+		struct icmp_seen icmp;
+		struct drop_seen drop;
+		struct neigh_seen neigh;
+		struct probe_seen probe;
+		struct route_seen route;
+		struct process_seen process;
+		bool capture_end; /* OBS_END: the capture ended, not the watch */
+	};
+};
+
+/* How a source of observations hands them over. */
+typedef void (*observe_fn)(const struct observation *obs, void *arg);
+
+#endif

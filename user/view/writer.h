@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Results leave through a writer: text for people, NDJSON for scripts, a table on a terminal.
+ * A writer formats; it decides nothing and asks for nothing.
+ */
+#ifndef TCPSTALL_VIEW_WRITER_H
+#define TCPSTALL_VIEW_WRITER_H
+
+#include <stdio.h>
+#include "engine/engine.h"
+
+struct writer;
+
+struct writer_config {
+	FILE *out;
+	const char *host;
+	int64_t wall_offset_ns; /* CLOCK_REALTIME - CLOCK_MONOTONIC */
+	bool colour;
+	bool names;   /* look hop and peer names up */
+	int verbose;  /* -1 quiet, 0, 1 */
+};
+
+struct summary {
+	uint64_t now_ns;
+	struct engine_counts counts;
+	uint64_t probes_sent;
+	int n_lost;
+	struct {
+		const char *reason;
+		uint64_t count;
+	} lost[8];
+};
+
+int writer_text(const struct writer_config *config, struct writer **ret);
+int writer_json(const struct writer_config *config, struct writer **ret);
+void writer_free(struct writer *w);
+
+/* OUT_STALL_BEGIN, OUT_VERDICT, OUT_STALL_END. -EPIPE once the reader is gone. */
+int writer_output(struct writer *w, const struct output *out);
+int writer_summary(struct writer *w, const struct summary *summary);
+
+#endif
