@@ -42,6 +42,7 @@ enum snapshot_flag {
 	SNAP_OFFLINE = 1 << 4,    /* from a capture: no socket behind it, fields may be unknown */
 	SNAP_SECURED = 1 << 5,    /* TCP-MD5 or TCP-AO: a segment of ours would not be accepted */
 	SNAP_SEEDED = 1 << 6,     /* older than the sensor: progress times start at attach */
+	SNAP_WITNESS_ONLY = 1 << 7, /* outside what the user watches: never a stall of its own */
 };
 
 /* Full state of one flow at one moment. Names as in `ss -i`; see tcp_get_info(). */
@@ -82,7 +83,8 @@ struct flow_snapshot {
 	uint8_t ttl_in;   /* TTL of ordinary segments of the peer; 0 unknown */
 	uint8_t flags;    /* enum snapshot_flag */
 	uint32_t ifindex; /* interface the peer's segments come in on; 0 unknown */
-	uint32_t pad;
+	uint32_t pid;     /* process that opened it, where the sensor saw that happen; 0 unknown */
+	char comm[16];
 };
 
 enum gone_reason { GONE_CLOSED, GONE_RESET, GONE_TIMED_OUT };
