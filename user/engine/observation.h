@@ -74,6 +74,8 @@ struct flow_snapshot {
 	uint32_t in_segs;       /* segments from the peer since the last progress of snd */
 	uint32_t wnd_shut_acks; /* of these, ACKs that keep the window shut */
 	uint32_t csum_bad;      /* segments that failed the checksum, since tracking began */
+	uint32_t old_segs;      /* data segments that lay wholly below RCV.NXT, since the last progress of rcv */
+	uint32_t hole_segs;     /* data segments that lay beyond RCV.NXT, since the last progress of rcv */
 
 	uint32_t tsoffset, ts_recent; /* RFC 7323: our clock offset (ms), last value of the peer */
 	uint64_t busy_us, rwnd_limited_us, sndbuf_limited_us; /* tcp_chrono */
