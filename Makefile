@@ -59,11 +59,13 @@ $(BUILD)/%.skel.h: $(BUILD)/%.bpf.o
 	$(call msg,GEN-SKEL,$@)
 	$(Q)$(BPFTOOL) gen skeleton $< > $@
 
-# Rewritten only when the version changes.
+# Rewritten only when a version changes. libmnl does not tell its own.
+version_h = printf '\#define %s "%s"\n' TCPSTALL_VERSION '$(VERSION)' \
+                LIBMNL_VERSION '$(shell pkg-config --modversion libmnl 2>/dev/null)'
+
 $(BUILD)/version.h: FORCE
 	$(Q)mkdir -p $(@D)
-	$(Q)echo '#define TCPSTALL_VERSION "$(VERSION)"' | cmp -s - $@ || \
-		echo '#define TCPSTALL_VERSION "$(VERSION)"' > $@
+	$(Q)$(version_h) | cmp -s - $@ || $(version_h) > $@
 
 -include $(OBJECTS:.o=.d)
 

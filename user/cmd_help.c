@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* The list of verbs, or one verb's options. */
+#include <err.h>
+#include <stdio.h>
+
+#include "verb.h"
+
+static void list_verbs(void)
+{
+	puts("tcpstall finds TCP transfers that stop, and says why and where.\n\n"
+	     "Usage: tcpstall [VERB] [OPTION]... [OPERAND]...\n");
+	for (int i = 0; i < n_verbs; i++)
+		printf("  %-10s %s\n", verb_table[i].name, verb_table[i].summary);
+	puts("\n`tcpstall VERB --help` lists the options of VERB. Without a verb it is watch.\n\n"
+	     "Exit status: 0 done, no stall; 1 error; 2 usage; 3 a stall was confirmed;\n"
+	     "4 events were lost (with --strict); 77 not supported or not permitted here.");
+}
+
+int cmd_help(const struct options *options, int argc, char **argv)
+{
+	const struct verb *verb;
+
+	(void)options;
+	if (!argc) {
+		list_verbs();
+		return STATUS_DONE;
+	}
+	verb = verb_find(argv[0]);
+	if (!verb) {
+		warnx("no help on '%s': there is no such verb; see tcpstall help", argv[0]);
+		return STATUS_USAGE;
+	}
+	verb_usage(verb, stdout);
+	return STATUS_DONE;
+}

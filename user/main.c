@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* Finds the verb, reads its options, runs it. What the verbs are is said in verb.c. */
+#include <err.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "verb.h"
+
+/*
+ * The verb of a command line, and how many words name it. Without one, or with a FILTER in its
+ * place, it is `watch`.
+ */
+static const struct verb *choose(int argc, char **argv, int *ret_words)
+{
+	const char *word = argc > 1 ? argv[1] : NULL;
+	const struct verb *verb;
+
+	*ret_words = 1;
+	if (!word)
+		return verb_find("watch");
+	if (!strcmp(word, "--help") || !strcmp(word, "-h"))
+		return verb_find("help");
+	if (!strcmp(word, "--version") || !strcmp(word, "-V"))
+		return verb_find("version");
+	verb = verb_find(word);
+	if (verb)
+		return verb;
+	*ret_words = 0;
+	return word[0] == '-' || looks_like_filter(word) ? verb_find("watch") : NULL;
+}
+
+static int usage_error(const char *verb, const char *why)
+{
+	warnx("%s; see tcpstall help%s%s", why, *verb ? " " : "", verb);
+	return STATUS_USAGE;
+}
+
+static int unknown_verb(const char *word)
+{
+	const char *near = verb_nearest(word);
+
+	if (near)
+		warnx("unknown verb '%s' (did you mean %s?); see tcpstall help", word, near);
+	else
+		warnx("unknown verb '%s'; see tcpstall help", word);
+	return STATUS_USAGE;
+}
+
+int main(int argc, char **argv)
+{
+	struct options options = {0};
+	const struct verb *verb;
+	int words = 0, operands;
+	char why[256] = "";
+
+	verb = choose(argc, argv, &words);
+	if (!verb)
+		return unknown_verb(words ? "watch" : argv[1]);
+	if (argc > 1 + words) {
+		argc -= 1 + words;
+		argv += 1 + words;
+	} else {
+		argc = 0;
+	}
+
+	operands = options_parse(verb->options, verb->command_follows, argc, argv, &options, why,
+				 sizeof(why));
+	if (operands < 0)
+		return usage_error(verb->name, why);
+	if (options.help) {
+		verb_usage(verb, stdout);
+		return STATUS_DONE;
+	}
+	if (operands < verb->min_operands) {
+		snprintf(why, sizeof(why), "%s needs %s", verb->name, verb->operands);
+		return usage_error(verb->name, why);
+	}
+	if (verb->max_operands >= 0 && operands > verb->max_operands) {
+		snprintf(why, sizeof(why), "%s: one word too many: '%s'", verb->name,
+			 argv[verb->max_operands]);
+		return usage_error(verb->name, why);
+	}
+	return verb->run(&options, operands, argv);
+}

@@ -1,0 +1,318 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * A parser of its own instead of getopt_long(): no abbreviations that a later option would make
+ * ambiguous, every message names option and value, and an unknown name gets the nearest one.
+ */
+#include "options.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/parse.h"
+
+#define VALUE(member) offsetof(struct options, member)
+
+const struct option_info option_table[OPTIONS] = {
+	[OPT_HELP] = {"help", 'h', OPTION_FLAG, VALUE(help), NULL, "this text", 0, 0},
+	[OPT_JSON] = {"json", 0, OPTION_FLAG, VALUE(json), NULL, "one JSON object a line on stdout",
+		      0, 0},
+	[OPT_NUMERIC] = {"numeric", 'n', OPTION_FLAG, VALUE(numeric), NULL,
+			 "addresses only, no name look-ups", 0, 0},
+	[OPT_QUIET] = {"quiet", 'q', OPTION_FLAG, VALUE(quiet), NULL, "results only, no remarks", 0,
+		       0},
+	[OPT_VERBOSE] = {"verbose", 'v', OPTION_FLAG, VALUE(verbose), NULL,
+			 "every piece of evidence with its weight", 0, 0},
+	[OPT_STALL_AFTER] = {"stall-after", 0, OPTION_DURATION, VALUE(stall_after_ns), "DUR",
+			     "silence that makes a stall (default 2s)", 100 * NS_PER_MS,
+			     86400 * NS_PER_S},
+	[OPT_MIN_BYTES] = {"min-bytes", 0, OPTION_SIZE, VALUE(min_bytes), "SIZE",
+			   "what moved less is no transfer (default 1M)", 0, 1ull << 50},
+	[OPT_NO_PROBE] = {"no-probe", 0, OPTION_FLAG, VALUE(no_probe), NULL, "never send a packet",
+			  0, 0},
+	[OPT_DURATION] = {"duration", 0, OPTION_DURATION, VALUE(duration_ns), "DUR",
+			  "end after this time", 1 * NS_PER_MS, 3650ull * 86400 * NS_PER_S},
+	[OPT_SOURCE] = {"source", 0, OPTION_CHOICE, VALUE(source), "ebpf|pcap",
+			"where packets are seen (default ebpf)", 0, 0},
+	[OPT_NETNS] = {"netns", 0, OPTION_STRING, VALUE(netns), "NAME|PATH|PID",
+		       "this network namespace only (default: all)", 0, 0},
+	[OPT_PID] = {"pid", 0, OPTION_U64, VALUE(pid), "PID",
+		     "connections of this process and its children only", 1, 1 << 22},
+	[OPT_OUTPUT] = {"output", 'o', OPTION_STRING, VALUE(output), "FILE",
+			"write results to FILE, not to stdout", 0, 0},
+	[OPT_RECORD] = {"record", 0, OPTION_STRING, VALUE(record), "FILE",
+			"keep all observations for `tcpstall replay`", 0, 0},
+	[OPT_ANONYMIZE] = {"anonymize", 0, OPTION_FLAG, VALUE(anonymize), NULL,
+			   "no real addresses and names in the recording", 0, 0},
+	[OPT_STRICT] = {"strict", 0, OPTION_FLAG, VALUE(strict), NULL,
+			"exit with 4 if events were lost", 0, 0},
+};
+
+static const char *expected(enum option_type type)
+{
+	static const char *const text[] = {
+		[OPTION_U64] = "a number",
+		[OPTION_SIZE] = "a size such as 64k, 1M, 2G",
+		[OPTION_DURATION] = "a duration such as 500ms, 2s, 5m",
+	};
+
+	return text[type];
+}
+
+static bool is_choice(const char *choices, const char *text)
+{
+	size_t len = strlen(text);
+
+	for (const char *c = choices; c; c = strchr(c, '|')) {
+		c += *c == '|';
+		if (len == strcspn(c, "|") && !strncmp(c, text, len))
+			return true;
+	}
+	return false;
+}
+
+static int set_number(const struct option_info *info, const char *text, uint64_t *ret)
+{
+	uint64_t max = info->max ? info->max : UINT64_MAX;
+	uint64_t value = 0;
+	int err;
+
+	switch (info->type) {
+	case OPTION_SIZE:
+		err = parse_size(text, &value);
+		break;
+	case OPTION_DURATION:
+		err = parse_duration(text, &value);
+		break;
+	default:
+		err = parse_u64(text, 0, UINT64_MAX, &value);
+		break;
+	}
+	if (err)
+		return err;
+	if (value < info->min || value > max)
+		return -ERANGE;
+	*ret = value;
+	return 0;
+}
+
+static int set_value(const struct option_info *info, const char *shown, const char *text,
+		     struct options *o, char *ret_why, size_t why_len)
+{
+	void *value = (char *)o + info->offset;
+	int err = 0;
+
+	switch (info->type) {
+	case OPTION_FLAG:
+		*(bool *)value = true;
+		return 0;
+	case OPTION_STRING:
+		if (!*text) {
+			snprintf(ret_why, why_len, "%s: empty value", shown);
+			return -EINVAL;
+		}
+		*(const char **)value = text;
+		return 0;
+	case OPTION_CHOICE:
+		if (!is_choice(info->value, text)) {
+			snprintf(ret_why, why_len, "%s '%s': not one of %s", shown, text,
+				 info->value);
+			return -EINVAL;
+		}
+		*(const char **)value = text;
+		return 0;
+	default:
+		err = set_number(info, text, value);
+		if (err)
+			snprintf(ret_why, why_len, "%s '%s': %s%s", shown, text,
+				 err == -ERANGE ? "out of range, expected " : "not ",
+				 expected(info->type));
+		return err ? -EINVAL : 0;
+	}
+}
+
+static const char *allowed_name(int i, const void *arg)
+{
+	return *(const uint64_t *)arg & 1ull << i ? option_table[i].name : NULL;
+}
+
+static int unknown(uint64_t allowed, const char *shown, const char *name, char *ret_why,
+		   size_t why_len)
+{
+	const char *near = nearest_name(name, OPTIONS, allowed_name, &allowed);
+
+	if (near)
+		snprintf(ret_why, why_len, "unknown option '%s' (did you mean --%s?)", shown, near);
+	else
+		snprintf(ret_why, why_len, "unknown option '%s'", shown);
+	return -EINVAL;
+}
+
+static int find_long(uint64_t allowed, const char *name, size_t len)
+{
+	for (int i = 0; i < OPTIONS; i++) {
+		if (allowed & 1ull << i && strlen(option_table[i].name) == len &&
+		    !strncmp(option_table[i].name, name, len))
+			return i;
+	}
+	return -1;
+}
+
+static int find_letter(uint64_t allowed, char letter)
+{
+	for (int i = 0; i < OPTIONS; i++) {
+		if (allowed & 1ull << i && option_table[i].letter == letter)
+			return i;
+	}
+	return -1;
+}
+
+struct cursor {
+	int argc, at;
+	char **argv;
+	uint64_t allowed;
+	char *why;
+	size_t why_len;
+};
+
+/* One option that needs or has a value, or a flag. `inline_value`: what follows '=' or the letter.
+ */
+static int take(struct cursor *c, int id, const char *shown, const char *inline_value,
+		struct options *o)
+{
+	const struct option_info *info = &option_table[id];
+	const char *text = inline_value;
+
+	if (info->type == OPTION_FLAG && text) {
+		snprintf(c->why, c->why_len, "%s takes no value ('%s')", shown, text);
+		return -EINVAL;
+	}
+	if (info->type != OPTION_FLAG && !text) {
+		if (c->at + 1 >= c->argc) {
+			snprintf(c->why, c->why_len, "%s needs a value: %s", shown, info->value);
+			return -EINVAL;
+		}
+		text = c->argv[++c->at];
+	}
+	o->given |= 1ull << id;
+	return set_value(info, shown, text, o, c->why, c->why_len);
+}
+
+static int take_long(struct cursor *c, struct options *o)
+{
+	const char *arg = c->argv[c->at], *name = arg + 2;
+	size_t len = strcspn(name, "=");
+	char shown[64];
+	int id = find_long(c->allowed, name, len);
+
+	snprintf(shown, sizeof(shown), "--%.*s", (int)len, name);
+	if (id < 0)
+		return unknown(c->allowed, shown, shown + 2, c->why, c->why_len);
+	return take(c, id, shown, name[len] ? name + len + 1 : NULL, o);
+}
+
+/* -nq is -n -q; -oFILE is -o FILE. */
+static int take_letters(struct cursor *c, struct options *o)
+{
+	int err = 0;
+
+	for (const char *p = c->argv[c->at] + 1; *p && !err; p++) {
+		char shown[] = {'-', *p, '\0'};
+		int id = find_letter(c->allowed, *p);
+
+		if (id < 0)
+			return unknown(c->allowed, shown, shown + 1, c->why, c->why_len);
+		if (option_table[id].type == OPTION_FLAG) {
+			err = take(c, id, shown, NULL, o);
+			continue;
+		}
+		return take(c, id, shown, p[1] ? p + 1 : NULL, o);
+	}
+	return err;
+}
+
+int options_parse(uint64_t allowed, bool stop_at_operand, int argc, char **argv,
+		  struct options *ret, char *ret_why, size_t why_len)
+{
+	struct cursor c = {argc, 0, argv, allowed | OPTION(HELP), ret_why, why_len};
+	struct options o = {0};
+	int operands = 0, err = 0;
+
+	for (; c.at < argc && !err; c.at++) {
+		const char *arg = argv[c.at];
+
+		if (!strcmp(arg, "--")) {
+			c.at++;
+			break;
+		}
+		if (arg[0] == '-' && arg[1] == '-')
+			err = take_long(&c, &o);
+		else if (arg[0] == '-' && arg[1])
+			err = take_letters(&c, &o);
+		else if (stop_at_operand)
+			break;
+		else
+			argv[operands++] = argv[c.at];
+	}
+	if (err)
+		return err;
+	while (c.at < argc)
+		argv[operands++] = argv[c.at++];
+	*ret = o;
+	return operands;
+}
+
+#define WORD_MAX 32
+
+/* Edit distance with transpositions of neighbours; words longer than WORD_MAX are far from all. */
+static unsigned int distance(const char *a, const char *b)
+{
+	unsigned int row[3][WORD_MAX + 1];
+	size_t n = strlen(a), m = strlen(b);
+
+	if (n > WORD_MAX || m > WORD_MAX)
+		return WORD_MAX;
+	for (size_t j = 0; j <= m; j++)
+		row[0][j] = (unsigned int)j;
+	for (size_t i = 1; i <= n; i++) {
+		unsigned int *now = row[i % 3], *last = row[(i + 2) % 3],
+			     *before = row[(i + 1) % 3];
+
+		now[0] = (unsigned int)i;
+		for (size_t j = 1; j <= m; j++) {
+			unsigned int best = last[j - 1] + (a[i - 1] != b[j - 1]);
+
+			if (last[j] + 1 < best)
+				best = last[j] + 1;
+			if (now[j - 1] + 1 < best)
+				best = now[j - 1] + 1;
+			if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] &&
+			    before[j - 2] + 1 < best)
+				best = before[j - 2] + 1;
+			now[j] = best;
+		}
+	}
+	return row[n % 3][m];
+}
+
+const char *nearest_name(const char *word, int n, const char *(*name)(int i, const void *arg),
+			 const void *arg)
+{
+	/* Up to a third of the letters may be wrong, and one in a short word. */
+	unsigned int limit = 1 + (unsigned int)strlen(word) / 3, best = limit + 1;
+	const char *ret = NULL;
+
+	if (strlen(word) < 2)
+		return NULL;
+	for (int i = 0; i < n; i++) {
+		const char *candidate = name(i, arg);
+		unsigned int d = candidate ? distance(word, candidate) : WORD_MAX;
+
+		if (d < best) {
+			best = d;
+			ret = candidate;
+		}
+	}
+	return ret;
+}
