@@ -19,20 +19,36 @@ int host_route(const struct flow_key *key, int netns_fd, struct route_seen *ret)
 int host_process(const struct flow_key *key, uint64_t inode, struct process_seen *ret);
 
 /*
- * Network namespaces that processes live in, by inode: a bounded cache of descriptors.
- * namespaces_fd(): borrowed descriptor, -ENOENT if it has vanished.
+ * Network namespaces that processes live in or that /run/netns names, by inode: a bounded cache.
+ * Call namespaces_refresh() now and then (every 10 s will do): a descriptor that the cache holds
+ * keeps its namespace alive, and only a refresh notices that nobody else does.
  */
 struct namespaces;
 int namespaces_new(struct namespaces **ret);
 void namespaces_free(struct namespaces *n);
 int namespaces_refresh(struct namespaces *n); /* number of namespaces seen */
-int namespaces_fd(struct namespaces *n, uint32_t netns);
-/* i-th namespace known, 0-based; false past the end */
-bool namespaces_at(const struct namespaces *n, int i, uint32_t *ret_netns, int *ret_fd);
 
-/* NAME (/run/netns), PATH or PID to an open descriptor and its inode. -ENOENT, -EINVAL, -EPERM. */
+/*
+ * A descriptor of the namespace, borrowed: good until the next call on this cache. -ENOENT: no such
+ * namespace, or it has vanished; -EPERM: we may not open it. A miss looks through /proc once.
+ */
+int namespaces_fd(struct namespaces *n, uint32_t netns);
+/* i-th namespace known, 0-based, with its descriptor as above; false past the end */
+bool namespaces_at(struct namespaces *n, int i, uint32_t *ret_netns, int *ret_fd);
+
+/*
+ * NAME (in /run/netns), PATH (has a slash) or PID to an open descriptor, the caller's to close, and
+ * its inode. Digits are a PID unless a namespace has that name. -ENOENT, -EINVAL, -EPERM.
+ */
 int namespace_open(const char *text, int *ret_fd, uint32_t *ret_netns);
 /* Inode of the namespace we are in. */
 int namespace_self(uint32_t *ret_netns);
+
+/*
+ * Runs fn(arg) inside a namespace, or right here if netns_fd < 0, and comes back; fn's result, or
+ * -EPERM (CAP_SYS_ADMIN). A socket opened inside stays there. Only this thread moves. If the way
+ * back fails the process aborts: it must not go on working in a stranger's network.
+ */
+int namespace_call(int netns_fd, int (*fn)(void *arg), void *arg);
 
 #endif
