@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-# make help lists the targets. Everything built goes to $(BUILD).
+# `make help` lists the targets. Everything built goes to $(BUILD); V=1 shows the commands.
 
 BUILD   ?= build
 PREFIX  ?= /usr/local
@@ -9,7 +9,11 @@ CLANG   ?= clang
 BPFTOOL ?= $(shell command -v bpftool 2>/dev/null || echo /usr/sbin/bpftool)
 V       ?= 0
 
-VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+# A tarball has no git; a tree that belongs to somebody else is still read.
+RELEASE := 0.1.0
+COMMIT  := $(shell test -e .git && GIT_OPTIONAL_LOCKS=0 git -c safe.directory='*' \
+             describe --always --dirty --match= 2>/dev/null)
+VERSION := $(RELEASE)$(addprefix -g,$(COMMIT))
 
 ifeq ($(V),0)
 MAKEFLAGS += --no-print-directory
@@ -27,14 +31,20 @@ WARNINGS   := -Wall -Wextra -Wshadow -Wmissing-prototypes -Wstrict-prototypes -W
               -Wpointer-arith -Wundef
 OPTIMISE   ?= -O2
 HARDENING  ?= -fstack-protector-strong -D_FORTIFY_SOURCE=2 -fPIE
-CFLAGS_ALL = -std=gnu11 -g $(OPTIMISE) $(HARDENING) $(WARNINGS) -Iuser -I$(BUILD) -Ibpf \
-             -D_GNU_SOURCE -MMD -MP $(shell pkg-config --cflags $(LIBS) 2>/dev/null) $(CFLAGS)
-LDLIBS_ALL = $(shell pkg-config --libs $(LIBS) 2>/dev/null) -lm $(LDLIBS)
+CFLAGS_ALL  = -std=gnu11 -g $(OPTIMISE) $(HARDENING) $(WARNINGS) $(WERROR) -Iuser -I$(BUILD) -Ibpf \
+              -D_GNU_SOURCE -MMD -MP $(shell pkg-config --cflags $(LIBS) 2>/dev/null) $(CFLAGS)
+LDLIBS_ALL  = $(shell pkg-config --libs $(LIBS) 2>/dev/null) -lm $(LDLIBS)
 
 SOURCES  := $(wildcard user/*.c user/*/*.c)
 OBJECTS  := $(SOURCES:%.c=$(BUILD)/%.o)
 BPF_SRC  := $(wildcard bpf/*.bpf.c)
 SKELETON := $(BPF_SRC:bpf/%.bpf.c=$(BUILD)/%.skel.h)
+
+# One program for each tests/unit/test_*.c; other files there are shared by all of them.
+UNIT_SRC  := $(wildcard tests/unit/*.c)
+UNIT_OBJ  := $(UNIT_SRC:%.c=$(BUILD)/%.o)
+UNIT_HELP := $(filter-out $(BUILD)/tests/unit/test_%.o,$(UNIT_OBJ))
+UNIT      := $(patsubst %.c,$(BUILD)/%,$(filter tests/unit/test_%,$(UNIT_SRC)))
 
 BPF_ARCH   := $(shell uname -m | sed 's/x86_64/x86/;s/aarch64/arm64/')
 BPF_CFLAGS := -g -O2 -Wall -Wextra -mcpu=v3 -target bpf -D__TARGET_ARCH_$(BPF_ARCH) -Ibpf
@@ -45,19 +55,28 @@ $(BUILD)/tcpstall: $(OBJECTS)
 	$(call msg,LINK,$@)
 	$(Q)$(CC) $(CFLAGS_ALL) -pie $(LDFLAGS) -o $@ $^ $(LDLIBS_ALL)
 
-$(BUILD)/%.o: %.c $(BUILD)/version.h | $(SKELETON)
+$(BUILD)/%.o: %.c | $(BUILD)/version.h $(SKELETON) need
 	$(call msg,CC,$@)
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(CFLAGS_ALL) -c -o $@ $<
 
-$(BUILD)/%.bpf.o: bpf/%.bpf.c $(wildcard bpf/*.h)
+$(BUILD)/%.bpf.o: bpf/%.bpf.c $(wildcard bpf/*.h) | need
 	$(call msg,BPF,$@)
 	$(Q)mkdir -p $(@D)
-	$(Q)$(CLANG) $(BPF_CFLAGS) -c -o $@ $<
+	$(Q)$(CLANG) $(BPF_CFLAGS) $(WERROR) -c -o $@ $<
 
 $(BUILD)/%.skel.h: $(BUILD)/%.bpf.o
 	$(call msg,GEN-SKEL,$@)
 	$(Q)$(BPFTOOL) gen skeleton $< > $@
+
+# Everything but main(), as an archive: a test links the objects it needs and no others.
+$(BUILD)/tcpstall.a: $(filter-out $(BUILD)/user/main.o,$(OBJECTS)) $(UNIT_HELP)
+	$(call msg,AR,$@)
+	$(Q)rm -f $@ && $(AR) rcs $@ $^
+
+$(UNIT): $(BUILD)/%: $(BUILD)/%.o $(BUILD)/tcpstall.a
+	$(call msg,LINK,$@)
+	$(Q)$(CC) $(CFLAGS_ALL) -pie $(LDFLAGS) -o $@ $^ $(LDLIBS_ALL) -lcmocka
 
 # Rewritten only when a version changes. libmnl does not tell its own.
 version_h = printf '\#define %s "%s"\n' TCPSTALL_VERSION '$(VERSION)' \
@@ -67,13 +86,27 @@ $(BUILD)/version.h: FORCE
 	$(Q)mkdir -p $(@D)
 	$(Q)$(version_h) | cmp -s - $@ || $(version_h) > $@
 
--include $(OBJECTS:.o=.d)
+-include $(OBJECTS:.o=.d) $(UNIT_OBJ:.o=.d)
+
+# One line that says what is missing, instead of a compiler's hundred.
+need:
+	@missing=; \
+	for tool in $(firstword $(CC)) $(CLANG) $(BPFTOOL) pkg-config; do \
+		command -v $$tool >/dev/null 2>&1 || missing="$$missing $$tool"; \
+	done; \
+	for lib in $(LIBS); do \
+		pkg-config --exists $$lib 2>/dev/null || missing="$$missing $$lib"; \
+	done; \
+	test -z "$$missing" || { echo "missing:$$missing - run \`make deps\`" >&2; exit 1; }
+
+check-unit: $(UNIT)  ## build and run the unit tests
+	$(Q)tests/run $(UNIT)
 
 clean:  ## remove what was built
 	$(Q)rm -rf $(BUILD)
 
 help:  ## this list
-	@awk -F':.*## ' '/^[a-z-]+:.*##/ {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z-]+:.*##/ {printf "  %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
 FORCE:
-.PHONY: all clean help FORCE
+.PHONY: all check-unit clean help need FORCE

@@ -71,10 +71,11 @@ const char *addr_text(const struct ip_addr *a, char buf[ADDR_TEXT_LEN])
 const char *endpoint_text(const struct endpoint *e, char buf[ENDPOINT_TEXT_LEN])
 {
 	char addr[ADDR_TEXT_LEN];
-	const char *format = e->addr.family == AF_INET6 ? "[%s]:%u" : "%s:%u";
+	const bool v6 = e->addr.family == AF_INET6;
 
 	/* An IPv6 address has at most 45 characters, so the buffer always fits. */
-	snprintf(buf, ENDPOINT_TEXT_LEN, format, addr_text(&e->addr, addr), e->port);
+	snprintf(buf, ENDPOINT_TEXT_LEN, "%s%s%s:%u", v6 ? "[" : "", addr_text(&e->addr, addr),
+		 v6 ? "]" : "", e->port);
 	return buf;
 }
 
