@@ -32,7 +32,8 @@ struct inhabitant {
 	int hold; /* closing it ends the child */
 };
 
-static bool inhabit(struct inhabitant *in)
+/* setup: a shell command that it runs there first, or NULL. false: not permitted. */
+static bool inhabit(struct inhabitant *in, const char *setup)
 {
 	int hold[2], told[2];
 	uint32_t netns = 0;
@@ -48,6 +49,8 @@ static bool inhabit(struct inhabitant *in)
 		close(hold[1]);
 		if (!unshare(CLONE_NEWNET))
 			namespace_self(&netns);
+		if (netns && setup && system(setup))
+			_exit(1);
 		if (write(told[1], &netns, sizeof(netns)) != sizeof(netns))
 			_exit(1);
 		while (read(hold[0], &c, 1) > 0)
@@ -82,7 +85,7 @@ static void a_namespace_is_found_entered_and_left(void **state)
 	int fd;
 
 	(void)state;
-	if (!inhabit(&in)) {
+	if (!inhabit(&in, NULL)) {
 		leave(&in);
 		print_message("unshare(CLONE_NEWNET) is not permitted\n");
 		skip();
@@ -115,7 +118,7 @@ static void a_namespace_is_let_go_when_its_processes_are_gone(void **state)
 	struct inhabitant in;
 
 	(void)state;
-	if (!inhabit(&in)) {
+	if (!inhabit(&in, NULL)) {
 		leave(&in);
 		skip();
 	}
@@ -136,7 +139,7 @@ static void a_namespace_younger_than_the_cache_is_found(void **state)
 
 	(void)state;
 	assert_int_equal(namespaces_new(&n), 0);
-	if (!inhabit(&in)) {
+	if (!inhabit(&in, NULL)) {
 		leave(&in);
 		namespaces_free(n);
 		skip();
@@ -155,7 +158,7 @@ static void a_vanished_process_gives_no_namespace(void **state)
 	struct inhabitant in;
 
 	(void)state;
-	if (!inhabit(&in)) {
+	if (!inhabit(&in, NULL)) {
 		leave(&in);
 		skip();
 	}
@@ -200,6 +203,175 @@ static void what_is_no_network_namespace_is_refused(void **state)
 	assert_int_equal(netns, 7);
 }
 
+static struct flow_key flow(const char *local, const char *remote, uint16_t remote_port)
+{
+	struct flow_key key = {.local.port = 40000, .remote.port = remote_port};
+
+	assert_int_equal(addr_parse(local, &key.local.addr), 0);
+	assert_int_equal(addr_parse(remote, &key.remote.addr), 0);
+	return key;
+}
+
+static void assert_addr(const struct ip_addr *addr, const char *text)
+{
+	char buf[ADDR_TEXT_LEN];
+
+	assert_string_equal(addr_text(addr, buf), text);
+}
+
+static const char network[] = "set -e\n"
+			      "ip link set lo up\n"
+			      "ip link add inside mtu 1400 type veth peer name outside\n"
+			      "ip link set outside up\n"
+			      "ip link set inside up\n"
+			      "ip link add half up type veth peer name other\n"
+			      "ip addr add 192.0.2.2/24 dev inside\n"
+			      "ip addr add 2001:db8::2/64 dev inside nodad\n"
+			      "ip addr add 198.51.100.1/24 dev half\n"
+			      "ip neigh add 192.0.2.1 lladdr 02:00:00:00:00:01"
+			      " nud stale dev inside\n"
+			      "ip neigh add 2001:db8::1 lladdr 02:00:00:00:00:02"
+			      " nud permanent dev inside\n"
+			      "ip route add default via 192.0.2.1\n"
+			      "ip route add default via 2001:db8::1\n"
+			      "ip route add 203.0.113.0/25 via inet6 2001:db8::1 mtu lock 1280\n"
+			      "ip route add blackhole 203.0.113.128/26\n"
+			      "ip route add prohibit 203.0.113.192/26\n";
+
+static void a_route_names_gateway_neighbour_and_link(void **state)
+{
+	static const uint8_t first[6] = {2, 0, 0, 0, 0, 1}, second[6] = {2, 0, 0, 0, 0, 2};
+	struct namespaces *n;
+	struct flow_key key;
+	struct route_seen r;
+	struct inhabitant in;
+	int fd;
+
+	(void)state;
+	if (!inhabit(&in, network)) {
+		leave(&in);
+		print_message("unshare(CLONE_NEWNET) is not permitted\n");
+		skip();
+	}
+	assert_int_equal(namespaces_new(&n), 0);
+	fd = namespaces_fd(n, in.netns);
+	assert_true(fd >= 0);
+
+	key = flow("192.0.2.2", "198.18.0.1", 80);
+	assert_int_equal(host_route(&key, fd, &r), 0);
+	assert_memory_equal(&r.key, &key, sizeof(key));
+	assert_addr(&r.gateway, "192.0.2.1");
+	assert_string_equal(r.ifname, "inside");
+	assert_string_equal(r.kind, "veth");
+	assert_int_equal(r.mtu, 1400);
+	assert_int_equal(r.path_mtu, 0);
+	assert_int_equal(r.carrier, 1);
+	assert_int_equal(r.speed_mbps, 10000); /* what a veth says of itself */
+	assert_int_equal(r.full_duplex, 1);
+	assert_int_equal(r.nud, 0x04);
+	assert_memory_equal(r.lladdr, first, sizeof(first));
+	assert_false(r.loopback);
+
+	key = flow("2001:db8::2", "2001:db8:1::1", 80);
+	assert_int_equal(host_route(&key, fd, &r), 0);
+	assert_addr(&r.gateway, "2001:db8::1");
+	assert_int_equal(r.nud, 0x80);
+	assert_memory_equal(r.lladdr, second, sizeof(second));
+
+	/* On link; nobody has asked for its neighbour entry yet. */
+	key = flow("192.0.2.2", "192.0.2.77", 80);
+	assert_int_equal(host_route(&key, fd, &r), 0);
+	assert_int_equal(r.gateway.family, 0);
+	assert_int_equal(r.nud, 0);
+
+	key = flow("192.0.2.2", "203.0.113.1", 80);
+	assert_int_equal(host_route(&key, fd, &r), 0);
+	assert_addr(&r.gateway, "2001:db8::1");
+	assert_int_equal(r.path_mtu, 1280);
+	assert_memory_equal(r.lladdr, second, sizeof(second));
+
+	/* An address that this host no longer has. */
+	key = flow("192.0.2.99", "198.18.0.1", 80);
+	assert_int_equal(host_route(&key, fd, &r), 0);
+	assert_addr(&r.gateway, "192.0.2.1");
+
+	key = flow("198.51.100.1", "198.51.100.2", 80);
+	assert_int_equal(host_route(&key, fd, &r), 0);
+	assert_string_equal(r.ifname, "half");
+	assert_int_equal(r.carrier, 0);
+
+	key = flow("192.0.2.2", "192.0.2.2", 80);
+	assert_int_equal(host_route(&key, fd, &r), 0);
+	assert_true(r.loopback);
+
+	leave(&in);
+	namespaces_free(n);
+}
+
+static void a_peer_without_a_route_is_unreachable(void **state)
+{
+	static const char *const peers[] = {"203.0.113.129", "203.0.113.193"};
+	struct namespaces *n;
+	struct flow_key key;
+	struct route_seen r;
+	struct inhabitant in;
+	int fd;
+
+	(void)state;
+	if (!inhabit(&in, network)) {
+		leave(&in);
+		skip();
+	}
+	assert_int_equal(namespaces_new(&n), 0);
+	fd = namespaces_fd(n, in.netns);
+	for (size_t i = 0; i < sizeof(peers) / sizeof(peers[0]); i++) {
+		key = flow("192.0.2.2", peers[i], 80);
+		assert_int_equal(host_route(&key, fd, &r), -ENETUNREACH);
+	}
+	memset(&key, 0, sizeof(key));
+	assert_int_equal(host_route(&key, fd, &r), -EINVAL);
+	leave(&in);
+	namespaces_free(n);
+}
+
+static void next_hops_that_share_the_load_are_chosen_by_port(void **state)
+{
+	static const char balanced[] = "set -e\n"
+				       "ip link add near up type veth peer name far\n"
+				       "ip link set far up\n"
+				       "ip addr add 192.0.2.2/24 dev near\n"
+				       "sysctl -qw net.ipv4.fib_multipath_hash_policy=1\n"
+				       "ip route add default nexthop via 192.0.2.1 dev near"
+				       " nexthop via 192.0.2.3 dev near\n";
+	int first = 0, second = 0, fd;
+	struct namespaces *n;
+	struct inhabitant in;
+	struct route_seen r;
+
+	(void)state;
+	if (!inhabit(&in, balanced)) {
+		leave(&in);
+		skip();
+	}
+	assert_int_equal(namespaces_new(&n), 0);
+	fd = namespaces_fd(n, in.netns);
+	for (uint16_t port = 1000; port < 1064; port++) {
+		struct flow_key key = flow("192.0.2.2", "198.18.0.1", port);
+		struct ip_addr gateway;
+
+		assert_int_equal(host_route(&key, fd, &r), 0);
+		gateway = r.gateway;
+		assert_int_equal(host_route(&key, fd, &r), 0);
+		assert_true(addr_equal(&gateway, &r.gateway));
+		first += gateway.bytes[3] == 1;
+		second += gateway.bytes[3] == 3;
+	}
+	assert_int_equal(first + second, 64);
+	assert_true(first > 0 && second > 0);
+	leave(&in);
+	namespaces_free(n);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -209,6 +381,9 @@ int main(void)
 		cmocka_unit_test(a_vanished_process_gives_no_namespace),
 		cmocka_unit_test(a_namespace_is_opened_by_pid_and_by_path),
 		cmocka_unit_test(what_is_no_network_namespace_is_refused),
+		cmocka_unit_test(a_route_names_gateway_neighbour_and_link),
+		cmocka_unit_test(a_peer_without_a_route_is_unreachable),
+		cmocka_unit_test(next_hops_that_share_the_load_are_chosen_by_port),
 	};
 
 	return cmocka_run_group_tests_name("host", tests, NULL, NULL);

@@ -174,7 +174,9 @@ struct route_seen {
 	struct ip_addr gateway; /* family 0: on link */
 	uint32_t ifindex;
 	char ifname[16];
+	char kind[16];            /* of the interface: "veth", "wireguard" ...; empty: a plain device */
 	uint32_t mtu;             /* of the interface */
+	uint32_t path_mtu;        /* learnt or set for this destination; 0: that of the interface */
 	uint16_t nud;             /* state of the gateway's (or peer's) neighbour entry; 0 none */
 	uint8_t lladdr[6];
 	int carrier;              /* 1, 0, -1 unknown */
