@@ -10,13 +10,14 @@
 #include "engine/engine.h"
 
 struct writer;
+struct names;
 
 struct writer_config {
 	FILE *out;
 	const char *host;
 	int64_t wall_offset_ns; /* CLOCK_REALTIME - CLOCK_MONOTONIC */
 	bool colour;
-	bool names;   /* look hop and peer names up */
+	struct names *names;    /* text: show what is known of them; NULL: addresses only */
 	int verbose;  /* -1 quiet, 0, 1 */
 };
 
@@ -28,7 +29,9 @@ struct summary {
 	struct {
 		const char *reason;
 		uint64_t count;
-	} lost[8];
+	} lost[16];
+	int n_remarks;
+	const char *remarks[8]; /* what was seen incompletely */
 };
 
 int writer_text(const struct writer_config *config, struct writer **ret);

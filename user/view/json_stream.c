@@ -1,0 +1,157 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+#include "view/json_stream.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <math.h>
+
+/*
+ * Length of the UTF-8 sequence at p (RFC 3629: no surrogates, no overlong forms, up to U+10FFFF),
+ * or 0. p ends with NUL, which is no continuation byte, so nothing beyond the end is read.
+ */
+static int utf8_len(const unsigned char *p)
+{
+	int len = p[0] < 0x80	? 1
+		  : p[0] < 0xc2 ? 0
+		  : p[0] < 0xe0 ? 2
+		  : p[0] < 0xf0 ? 3
+		  : p[0] < 0xf5 ? 4
+				: 0;
+
+	for (int i = 1; i < len; i++) {
+		if ((p[i] & 0xc0) != 0x80)
+			return 0;
+	}
+	if ((p[0] == 0xe0 && p[1] < 0xa0) || (p[0] == 0xed && p[1] > 0x9f) ||
+	    (p[0] == 0xf0 && p[1] < 0x90) || (p[0] == 0xf4 && p[1] > 0x8f))
+		return 0;
+	return len;
+}
+
+static void quoted(FILE *out, const char *text)
+{
+	const unsigned char *p = (const unsigned char *)text;
+
+	putc('"', out);
+	while (*p) {
+		int len = utf8_len(p);
+
+		if (!len) {
+			fputs("\xef\xbf\xbd", out);
+			p++;
+			continue;
+		}
+		if (*p == '"' || *p == '\\')
+			fprintf(out, "\\%c", *p);
+		else if (*p == '\n')
+			fputs("\\n", out);
+		else if (*p == '\t')
+			fputs("\\t", out);
+		else if (*p < 0x20 || *p == 0x7f)
+			fprintf(out, "\\u%04x", *p);
+		else
+			fwrite(p, 1, (size_t)len, out);
+		p += len;
+	}
+	putc('"', out);
+}
+
+static void next(struct json *j, const char *key)
+{
+	if (j->comma)
+		putc(',', j->out);
+	j->comma = true;
+	if (key) {
+		quoted(j->out, key);
+		putc(':', j->out);
+	}
+}
+
+static void open_with(struct json *j, const char *key, char bracket)
+{
+	next(j, key);
+	putc(bracket, j->out);
+	j->comma = false;
+}
+
+static void close_with(struct json *j, char bracket)
+{
+	putc(bracket, j->out);
+	j->comma = true;
+}
+
+void json_open(struct json *j, const char *key)
+{
+	open_with(j, key, '{');
+}
+
+void json_close(struct json *j)
+{
+	close_with(j, '}');
+}
+
+void json_list_open(struct json *j, const char *key)
+{
+	open_with(j, key, '[');
+}
+
+void json_list_close(struct json *j)
+{
+	close_with(j, ']');
+}
+
+void json_null(struct json *j, const char *key)
+{
+	next(j, key);
+	fputs("null", j->out);
+}
+
+void json_string(struct json *j, const char *key, const char *value)
+{
+	if (!value) {
+		json_null(j, key);
+		return;
+	}
+	next(j, key);
+	quoted(j->out, value);
+}
+
+void json_u64(struct json *j, const char *key, uint64_t value)
+{
+	next(j, key);
+	fprintf(j->out, "%" PRIu64, value);
+}
+
+void json_known(struct json *j, const char *key, uint64_t value)
+{
+	if (value)
+		json_u64(j, key, value);
+	else
+		json_null(j, key);
+}
+
+void json_real(struct json *j, const char *key, double value)
+{
+	if (!isfinite(value)) {
+		json_null(j, key);
+		return;
+	}
+	next(j, key);
+	fprintf(j->out, "%.4g", value);
+}
+
+void json_bool(struct json *j, const char *key, bool value)
+{
+	next(j, key);
+	fputs(value ? "true" : "false", j->out);
+}
+
+int json_line_end(struct json *j)
+{
+	j->comma = false;
+	errno = 0;
+	putc('\n', j->out);
+	if (fflush(j->out) || ferror(j->out))
+		return errno ? -errno : -EIO;
+	return 0;
+}
