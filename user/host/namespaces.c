@@ -80,7 +80,7 @@ static int open_known(struct namespaces *n, struct known *k)
 {
 	struct known *oldest = NULL;
 	char path[PATH_MAX];
-	uint32_t netns;
+	uint32_t netns = 0;
 	int fd;
 
 	k->used = ++n->uses;
@@ -104,7 +104,8 @@ static int open_known(struct namespaces *n, struct known *k)
 			if (other->fd >= 0 && (!oldest || other->used < oldest->used))
 				oldest = other;
 		}
-		close_known(n, oldest);
+		if (oldest)
+			close_known(n, oldest);
 	}
 	n->n_open++;
 	return k->fd = fd;
@@ -164,7 +165,7 @@ static int note_names(struct namespaces *n)
 	if (!dir)
 		return 0; /* nobody has named one */
 	while (!r && (d = readdir(dir))) {
-		uint32_t netns;
+		uint32_t netns = 0;
 		int fd;
 
 		snprintf(path, sizeof(path), "%s/%s", NAMED_DIR, d->d_name);
