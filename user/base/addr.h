@@ -7,7 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define ADDR_TEXT_LEN     48 /* an IPv6 address with its terminator */
+#define ADDR_TEXT_LEN	  48 /* an IPv6 address with its terminator */
 #define ENDPOINT_TEXT_LEN 56 /* [address]:port with its terminator */
 
 /* Network byte order; IPv4 in the first four bytes, the rest zero. family 0: no address. */

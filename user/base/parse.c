@@ -8,7 +8,6 @@
 
 #include "base/clock.h"
 
-
 struct unit {
 	const char *suffix;
 	uint64_t factor;
@@ -67,9 +66,14 @@ static int parse_scaled(const char *text, const struct unit *units, uint64_t *re
 int parse_duration(const char *text, uint64_t *ret_ns)
 {
 	static const struct unit units[] = {
-		{"ns", 1},	  {"us", 1000},		    {"ms", 1000000},
-		{"s", NS_PER_S},  {"m", 60 * NS_PER_S},	    {"h", 3600 * NS_PER_S},
-		{"d", 86400 * NS_PER_S}, {NULL, 0},
+		{"ns", 1},
+		{"us", 1000},
+		{"ms", 1000000},
+		{"s", NS_PER_S},
+		{"m", 60 * NS_PER_S},
+		{"h", 3600 * NS_PER_S},
+		{"d", 86400 * NS_PER_S},
+		{NULL, 0},
 	};
 
 	return parse_scaled(text, units, ret_ns);
