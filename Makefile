@@ -45,6 +45,10 @@ UNIT_SRC  := $(wildcard tests/unit/*.c)
 UNIT_OBJ  := $(UNIT_SRC:%.c=$(BUILD)/%.o)
 UNIT_HELP := $(filter-out $(BUILD)/tests/unit/test_%.o,$(UNIT_OBJ))
 UNIT      := $(patsubst %.c,$(BUILD)/%,$(filter tests/unit/test_%,$(UNIT_SRC)))
+# Each executable file there is a test program of its own.
+LAB_TESTS := $(shell find tests/lab -maxdepth 1 -type f -perm -u+x 2>/dev/null | sort)
+
+SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 
 BPF_ARCH   := $(shell uname -m | sed 's/x86_64/x86/;s/aarch64/arm64/')
 BPF_CFLAGS := -g -O2 -Wall -Wextra -mcpu=v3 -target bpf -D__TARGET_ARCH_$(BPF_ARCH) -Ibpf
@@ -88,7 +92,7 @@ $(BUILD)/version.h: FORCE
 
 -include $(OBJECTS:.o=.d) $(UNIT_OBJ:.o=.d)
 
-# One line that says what is missing, instead of a compiler's hundred.
+# One line that says what is missing, instead of a hundred by the compiler.
 need:
 	@missing=; \
 	for tool in $(firstword $(CC)) $(CLANG) $(BPFTOOL) pkg-config; do \
@@ -99,14 +103,41 @@ need:
 	done; \
 	test -z "$$missing" || { echo "missing:$$missing - run \`make deps\`" >&2; exit 1; }
 
+deps:  ## install what build, tests, demo and lint need; not root: say what is missing
+	@tools/deps build test demo lint
+
 check-unit: $(UNIT)  ## build and run the unit tests
 	$(Q)tests/run $(UNIT)
 
+# As root, here and below: what is missing is installed first.
+test:  ## unit tests and, as root, the quick part of the lab
+	@tools/deps build test demo
+	$(Q)$(MAKE) all $(UNIT)
+	$(Q)tests/run $(UNIT) $(LAB_TESTS)
+
+lint: $(SKELETON) $(BUILD)/version.h | need  ## formatter, static checkers, rooms and licences
+	$(Q)CFLAGS='$(CFLAGS_ALL)' tools/lint
+
+format:  ## lay the C files out with clang-format 14
+	$(Q)find user bpf tests tools -name '*.[ch]' | \
+		xargs $$(command -v clang-format-14 || echo clang-format) -i
+
+asan:  ## unit tests with address and undefined-behaviour sanitizers
+	$(Q)$(MAKE) BUILD=$(BUILD)-asan OPTIMISE=-O1 HARDENING=-fPIE CFLAGS='$(SANITIZE) $(CFLAGS)' \
+		all check-unit
+
+install: all  ## to $(DESTDIR)$(PREFIX)/bin
+	install -D -m 755 $(BUILD)/tcpstall $(DESTDIR)$(PREFIX)/bin/tcpstall
+
+uninstall:  ## undo install
+	rm -f $(DESTDIR)$(PREFIX)/bin/tcpstall
+
 clean:  ## remove what was built
-	$(Q)rm -rf $(BUILD)
+	$(Q)rm -rf $(BUILD) $(BUILD)-*
 
 help:  ## this list
 	@awk -F':.*## ' '/^[a-z-]+:.*##/ {printf "  %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+	@echo '  Variables: BUILD CC CFLAGS CLANG BPFTOOL PREFIX DESTDIR V=1 WERROR=-Werror'
 
 FORCE:
-.PHONY: all check-unit clean help need FORCE
+.PHONY: all asan check-unit clean deps format help install lint need test uninstall FORCE
