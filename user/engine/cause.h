@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * What can be wrong, and where: the vocabulary of every verdict. One table feeds text, JSON, metrics
- * and documentation; to add a cause, add a row there and the rules that speak for it.
+ * What can be wrong, and where: the vocabulary of every verdict. One table feeds text, JSON,
+ * metrics and documentation; to add a cause, add a row there and the rules that speak for it.
  */
 #ifndef TCPSTALL_ENGINE_CAUSE_H
 #define TCPSTALL_ENGINE_CAUSE_H
@@ -36,9 +36,9 @@ enum severity { SEVERITY_INFO, SEVERITY_WARNING, SEVERITY_ERROR };
 struct cause_info {
 	const char *id; /* as in JSON */
 	enum severity severity;
-	const char *title;       /* a few words */
+	const char *title;	 /* a few words */
 	const char *explanation; /* one or two sentences */
-	const char *advice;      /* what to do; %s stands for the place */
+	const char *advice;	 /* what to do; %s stands for the place */
 };
 
 const struct cause_info *cause_info(enum cause cause);

@@ -14,13 +14,14 @@
 struct engine;
 
 struct engine_config {
-	uint64_t stall_after_ns;  /* silence that confirms a stall */
-	uint64_t min_bytes;       /* a direction that moved less is no transfer, unless the flow is named */
-	int64_t wall_offset_ns;   /* CLOCK_REALTIME - CLOCK_MONOTONIC; for incident ids */
-	uint32_t max_flows;       /* transfers tracked at once */
-	uint32_t max_incidents;   /* stalls open at once */
-	bool probe;               /* evidence may be asked for with packets */
-	bool offline;             /* from a capture: nothing can be asked for */
+	uint64_t stall_after_ns; /* silence that confirms a stall */
+	uint64_t min_bytes; /* a direction that moved less is no transfer, unless the flow is named
+			     */
+	int64_t wall_offset_ns; /* CLOCK_REALTIME - CLOCK_MONOTONIC; for incident ids */
+	uint32_t max_flows;	/* transfers tracked at once */
+	uint32_t max_incidents; /* stalls open at once */
+	bool probe;		/* evidence may be asked for with packets */
+	bool offline;		/* from a capture: nothing can be asked for */
 };
 
 /* The defaults of the contract, for live use. */
@@ -35,10 +36,10 @@ void engine_free(struct engine *e); /* NULL is fine */
  * granted may be ignored, the engine decides with what it has when its deadline passes.
  */
 enum want_kind {
-	WANT_SCAN,    /* snapshots of every transfer, then OBS_SCANNED */
-	WANT_HOST,    /* OBS_ROUTE and OBS_PROCESS of this flow */
-	WANT_LISTEN,  /* from now on report drops and ICMP errors of this flow, and its wire state */
-	WANT_PROBE,   /* one OBS_PROBE for each probe sent */
+	WANT_SCAN,   /* snapshots of every transfer, then OBS_SCANNED */
+	WANT_HOST,   /* OBS_ROUTE and OBS_PROCESS of this flow */
+	WANT_LISTEN, /* from now on report drops and ICMP errors of this flow, and its wire state */
+	WANT_PROBE,  /* one OBS_PROBE for each probe sent */
 	WANT_RELEASE, /* no more evidence on this flow is needed */
 };
 
@@ -46,13 +47,14 @@ struct want {
 	enum want_kind kind;
 	struct flow_key key;
 	bool local_sends;
-	uint64_t inode;                /* WANT_HOST */
-	struct flow_snapshot snapshot; /* WANT_PROBE, WANT_LISTEN: newest state, probes are built from it */
+	uint64_t inode; /* WANT_HOST */
+	struct flow_snapshot
+		snapshot; /* WANT_PROBE, WANT_LISTEN: newest state, probes are built from it */
 	struct {
 		enum probe_kind kind;
 		uint8_t first_ttl, last_ttl; /* inclusive */
-		uint8_t count;               /* probes at each TTL */
-		uint16_t size;               /* bytes of the IP packet; PROBE_IN_FLOW_FULL only */
+		uint8_t count;		     /* probes at each TTL */
+		uint16_t size;		     /* bytes of the IP packet; PROBE_IN_FLOW_FULL only */
 	} probe;
 };
 
@@ -81,11 +83,11 @@ uint64_t engine_deadline(const struct engine *e);
 uint64_t engine_scan_period_ns(const struct engine *e);
 
 struct engine_counts {
-	uint64_t transfers;          /* that ever counted as one */
-	uint64_t stalls, slow;       /* confirmed */
-	uint64_t unrecovered;        /* of these, ended otherwise than recovered */
+	uint64_t transfers;    /* that ever counted as one */
+	uint64_t stalls, slow; /* confirmed */
+	uint64_t unrecovered;  /* of these, ended otherwise than recovered */
 	uint64_t flows_not_tracked, incidents_not_tracked, outputs_lost;
-	uint64_t forged;             /* ICMP answers that match no probe or flow */
+	uint64_t forged; /* ICMP answers that match no probe or flow */
 	uint32_t flows_now, stalls_now;
 };
 struct engine_counts engine_counts(const struct engine *e);
@@ -96,11 +98,12 @@ struct transfer {
 	bool local_sends;
 	bool owes;
 	uint64_t rate_bps;
-	uint64_t silence_ns; /* 0 while it moves or owes nothing */
+	uint64_t silence_ns;		 /* 0 while it moves or owes nothing */
 	const struct incident *incident; /* NULL: healthy */
 };
 
 /* Calls fn for each living transfer, in no particular order, until fn returns false. */
-void engine_each_transfer(const struct engine *e, bool (*fn)(const struct transfer *, void *), void *arg);
+void engine_each_transfer(const struct engine *e, bool (*fn)(const struct transfer *, void *),
+			  void *arg);
 
 #endif

@@ -3,9 +3,10 @@
  * Observations: the only way into the engine.
  *
  * A sensor, the prober and the host room each produce them; a recording is a list of them. They say
- * what was seen, never what it means. All times are CLOCK_MONOTONIC nanoseconds (offline: nanoseconds
- * since the first packet of the file, plus one); 0 means never or unknown. Sequence numbers are raw
- * (as on the wire). Addresses are in network byte order, ports and everything else in host order.
+ * what was seen, never what it means. All times are CLOCK_MONOTONIC nanoseconds (offline:
+ * nanoseconds since the first packet of the file, plus one); 0 means never or unknown. Sequence
+ * numbers are raw (as on the wire). Addresses are in network byte order, ports and everything else
+ * in host order.
  */
 #ifndef TCPSTALL_ENGINE_OBSERVATION_H
 #define TCPSTALL_ENGINE_OBSERVATION_H
@@ -20,28 +21,30 @@
 /* One TCP connection as one network namespace sees it. */
 struct flow_key {
 	uint64_t cookie; /* socket cookie; offline: number of the connection in the file */
-	uint32_t netns;  /* inode of the namespace that owns the socket; 0 offline */
+	uint32_t netns;	 /* inode of the namespace that owns the socket; 0 offline */
 	uint32_t pad;
 	struct endpoint local, remote; /* offline: remote is the end that accepted, if known */
 };
 
 /* What one direction of a flow has done so far. */
 struct direction {
-	uint64_t bytes;           /* in-order bytes moved since the connection began */
-	uint64_t progress_ns;     /* last time `bytes` grew */
-	uint64_t run_start_ns;    /* start of the present run: progress without a gap of RUN_GAP_NS */
-	uint64_t run_start_bytes; /* `bytes` at that time */
-	uint16_t pauses[PAUSE_BUCKETS]; /* gaps that ended; bucket i: [2^i, 2^(i+1)) * 64 ms, last one open */
+	uint64_t bytes;	       /* in-order bytes moved since the connection began */
+	uint64_t progress_ns;  /* last time `bytes` grew */
+	uint64_t run_start_ns; /* start of the present run: progress without a gap of RUN_GAP_NS */
+	uint64_t run_start_bytes;	/* `bytes` at that time */
+	uint16_t pauses[PAUSE_BUCKETS]; /* gaps that ended; bucket i: [2^i, 2^(i+1)) * 64 ms, last
+					   one open */
 };
 
 enum snapshot_flag {
-	SNAP_NAMED = 1 << 0,      /* the user asked for this flow (FILTER or run) */
+	SNAP_NAMED = 1 << 0,	  /* the user asked for this flow (FILTER or run) */
 	SNAP_TIMESTAMPS = 1 << 1, /* RFC 7323 timestamps were negotiated */
 	SNAP_SACK = 1 << 2,
-	SNAP_USEC_TS = 1 << 3,    /* timestamp clock ticks in microseconds (Linux >= 6.7, route option) */
-	SNAP_OFFLINE = 1 << 4,    /* from a capture: no socket behind it, fields may be unknown */
-	SNAP_SECURED = 1 << 5,    /* TCP-MD5 or TCP-AO: a segment of ours would not be accepted */
-	SNAP_SEEDED = 1 << 6,     /* older than the sensor: progress times start at attach */
+	SNAP_USEC_TS =
+		1 << 3, /* timestamp clock ticks in microseconds (Linux >= 6.7, route option) */
+	SNAP_OFFLINE = 1 << 4,	    /* from a capture: no socket behind it, fields may be unknown */
+	SNAP_SECURED = 1 << 5,	    /* TCP-MD5 or TCP-AO: a segment of ours would not be accepted */
+	SNAP_SEEDED = 1 << 6,	    /* older than the sensor: progress times start at attach */
 	SNAP_WITNESS_ONLY = 1 << 7, /* outside what the user watches: never a stall of its own */
 };
 
@@ -51,18 +54,20 @@ struct flow_snapshot {
 	struct direction snd, rcv; /* local -> remote, remote -> local */
 
 	uint64_t born_ns;      /* connection established, or first seen */
-	uint64_t owe_since_ns; /* data has been outstanding without a break since then; 0: nothing owed */
+	uint64_t owe_since_ns; /* data has been outstanding without a break since then; 0: nothing
+				  owed */
 	uint64_t last_in_ns;   /* last segment of any kind from the peer */
 	uint64_t retrans_ns;   /* last retransmission */
-	uint64_t inode;        /* of the socket; 0 unknown */
+	uint64_t inode;	       /* of the socket; 0 unknown */
 
 	uint32_t snd_una, snd_nxt, write_seq; /* send side */
-	uint32_t rcv_nxt, copied_seq;         /* receive side: in order up to, read by the program up to */
-	uint32_t peer_nxt;                    /* highest sequence number any segment of the peer has shown */
-	uint32_t retrans_seq, retrans_len;    /* segment that was last retransmitted */
+	uint32_t rcv_nxt, copied_seq; /* receive side: in order up to, read by the program up to */
+	uint32_t peer_nxt; /* highest sequence number any segment of the peer has shown */
+	uint32_t retrans_seq, retrans_len; /* segment that was last retransmitted */
 
-	uint32_t snd_wnd, rcv_wnd; /* bytes, scaled; rcv_wnd as last advertised less what came since */
-	uint32_t mss, pmtu;        /* bytes; sender maximum segment, path MTU the kernel believes in */
+	uint32_t snd_wnd,
+		rcv_wnd;    /* bytes, scaled; rcv_wnd as last advertised less what came since */
+	uint32_t mss, pmtu; /* bytes; sender maximum segment, path MTU the kernel believes in */
 	uint32_t rtt_us, rttvar_us, min_rtt_us;
 	uint32_t rto_us;     /* present retransmission timeout, back-off included */
 	uint32_t backoff;    /* doublings of the timer (RFC 6298 5.5) */
@@ -70,22 +75,24 @@ struct flow_snapshot {
 	uint32_t probes_out; /* unanswered window probes or keep-alives */
 	uint32_t unacked_segs, sacked_segs, lost_segs, retrans_segs, reord_seen;
 	uint32_t total_retrans; /* segments, life-long */
-	uint32_t dup_acks;      /* since the last progress of snd */
-	uint32_t in_segs;       /* segments from the peer since the last progress of snd */
+	uint32_t dup_acks;	/* since the last progress of snd */
+	uint32_t in_segs;	/* segments from the peer since the last progress of snd */
 	uint32_t wnd_shut_acks; /* of these, ACKs that keep the window shut */
-	uint32_t csum_bad;      /* segments that failed the checksum, since tracking began */
-	uint32_t old_segs;      /* data segments that lay wholly below RCV.NXT, since the last progress of rcv */
-	uint32_t hole_segs;     /* data segments that lay beyond RCV.NXT, since the last progress of rcv */
+	uint32_t csum_bad;	/* segments that failed the checksum, since tracking began */
+	uint32_t old_segs;  /* data segments that lay wholly below RCV.NXT, since the last progress
+			       of rcv */
+	uint32_t hole_segs; /* data segments that lay beyond RCV.NXT, since the last progress of rcv
+			     */
 
 	uint32_t tsoffset, ts_recent; /* RFC 7323: our clock offset (ms), last value of the peer */
 	uint64_t busy_us, rwnd_limited_us, sndbuf_limited_us; /* tcp_chrono */
 
-	uint8_t state;    /* enum tcp_state, as in <netinet/tcp.h> */
+	uint8_t state;	  /* enum tcp_state, as in <netinet/tcp.h> */
 	uint8_t ca_state; /* TCP_CA_* */
-	uint8_t ttl_in;   /* TTL of ordinary segments of the peer; 0 unknown */
-	uint8_t flags;    /* enum snapshot_flag */
+	uint8_t ttl_in;	  /* TTL of ordinary segments of the peer; 0 unknown */
+	uint8_t flags;	  /* enum snapshot_flag */
 	uint32_t ifindex; /* interface the peer's segments come in on; 0 unknown */
-	uint32_t pid;     /* process that opened it, where the sensor saw that happen; 0 unknown */
+	uint32_t pid;	  /* process that opened it, where the sensor saw that happen; 0 unknown */
 	char comm[16];
 };
 
@@ -102,7 +109,7 @@ struct flow_gone {
 struct reset_seen {
 	struct flow_key key;
 	bool inbound;
-	uint8_t ttl;       /* of the reset; 0 unknown */
+	uint8_t ttl;	   /* of the reset; 0 unknown */
 	uint8_t ttl_usual; /* of the peer's ordinary segments; 0 unknown */
 	uint16_t ip_id, ip_id_usual;
 	uint32_t seq;
@@ -121,7 +128,7 @@ struct drop_seen {
 	struct flow_key key;
 	bool inbound;
 	uint32_t count;
-	char reason[NAME_LEN];   /* without SKB_DROP_REASON_ */
+	char reason[NAME_LEN];	 /* without SKB_DROP_REASON_ */
 	char function[NAME_LEN]; /* where; empty unknown */
 };
 
@@ -134,20 +141,20 @@ struct neigh_seen {
 };
 
 enum probe_kind {
-	PROBE_IN_FLOW,      /* 1 byte, the flow's own addresses and ports, sequence below snd_una */
+	PROBE_IN_FLOW,	    /* 1 byte, the flow's own addresses and ports, sequence below snd_una */
 	PROBE_IN_FLOW_FULL, /* the same with `size` bytes of IP packet */
-	PROBE_CONTROL,      /* SYN to the same address and port from a fresh port */
+	PROBE_CONTROL,	    /* SYN to the same address and port from a fresh port */
 	PROBE_KINDS
 };
 
 enum probe_answer {
-	ANSWER_NONE,          /* nothing in time */
+	ANSWER_NONE,	      /* nothing in time */
 	ANSWER_TIME_EXCEEDED, /* a router: the TTL ran out there */
 	ANSWER_UNREACHABLE,   /* ICMP unreachable other than too-big */
-	ANSWER_TOO_BIG,       /* fragmentation needed, packet too big */
-	ANSWER_ACK,           /* the peer, inside the connection */
-	ANSWER_SYN_ACK,       /* the peer, on the fresh port */
-	ANSWER_RST,           /* a reset to this probe */
+	ANSWER_TOO_BIG,	      /* fragmentation needed, packet too big */
+	ANSWER_ACK,	      /* the peer, inside the connection */
+	ANSWER_SYN_ACK,	      /* the peer, on the fresh port */
+	ANSWER_RST,	      /* a reset to this probe */
 	ANSWER_NOT_SENT,      /* the probe could not be sent (see `error`) */
 };
 
@@ -164,7 +171,8 @@ struct probe_seen {
 	uint32_t mtu;  /* ANSWER_TOO_BIG */
 	uint32_t seq;  /* ANSWER_ACK: sequence number of the peer's segment (its SND.NXT) */
 	struct ip_addr from;
-	struct ip_addr quoted_src; /* source address in the quote: differs behind a NAT that does not mend it */
+	struct ip_addr quoted_src; /* source address in the quote: differs behind a NAT that does
+				      not mend it */
 	uint64_t sent_ns, answered_ns;
 };
 
@@ -174,15 +182,15 @@ struct route_seen {
 	struct ip_addr gateway; /* family 0: on link */
 	uint32_t ifindex;
 	char ifname[16];
-	char kind[16];            /* of the interface: "veth", "wireguard" ...; empty: a plain device */
-	uint32_t mtu;             /* of the interface */
-	uint32_t path_mtu;        /* learnt or set for this destination; 0: that of the interface */
-	uint16_t nud;             /* state of the gateway's (or peer's) neighbour entry; 0 none */
+	char kind[16];	   /* of the interface: "veth", "wireguard" ...; empty: a plain device */
+	uint32_t mtu;	   /* of the interface */
+	uint32_t path_mtu; /* learnt or set for this destination; 0: that of the interface */
+	uint16_t nud;	   /* state of the gateway's (or peer's) neighbour entry; 0 none */
 	uint8_t lladdr[6];
-	int carrier;              /* 1, 0, -1 unknown */
-	int speed_mbps;           /* -1 unknown */
-	int full_duplex;          /* 1, 0, -1 unknown */
-	bool loopback;            /* the peer is this host */
+	int carrier;	 /* 1, 0, -1 unknown */
+	int speed_mbps;	 /* -1 unknown */
+	int full_duplex; /* 1, 0, -1 unknown */
+	bool loopback;	 /* the peer is this host */
 	uint64_t rx_errors, tx_errors, rx_dropped, tx_dropped, carrier_changes;
 };
 
@@ -191,7 +199,7 @@ struct process_seen {
 	struct flow_key key;
 	uint32_t pid; /* 0: not found */
 	char comm[16];
-	char state;           /* as in /proc/PID/stat: R S D T Z ...; 0 unknown */
+	char state;	      /* as in /proc/PID/stat: R S D T Z ...; 0 unknown */
 	char wchan[NAME_LEN]; /* kernel function it waits in; empty unknown */
 	uint32_t holders;     /* processes that have the socket open */
 };

@@ -13,7 +13,7 @@
 #define EVIDENCE_TEXT  200
 #define DETAIL_TEXT    160
 #define ADVICE_TEXT    400
-#define INCIDENT_ID    24
+#define INCIDENT_ID    28
 
 enum outcome {
 	OUTCOME_OPEN,
@@ -35,7 +35,8 @@ struct place {
 	enum place_kind kind;
 	uint8_t ttl; /* PLACE_HOP: counted from the probing host; 0 otherwise */
 	struct ip_addr address;
-	struct ip_addr near, far; /* ends of the link or neighbours of the hop; near is closer to src */
+	struct ip_addr near,
+		far; /* ends of the link or neighbours of the hop; near is closer to src */
 	double confidence;
 };
 
@@ -46,16 +47,16 @@ struct tally {
 struct hop {
 	uint8_t ttl;
 	struct ip_addr address; /* family 0: never answered */
-	bool is_peer;           /* the other end itself */
-	bool balanced;          /* more than one router answers at this distance */
-	uint32_t rtt_us;        /* smallest seen; 0 unknown */
+	bool is_peer;		/* the other end itself */
+	bool balanced;		/* more than one router answers at this distance */
+	uint32_t rtt_us;	/* smallest seen; 0 unknown */
 	struct tally probes[PROBE_KINDS];
 };
 
 struct witness {
 	struct flow_key key;
-	bool sends;          /* the progress is local -> remote */
-	bool same_peer;      /* it ends at the host of the stalled flow */
+	bool sends;	     /* the progress is local -> remote */
+	bool same_peer;	     /* it ends at the host of the stalled flow */
 	uint8_t shared_hops; /* IP nodes that both cross, the peer included */
 	uint64_t rate_bps;   /* during the stall */
 };
@@ -83,12 +84,12 @@ struct verdict {
 struct incident {
 	char id[INCIDENT_ID]; /* 20260102T030405-1a2b */
 	struct flow_key key;
-	bool local_sends;           /* the stalled direction is local -> remote */
-	bool named;                 /* the user asked for the flow */
+	bool local_sends; /* the stalled direction is local -> remote */
+	bool named;	  /* the user asked for the flow */
 	uint64_t suspected_ns, begun_ns, ended_ns;
-	uint64_t last_progress_ns;  /* the silence is counted from here */
+	uint64_t last_progress_ns; /* the silence is counted from here */
 	uint64_t bytes_at_stall, recovered_bytes;
-	uint64_t rate_bps;          /* of the transfer before it stopped */
+	uint64_t rate_bps;	    /* of the transfer before it stopped */
 	struct flow_snapshot first; /* when it was confirmed */
 	struct flow_snapshot last;  /* the latest */
 	struct process_seen process;

@@ -1,0 +1,141 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* Taking in what was asked for: answers to probes, ICMP errors, drops. */
+#include <errno.h>
+#include <netinet/in.h>
+#include <string.h>
+
+#include "engine/internal.h"
+
+static void learn_hop(struct stall *s, const struct probe_seen *p)
+{
+	struct hop *h = &s->pub.hops[p->ttl - 1];
+	uint64_t rtt_us = (p->answered_ns - p->sent_ns) / NS_PER_US;
+
+	if (s->pub.n_hops < p->ttl) {
+		for (int i = s->pub.n_hops; i < p->ttl; i++)
+			s->pub.hops[i].ttl = (uint8_t)(i + 1);
+		s->pub.n_hops = p->ttl;
+	}
+	h->probes[p->kind].sent++;
+	if (p->answer == ANSWER_NONE || p->answer == ANSWER_TOO_BIG)
+		return;
+	h->probes[p->kind].answered++;
+	if (p->answer != ANSWER_TIME_EXCEEDED && p->answer != ANSWER_UNREACHABLE) {
+		h->is_peer = true;
+		if (!s->distance || p->ttl < s->distance)
+			s->distance = p->ttl;
+	}
+	if (h->address.family && !addr_equal(&h->address, &p->from))
+		h->balanced = true;
+	else
+		h->address = p->from;
+	if (rtt_us && (!h->rtt_us || rtt_us < h->rtt_us))
+		h->rtt_us = (uint32_t)rtt_us;
+}
+
+static void learn_peer(struct stall *s, const struct probe_seen *p)
+{
+	struct tally *t = &s->peer.probes[p->kind];
+
+	if (p->ttl == END_TTL)
+		t->sent++;
+	switch (p->answer) {
+	case ANSWER_ACK:
+		s->peer.acked = true;
+		if (!s->peer.nxt_known || (int32_t)(p->seq - s->peer.nxt) > 0)
+			s->peer.nxt = p->seq;
+		s->peer.nxt_known = true;
+		break;
+	case ANSWER_SYN_ACK:
+		s->peer.syn_acked = true;
+		break;
+	case ANSWER_RST:
+		s->peer.reset_control |= p->kind == PROBE_CONTROL;
+		break;
+	case ANSWER_NONE:
+	case ANSWER_TIME_EXCEEDED:
+	case ANSWER_UNREACHABLE:
+	case ANSWER_TOO_BIG:
+	case ANSWER_NOT_SENT:
+		return;
+	}
+	if (p->ttl == END_TTL)
+		t->answered++;
+	if (p->answer_ttl && !s->distance)
+		s->distance = hops_from_ttl(p->answer_ttl);
+}
+
+static void learn_size(struct stall *s, const struct probe_seen *p)
+{
+	for (int i = 0; i < s->n_sizes; i++) {
+		if (s->size_of[i] != p->size)
+			continue;
+		s->sizes[i].sent++;
+		s->sizes[i].answered +=
+			p->answer == ANSWER_ACK || p->answer == ANSWER_TIME_EXCEEDED;
+	}
+}
+
+void answer_probe(struct stall *s, const struct probe_seen *p)
+{
+	if (s->outstanding > 0)
+		s->outstanding--;
+	if (p->answer == ANSWER_NOT_SENT) {
+		/* EPERM from sendto(): a rule in the output chain. What we refused ourselves says
+		 * nothing. */
+		if (p->error == EPERM && !(s->pub.last.flags & SNAP_SECURED)) {
+			s->local_errors++;
+			s->local_errno = p->error;
+		}
+		return;
+	}
+	if (p->kind >= PROBE_KINDS || !p->ttl || p->ttl > END_TTL)
+		return;
+	s->pub.probes_sent++;
+	if (p->answer == ANSWER_TOO_BIG && p->mtu) {
+		s->too_big_mtu = p->mtu;
+		s->too_big_from = p->from;
+	}
+	if (p->answer == ANSWER_UNREACHABLE) {
+		s->icmp = (struct icmp_seen){.key = p->key, .from = p->from, .code = p->icmp_code};
+		s->icmp.type = p->from.family == AF_INET6 ? 1 : 3;
+		s->icmp_count++;
+	}
+	if (p->kind == PROBE_IN_FLOW_FULL && s->sizing && p->size != s->full_size) {
+		learn_size(s, p);
+		return;
+	}
+	learn_peer(s, p);
+	if (p->ttl < END_TTL)
+		learn_hop(s, p);
+}
+
+void answer_icmp(struct stall *s, const struct icmp_seen *i)
+{
+	if (i->mtu) {
+		s->too_big_mtu = i->mtu;
+		s->too_big_from = i->from;
+		return;
+	}
+	s->icmp = *i;
+	s->icmp_count++;
+}
+
+void answer_drop(struct stall *s, const struct drop_seen *d)
+{
+	struct drop_tally *t = s->drops;
+
+	for (int i = 0; i < s->n_drops; i++, t++) {
+		if (t->inbound == d->inbound && !strcmp(t->reason, d->reason)) {
+			t->count += d->count;
+			return;
+		}
+	}
+	if (s->n_drops == MAX_DROP_KINDS)
+		return;
+	t->inbound = d->inbound;
+	t->count = d->count;
+	memcpy(t->reason, d->reason, sizeof(t->reason));
+	memcpy(t->function, d->function, sizeof(t->function));
+	s->n_drops++;
+}

@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+#include "engine/cause.h"
+
+#include <stddef.h>
+#include <string.h>
+
+/* %s in an advice stands for the place of the verdict. */
+static const struct cause_info causes[CAUSES] = {
+	[CAUSE_UNKNOWN] =
+		{
+			"unknown",
+			SEVERITY_WARNING,
+			"cause not found",
+			"The transfer owes progress and makes none; what was seen does not single "
+			"out a cause.",
+			"Read the evidence for what was tried. Run again with --record FILE and "
+			"keep the file.",
+		},
+	[CAUSE_SENDER_IDLE] =
+		{
+			"sender-idle",
+			SEVERITY_INFO,
+			"the sending program sends nothing",
+			"Everything that was queued has been acknowledged; the connection is fine.",
+			"Look at the sending program: its disk, its input, its locks. The network "
+			"is not at fault.",
+		},
+	[CAUSE_RECEIVER_NOT_READING] =
+		{
+			"receiver-not-reading",
+			SEVERITY_WARNING,
+			"the receiving program does not read",
+			"The receive window is shut and the peer still answers: its program has "
+			"stopped reading.",
+			"Look at the receiving program: its disk, a stop signal, a lock, a slow "
+			"consumer behind it. "
+			"The network is not at fault.",
+		},
+	[CAUSE_CONNECTION_STATE_LOST] =
+		{
+			"connection-state-lost",
+			SEVERITY_ERROR,
+			"one hop drops this connection only",
+			"Packets of this connection vanish where those of a new one to the same "
+			"peer pass: a NAT, "
+			"firewall or load balancer has lost or corrupted what it knew about it.",
+			"Connection tracking in %s has lost or corrupted this connection. "
+			"Reconnect to continue; "
+			"restart or update that device; raise its NAT table or timeouts.",
+		},
+	[CAUSE_PATH_BLACKHOLE] =
+		{
+			"path-blackhole",
+			SEVERITY_ERROR,
+			"nothing passes beyond one point",
+			"Packets of any connection to this peer vanish at one point of the path.",
+			"Nothing gets past %s. Check that device, the cable or line behind it, and "
+			"its route to the "
+			"peer; if it is the provider's, send them this report.",
+		},
+	[CAUSE_SIZE_BLACKHOLE] =
+		{
+			"size-blackhole",
+			SEVERITY_ERROR,
+			"large packets vanish",
+			"Small packets pass, large ones do not, and no ICMP message says so: a "
+			"path-MTU black hole.",
+			"Let ICMP \"fragmentation needed\" / \"packet too big\" through at %s, or "
+			"clamp the MSS there, "
+			"or lower the MTU of the sending interface.",
+		},
+	[CAUSE_LOCAL_DROP] =
+		{
+			"local-drop",
+			SEVERITY_ERROR,
+			"this host's kernel drops the packets",
+			"The kernel of this host drops packets of this connection itself.",
+			"Look at the firewall rules, queueing and memory limits of this host; the "
+			"evidence names the "
+			"reason and the kernel function.",
+		},
+	[CAUSE_CONNECTION_RESET] =
+		{
+			"connection-reset",
+			SEVERITY_ERROR,
+			"a reset ended it",
+			"A TCP reset ended the connection while data was still owed.",
+			"The reset was written by %s. If that is the peer, read its program's log; "
+			"if it is a box on "
+			"the way, look at its connection table, time limits and filter rules.",
+		},
+	[CAUSE_PEER_GONE] =
+		{
+			"peer-gone",
+			SEVERITY_ERROR,
+			"the peer host does not answer",
+			"Every router up to the last one answers, the peer host itself does not.",
+			"The peer is down, unplugged or cut off on its own network. Check it from "
+			"there.",
+		},
+};
+
+static const char *const place_kinds[PLACE_KINDS] = {
+	[PLACE_UNKNOWN] = "unknown",
+	[PLACE_SENDER_APP] = "sender-app",
+	[PLACE_SENDER_HOST] = "sender-host",
+	[PLACE_LINK] = "link",
+	[PLACE_HOP] = "hop",
+	[PLACE_RECEIVER_HOST] = "receiver-host",
+	[PLACE_RECEIVER_APP] = "receiver-app",
+	[PLACE_PATH] = "path",
+};
+
+const struct cause_info *cause_info(enum cause cause)
+{
+	return &causes[cause];
+}
+
+const char *place_kind_id(enum place_kind kind)
+{
+	return place_kinds[kind];
+}
+
+int cause_by_id(const char *id)
+{
+	for (int i = 0; i < CAUSES; i++)
+		if (!strcmp(causes[i].id, id))
+			return i;
+	return -1;
+}

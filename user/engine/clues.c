@@ -1,0 +1,361 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Clues to the cause: what the connection itself shows, what this host dropped, what the probes and
+ * the witnesses say. Weights are natural log-odds: 3 is twenty to one. They are chosen so that one
+ * direct observation (a shut window that is answered, a drop seen here) decides, while
+ * circumstantial ones need each other.
+ */
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "engine/judge.h"
+
+#define DECISIVE 8.0
+#define STRONG	 4.0
+#define CLEAR	 2.5
+#define HINT	 1.0
+#define PER_MISS 1.5 /* a probe unanswered where its twin was answered */
+
+static const struct flow_snapshot *last(const struct judgement *j)
+{
+	return &j->s->pub.last;
+}
+
+static double capped(double weight, double most)
+{
+	return weight < most ? weight : most;
+}
+
+static double silence_s(const struct judgement *j)
+{
+	return (double)(j->e->now_ns - j->s->pub.last_progress_ns) / 1e9;
+}
+
+/* Segments that the peer sent in the silence by itself, not as answers to our probes. */
+static uint32_t heard(const struct judgement *j)
+{
+	const struct flow_snapshot *s = last(j);
+
+	if (!j->s->sends || s->last_in_ns <= j->s->pub.last_progress_ns)
+		return 0;
+	return j->s->probing || j->s->rounds ? j->s->in_segs_before : s->in_segs;
+}
+
+static void reset_ended_it(struct judgement *j)
+{
+	const struct reset_seen *r = &j->s->reset_seen;
+
+	if (!j->s->reset)
+		return;
+	j->cause[CAUSE_CONNECTION_RESET] += DECISIVE;
+	if (j->s->reset_forged)
+		evidence(j, "reset-forged", DECISIVE,
+			 "the reset arrived with TTL %u, the peer's segments with %u: it was "
+			 "written %u hops away, the peer is %d",
+			 r->ttl, r->ttl_usual, j->s->reset_hops, hops_from_ttl(r->ttl_usual));
+	else if (r->ttl && r->ttl_usual)
+		evidence(j, "reset-by-peer", DECISIVE,
+			 "the reset arrived with TTL %u like the peer's segments (%u): the peer or "
+			 "something as far away wrote it",
+			 r->ttl, r->ttl_usual);
+	else
+		evidence(j, "reset", DECISIVE,
+			 "a reset arrived; how far away it was written is not known");
+}
+
+static void nothing_is_owed(struct judgement *j)
+{
+	const struct flow_snapshot *s = last(j);
+
+	if (!j->s->sends || owed_bytes(s) || s->state == TCP_SYN_SENT)
+		return;
+	j->cause[CAUSE_SENDER_IDLE] += DECISIVE;
+	evidence(j, "nothing-owed", DECISIVE,
+		 "all that the program queued is acknowledged, nothing waits to be sent");
+}
+
+static void peer_window_is_shut(struct judgement *j)
+{
+	const struct flow_snapshot *s = last(j);
+
+	if (!j->s->sends || !flow_peer_window_shut(s))
+		return;
+	if (heard(j) && s->last_in_ns > j->s->pub.last_progress_ns) {
+		j->cause[CAUSE_RECEIVER_NOT_READING] += DECISIVE;
+		evidence(j, "window-shut-answered", DECISIVE,
+			 "the peer's window is %u bytes with %u waiting; it has sent %u segments "
+			 "since and keeps it shut",
+			 s->snd_wnd, owed_bytes(s), heard(j));
+	} else {
+		j->cause[CAUSE_RECEIVER_NOT_READING] += HINT;
+		evidence(j, "window-shut-silent", HINT,
+			 "the peer's window is %u bytes and %u window probes are unanswered",
+			 s->snd_wnd, s->probes_out);
+	}
+}
+
+static void own_window_is_shut(struct judgement *j)
+{
+	const struct flow_snapshot *s = last(j);
+
+	if (j->s->sends || !flow_own_window_shut(s))
+		return;
+	j->cause[CAUSE_RECEIVER_NOT_READING] += DECISIVE;
+	evidence(j, "own-window-shut", DECISIVE,
+		 "%u bytes wait unread in this host's receive queue, the window left is %u bytes",
+		 s->rcv_nxt - s->copied_seq, s->rcv_wnd);
+}
+
+/* Reasons that begin with TCP_ judge the segment, not the host: the peer or the path sent it so. */
+static void packets_are_dropped_here(struct judgement *j)
+{
+	const struct stall *s = j->s;
+
+	for (int i = 0; i < s->n_drops; i++) {
+		const struct drop_tally *d = &s->drops[i];
+		bool judged = !strncmp(d->reason, "TCP_", 4);
+		double weight = judged ? 0 : DECISIVE - (d->count < 2 ? STRONG : 0);
+
+		j->cause[CAUSE_LOCAL_DROP] += capped(weight, DECISIVE);
+		evidence(j, "local-drop", weight,
+			 "this host's kernel dropped %llu %s packets of this connection: %s%s%s",
+			 (unsigned long long)d->count, d->inbound ? "incoming" : "outgoing",
+			 d->reason, d->function[0] ? " in " : "", d->function);
+	}
+	if (s->local_errors > 1) {
+		j->cause[CAUSE_LOCAL_DROP] += STRONG;
+		evidence(j, "probe-refused", STRONG,
+			 "this host's kernel refused %u probes of this connection: operation not "
+			 "permitted",
+			 s->local_errors);
+	}
+}
+
+static void peer_keeps_talking(struct judgement *j)
+{
+	uint32_t n = heard(j);
+
+	if (!j->s->sends || !n || flow_peer_window_shut(last(j)) || !owed_bytes(last(j)))
+		return;
+	j->cause[CAUSE_PATH_BLACKHOLE] -= CLEAR;
+	j->cause[CAUSE_PEER_GONE] -= STRONG;
+	j->cause[CAUSE_CONNECTION_STATE_LOST] -= CLEAR;
+	evidence(j, "peer-heard", -CLEAR,
+		 "%u segments of the peer arrived in the silence, none acknowledges more", n);
+}
+
+static void peer_is_silent(struct judgement *j)
+{
+	const struct flow_snapshot *s = last(j);
+
+	if (!j->s->sends || heard(j) || !owed_bytes(s) || flow_peer_window_shut(s))
+		return;
+	j->cause[CAUSE_PATH_BLACKHOLE] += HINT / 2;
+	j->cause[CAUSE_PEER_GONE] += HINT / 2;
+	j->cause[CAUSE_CONNECTION_STATE_LOST] += HINT / 2;
+	evidence(j, "silence", HINT / 2,
+		 "%u bytes are unacknowledged, retransmitted %u times in %.1f s, and nothing came "
+		 "back",
+		 s->snd_nxt - s->snd_una, s->retrans, silence_s(j));
+}
+
+/* Our ACKs do not reach the peer: it goes on repeating what we have. */
+static void peer_repeats(struct judgement *j)
+{
+	const struct flow_snapshot *s = last(j);
+
+	if (j->s->sends || !s->old_segs)
+		return;
+	j->cause[CAUSE_SENDER_IDLE] -= STRONG;
+	j->cause[CAUSE_PATH_BLACKHOLE] += HINT / 2;
+	j->cause[CAUSE_CONNECTION_STATE_LOST] += HINT / 2;
+	j->way = WAY_REVERSE;
+	evidence(j, "peer-repeats", HINT,
+		 "the peer has sent %u segments again that were acknowledged: our ACKs do not "
+		 "arrive there",
+		 s->old_segs);
+}
+
+static void a_hole_stays_open(struct judgement *j)
+{
+	const struct flow_snapshot *s = last(j);
+
+	if (j->s->sends || !s->hole_segs)
+		return;
+	j->cause[CAUSE_SENDER_IDLE] -= STRONG;
+	j->cause[CAUSE_PATH_BLACKHOLE] -= CLEAR;
+	j->cause[CAUSE_PEER_GONE] -= STRONG;
+	j->way = WAY_FORWARD;
+	evidence(j, "hole", -CLEAR, "%u segments arrived beyond a hole that stays open",
+		 s->hole_segs);
+}
+
+static void peer_answers_in_flow(struct judgement *j)
+{
+	const struct peer_answers *peer = &j->s->peer;
+	uint32_t ahead = peer->nxt - last(j)->rcv_nxt;
+
+	if (!peer->acked)
+		return;
+	j->cause[CAUSE_PATH_BLACKHOLE] -= STRONG;
+	j->cause[CAUSE_PEER_GONE] -= DECISIVE;
+	j->cause[CAUSE_CONNECTION_STATE_LOST] -= STRONG;
+	if (j->s->sends) {
+		evidence(j, "peer-answers", -STRONG,
+			 "the peer acknowledges small packets of this connection, so both ways "
+			 "carry them");
+	} else if (peer->nxt_known && (int32_t)ahead > 0) {
+		j->cause[CAUSE_SIZE_BLACKHOLE] += CLEAR;
+		j->way = WAY_FORWARD;
+		evidence(j, "peer-ahead", CLEAR,
+			 "the peer answers small packets and has sent %u bytes that did not arrive",
+			 ahead);
+	} else if (!last(j)->hole_segs && !last(j)->old_segs) {
+		j->cause[CAUSE_SENDER_IDLE] += DECISIVE;
+		evidence(j, "peer-idle", DECISIVE,
+			 "the peer answers and has sent nothing that did not arrive: its program "
+			 "is idle");
+	}
+}
+
+/* The heart: inside the connection probes stop where those of a new one go on. */
+static void flow_stops_short(struct judgement *j)
+{
+	const struct path_view *p = &j->path;
+	char at[64];
+
+	if (!p->asked || p->flow >= p->control || p->flow_missed < 1)
+		return;
+	j->cause[CAUSE_CONNECTION_STATE_LOST] += capped(HINT + PER_MISS * p->flow_missed, 7);
+	j->cause[CAUSE_PATH_BLACKHOLE] -= CLEAR;
+	j->cause[CAUSE_PEER_GONE] -= CLEAR;
+	evidence(j, "in-flow-frontier", capped(HINT + PER_MISS * p->flow_missed, 7),
+		 "probes inside this connection get no farther than %s, those of a new connection "
+		 "reach %s",
+		 node_text(j, p->flow, at, sizeof(at)),
+		 p->peer_control ? "the peer" : "hops behind it");
+}
+
+static void everything_stops(struct judgement *j)
+{
+	const struct path_view *p = &j->path;
+	int k = p->flow > p->control ? p->flow : p->control;
+	double weight = capped(p->beyond_missed, 3.5);
+	char at[64];
+
+	if (!p->asked || k >= p->n || p->beyond_missed < 2 || p->flow < p->control)
+		return;
+	if (p->n_known && k == p->n - 1) {
+		j->cause[CAUSE_PEER_GONE] += weight;
+		j->cause[CAUSE_PATH_BLACKHOLE] += weight / 3;
+		evidence(j, "peer-unreached", weight,
+			 "every probe gets to %s, the last router, and none to the peer behind it",
+			 node_text(j, k, at, sizeof(at)));
+		return;
+	}
+	/* Where not even the first hop answers anybody, the routers may just be silent. */
+	if (!k)
+		weight = HINT;
+	j->cause[CAUSE_PATH_BLACKHOLE] += weight;
+	if (!p->n_known)
+		j->cause[CAUSE_PEER_GONE] += weight / 2;
+	evidence(j, "all-stop", weight,
+		 "no probe gets farther than %s, neither inside this connection nor from a fresh "
+		 "port",
+		 node_text(j, k, at, sizeof(at)));
+}
+
+static void large_ones_stop_short(struct judgement *j)
+{
+	const struct path_view *p = &j->path;
+	const struct stall *s = j->s;
+	double weight = capped(HINT + PER_MISS * p->full_missed, 7);
+	char at[64];
+
+	if (p->asked && p->full < p->flow && p->full_missed > 1) {
+		j->cause[CAUSE_SIZE_BLACKHOLE] += weight;
+		evidence(j, "size-frontier", weight,
+			 "packets of %u bytes get no farther than %s, small ones of the same "
+			 "connection reach %s",
+			 s->full_size, node_text(j, p->full, at, sizeof(at)),
+			 p->peer_in_flow ? "the peer" : "hops behind it");
+	}
+	if (s->too_big_mtu && s->full_size > s->too_big_mtu) {
+		char from[ADDR_TEXT_LEN];
+
+		j->cause[CAUSE_SIZE_BLACKHOLE] += STRONG;
+		evidence(j, "too-big", STRONG, "%s says that packets above %u bytes do not fit",
+			 addr_text(&s->too_big_from, from), s->too_big_mtu);
+	}
+}
+
+/* RFC 792 and RFC 4443 codes, by what they blame. */
+static void router_says_unreachable(struct judgement *j)
+{
+	const struct icmp_seen *i = &j->s->icmp;
+	bool v6 = i->from.family == AF_INET6;
+	bool host = v6 ? i->code == 3 : i->code == 1 || i->code == 7;
+	bool port = v6 ? i->code == 4 : i->code == 2 || i->code == 3;
+	bool denied = v6 ? i->code == 1 : i->code == 9 || i->code == 10 || i->code == 13;
+	char from[ADDR_TEXT_LEN];
+
+	if (!j->s->icmp_count || i->type != (v6 ? 1 : 3))
+		return;
+	if (host || port)
+		j->cause[CAUSE_PEER_GONE] += STRONG;
+	else if (!denied)
+		j->cause[CAUSE_PATH_BLACKHOLE] += STRONG;
+	evidence(j, "icmp-unreachable", denied ? 0 : STRONG, "%s says: %s (%u messages)",
+		 addr_text(&i->from, from),
+		 host	  ? "host unreachable"
+		 : port	  ? "port unreachable"
+		 : denied ? "administratively prohibited"
+			  : "network unreachable",
+		 j->s->icmp_count);
+}
+
+static void others_live(struct judgement *j)
+{
+	const struct incident *pub = &j->s->pub;
+
+	if (j->same_peer) {
+		j->cause[CAUSE_PEER_GONE] -= DECISIVE;
+		j->cause[CAUSE_PATH_BLACKHOLE] -= STRONG;
+		j->cause[CAUSE_CONNECTION_STATE_LOST] += CLEAR / 2;
+		evidence(j, "witness-same-peer", CLEAR / 2,
+			 "%d other connection%s to the same peer moved data in the silence",
+			 j->same_peer, j->same_peer > 1 ? "s" : "");
+	}
+	if (j->elsewhere)
+		evidence(j, "witness-elsewhere", HINT,
+			 "%d connection%s to other peers moved data in the silence%s", j->elsewhere,
+			 j->elsewhere > 1 ? "s" : "",
+			 pub->route.gateway.family && j->shared ? ", through the same gateway"
+								: "");
+}
+
+void weigh_causes(struct judgement *j)
+{
+	static void (*const clues[])(struct judgement *) = {
+		reset_ended_it,
+		nothing_is_owed,
+		peer_window_is_shut,
+		own_window_is_shut,
+		packets_are_dropped_here,
+		peer_keeps_talking,
+		peer_is_silent,
+		peer_repeats,
+		a_hole_stays_open,
+		peer_answers_in_flow,
+		flow_stops_short,
+		everything_stops,
+		large_ones_stop_short,
+		router_says_unreachable,
+		others_live,
+	};
+
+	for (size_t i = 0; i < sizeof(clues) / sizeof(*clues); i++)
+		clues[i](j);
+}

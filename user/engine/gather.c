@@ -1,0 +1,320 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * What to ask for while something is suspect, and taking in what comes back.
+ *
+ * Probes are asked for only where the connection itself does not show the cause. A round asks every
+ * hop with small and full-size packets inside the flow and with SYNs from a fresh port beside it;
+ * routers limit their ICMP errors (Linux: six at once, then one a second towards one address), so a
+ * round has at most five probes a hop and later rounds look at the frontier only.
+ */
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <string.h>
+
+#include "engine/internal.h"
+
+#define ROUNDS		4
+#define ROUND_GAP_NS	(1500 * NS_PER_MS)
+#define ANSWER_WAIT_NS	(1500 * NS_PER_MS) /* the prober gives up earlier; this is if it is gone */
+#define PROBES_A_SECOND 40
+#define BLIND_DISTANCE	12 /* hops to ask where the distance is unknown */
+#define FRONTIER_BEHIND 3  /* hops behind the frontier that later rounds ask */
+#define SCAN_EVERY_NS	NS_PER_S
+#define SURE		0.95
+#define SIZE_STEPS	10
+#define SIZE_EXACT	1
+#define SMALL_V4	41 /* bytes of the IP packet of a small probe, without options */
+#define SMALL_V6	61
+
+static struct output want_for(const struct engine *e, const struct stall *s, enum want_kind kind)
+{
+	struct output out = {.kind = OUT_WANT, .now_ns = e->now_ns};
+
+	out.want.kind = kind;
+	out.want.key = s->pub.key;
+	out.want.local_sends = s->sends;
+	out.want.inode = s->pub.last.inode;
+	out.want.snapshot = s->pub.last;
+	return out;
+}
+
+static void want(struct engine *e, const struct stall *s, enum want_kind kind)
+{
+	struct output out = want_for(e, s, kind);
+
+	output_push(e, &out);
+}
+
+static void want_probes(struct engine *e, struct stall *s, enum probe_kind kind, int first_ttl,
+			int last_ttl, int count, int size)
+{
+	struct output out = want_for(e, s, WANT_PROBE);
+
+	out.want.probe.kind = kind;
+	out.want.probe.first_ttl = (uint8_t)first_ttl;
+	out.want.probe.last_ttl = (uint8_t)last_ttl;
+	out.want.probe.count = (uint8_t)count;
+	out.want.probe.size = (uint16_t)size;
+	output_push(e, &out);
+	s->outstanding += (last_ttl - first_ttl + 1) * count;
+}
+
+/* IP packet of a full segment: what the transfer itself has been sending. */
+static int full_size(const struct stall *s)
+{
+	const struct flow_snapshot *last = &s->pub.last;
+	int headers = last->key.remote.addr.family == AF_INET6 ? 60 : 40;
+
+	if (last->flags & SNAP_TIMESTAMPS)
+		headers += 12;
+	return s->pub.first.mss ? (int)s->pub.first.mss + headers : 0;
+}
+
+static bool in_flow_possible(const struct stall *s)
+{
+	return s->pub.last.state != TCP_SYN_SENT && !(s->pub.last.flags & SNAP_SECURED) &&
+	       s->phase != STALL_CLOSING;
+}
+
+void gather_start(struct engine *e, struct stall *s)
+{
+	if (e->config.offline)
+		return;
+	want(e, s, WANT_LISTEN);
+	s->listening = true;
+	if (!s->host_asked)
+		want(e, s, WANT_HOST);
+	s->host_asked = true;
+	want(e, s, WANT_SCAN);
+	s->next_scan_ns = e->now_ns + SCAN_EVERY_NS;
+}
+
+int gather_reach(const struct stall *s)
+{
+	return s->distance ? s->distance : BLIND_DISTANCE;
+}
+
+static void begin_round(struct engine *e, struct stall *s)
+{
+	s->rounds++;
+	s->round_until_ns =
+		e->now_ns + ANSWER_WAIT_NS + (uint64_t)s->outstanding * NS_PER_S / PROBES_A_SECOND;
+	s->next_round_ns = s->round_until_ns + ROUND_GAP_NS;
+}
+
+/* Is the peer there, and has it more to send than we got? */
+static void ask_peer(struct engine *e, struct stall *s)
+{
+	want_probes(e, s, PROBE_IN_FLOW, END_TTL, END_TTL, 2, 0);
+	begin_round(e, s);
+}
+
+static void ask_path(struct engine *e, struct stall *s)
+{
+	int last_ttl = gather_reach(s), size = full_size(s);
+	bool full = s->sends && size && s->pub.last.snd.bytes >= (uint64_t)size;
+
+	s->probing = true;
+	s->in_segs_before = s->pub.last.in_segs;
+	if (in_flow_possible(s)) {
+		want_probes(e, s, PROBE_IN_FLOW, 1, last_ttl, 2, 0);
+		want_probes(e, s, PROBE_IN_FLOW, END_TTL, END_TTL, 1, 0);
+	}
+	want_probes(e, s, PROBE_CONTROL, 1, last_ttl, 2, 0);
+	want_probes(e, s, PROBE_CONTROL, END_TTL, END_TTL, 1, 0);
+	if (in_flow_possible(s) && full) {
+		s->full_size = (uint16_t)size;
+		want_probes(e, s, PROBE_IN_FLOW_FULL, 1, last_ttl, 1, size);
+		want_probes(e, s, PROBE_IN_FLOW_FULL, END_TTL, END_TTL, 1, size);
+	}
+	begin_round(e, s);
+}
+
+/* A forged reset: who is so many hops away? */
+static void ask_author(struct engine *e, struct stall *s)
+{
+	int last_ttl = s->reset_hops < MAX_DISTANCE ? s->reset_hops : MAX_DISTANCE;
+
+	s->probing = true;
+	want_probes(e, s, PROBE_CONTROL, last_ttl, last_ttl, 2, 0);
+	begin_round(e, s);
+}
+
+static int farthest_answer(const struct stall *s)
+{
+	int farthest = 0;
+
+	for (int i = 0; i < s->pub.n_hops; i++)
+		for (int k = 0; k < PROBE_KINDS; k++)
+			if (s->pub.hops[i].probes[k].answered)
+				farthest = i + 1;
+	return farthest;
+}
+
+static void ask_frontier(struct engine *e, struct stall *s)
+{
+	int first = 1, last_ttl = farthest_answer(s) + 1;
+
+	while (first < last_ttl && first <= s->pub.n_hops &&
+	       s->pub.hops[first - 1].probes[PROBE_IN_FLOW].answered)
+		first++;
+	if (last_ttl > first + FRONTIER_BEHIND)
+		last_ttl = first + FRONTIER_BEHIND;
+	if (last_ttl > MAX_DISTANCE)
+		last_ttl = MAX_DISTANCE;
+	if (first > last_ttl)
+		first = last_ttl;
+	if (in_flow_possible(s))
+		want_probes(e, s, PROBE_IN_FLOW, first, last_ttl, 2, 0);
+	want_probes(e, s, PROBE_CONTROL, first, last_ttl, 2, 0);
+	if (in_flow_possible(s) && s->full_size)
+		want_probes(e, s, PROBE_IN_FLOW_FULL, first, last_ttl, 1, s->full_size);
+	begin_round(e, s);
+}
+
+/* Which TTL a full-size packet is known not to reach while a small one does; 0: none. */
+static int size_target(const struct stall *s)
+{
+	const struct hop *h = s->pub.hops;
+
+	if (s->peer.acked && s->peer.probes[PROBE_IN_FLOW_FULL].sent &&
+	    !s->peer.probes[PROBE_IN_FLOW_FULL].answered)
+		return END_TTL; /* the peer's own ACKs are not limited as ICMP is */
+	for (int i = 0; i < s->pub.n_hops; i++)
+		if (h[i].probes[PROBE_IN_FLOW].answered && h[i].probes[PROBE_IN_FLOW_FULL].sent &&
+		    !h[i].probes[PROBE_IN_FLOW_FULL].answered)
+			return i + 1;
+	return 0;
+}
+
+/* A k-ary search between the largest size that passed and the smallest that did not. */
+static void ask_sizes(struct engine *e, struct stall *s)
+{
+	int ttl = size_target(s), gap;
+
+	if (!s->sizing) {
+		bool v6 = s->pub.key.remote.addr.family == AF_INET6;
+
+		s->sizing = true;
+		s->size_pass =
+			(v6 ? SMALL_V6 : SMALL_V4) + (s->pub.last.flags & SNAP_TIMESTAMPS ? 12 : 0);
+		s->size_fail = s->full_size;
+	}
+	s->n_sizes = 0;
+	gap = s->size_fail - s->size_pass;
+	for (int i = 1; i <= SIZE_STEPS && ttl; i++) {
+		int size = s->size_pass + gap * i / (SIZE_STEPS + 1);
+
+		if (size <= s->size_pass || (s->n_sizes && s->size_of[s->n_sizes - 1] == size))
+			continue;
+		s->size_of[s->n_sizes] = (uint16_t)size;
+		s->sizes[s->n_sizes++] = (struct tally){0};
+		want_probes(e, s, PROBE_IN_FLOW_FULL, ttl, ttl, gap > 64 ? 1 : 2, size);
+	}
+	begin_round(e, s);
+}
+
+/* Takes the answers of the last step in: a size passes if anything of it, or above it, came
+ * through. */
+static void narrow_sizes(struct stall *s)
+{
+	for (int i = 0; i < s->n_sizes; i++)
+		if (s->sizes[i].answered && s->size_of[i] > s->size_pass)
+			s->size_pass = s->size_of[i];
+	for (int i = s->n_sizes - 1; i >= 0; i--)
+		if (!s->sizes[i].answered && s->sizes[i].sent && s->size_of[i] > s->size_pass)
+			s->size_fail = s->size_of[i];
+	s->n_sizes = 0;
+	s->dirty = true;
+}
+
+static bool size_is_exact(const struct stall *s)
+{
+	return s->sizing && s->size_fail - s->size_pass <= SIZE_EXACT;
+}
+
+static bool probing_is_due(const struct engine *e, const struct stall *s)
+{
+	uint64_t silence_ns = e->now_ns - s->pub.last_progress_ns;
+
+	return s->phase != STALL_SUSPECT || silence_ns >= e->config.stall_after_ns / 4 * 3;
+}
+
+void gather_more(struct engine *e, struct stall *s)
+{
+	struct verdict v = {0};
+
+	if (e->config.offline)
+		return;
+	if (e->now_ns >= s->next_scan_ns && s->phase == STALL_CONFIRMED && !s->verdict_out) {
+		want(e, s, WANT_SCAN);
+		s->next_scan_ns = e->now_ns + SCAN_EVERY_NS;
+	}
+	if (s->outstanding > 0 && e->now_ns >= s->round_until_ns)
+		s->outstanding = 0; /* the prober has lost count or is gone */
+	if (!e->config.probe || s->outstanding > 0 || !probing_is_due(e, s) ||
+	    s->pub.route.loopback)
+		return;
+	if (s->n_sizes)
+		narrow_sizes(s);
+	if (s->phase == STALL_CLOSING) {
+		if (!s->rounds && s->reset_hops)
+			ask_author(e, s);
+		return;
+	}
+	if (!s->sends && !s->rounds) {
+		if (!flow_own_window_shut(&s->pub.last) && in_flow_possible(s))
+			ask_peer(e, s);
+		return;
+	}
+	if (!s->sends && s->phase == STALL_SUSPECT)
+		return;
+	if (s->rounds && e->now_ns < s->next_round_ns && s->probing && !s->sizing && s->verdict_out)
+		return;
+	judge(e, s, &v);
+	if (v.cause == CAUSE_SIZE_BLACKHOLE && s->full_size && size_target(s) &&
+	    !size_is_exact(s) && !s->too_big_mtu && s->rounds < 2 * ROUNDS) {
+		ask_sizes(e, s);
+		return;
+	}
+	if (v.cause != CAUSE_UNKNOWN && v.cause_confidence >= SURE &&
+	    (!s->probing || v.where.confidence >= 0.6))
+		return;
+	if (!s->probing)
+		ask_path(e, s);
+	else if (s->rounds < ROUNDS && e->now_ns >= s->next_round_ns)
+		ask_frontier(e, s);
+}
+
+bool gather_done(const struct engine *e, const struct stall *s)
+{
+	const struct flow_snapshot *last = &s->pub.last;
+	struct verdict v = {0};
+
+	if (s->outstanding > 0 && !s->sizing)
+		return false;
+	if (e->config.offline || !e->config.probe || s->probing)
+		return true;
+	judge(e, s, &v);
+	return (v.cause != CAUSE_UNKNOWN && v.cause_confidence >= SURE) || s->pub.route.loopback ||
+	       (!s->sends && s->rounds && flow_own_window_shut(last));
+}
+
+uint64_t gather_deadline(const struct engine *e, const struct stall *s)
+{
+	uint64_t t = UINT64_MAX,
+		 probe_ns = s->pub.last_progress_ns + e->config.stall_after_ns / 4 * 3;
+
+	if (e->config.offline)
+		return t;
+	if (s->outstanding > 0)
+		t = s->round_until_ns;
+	else if (e->config.probe && !s->rounds && probe_ns > e->now_ns)
+		t = probe_ns;
+	else if (s->probing && s->rounds < ROUNDS && s->next_round_ns > e->now_ns)
+		t = s->next_round_ns;
+	if (s->phase == STALL_CONFIRMED && !s->verdict_out && s->next_scan_ns < t)
+		t = s->next_scan_ns;
+	return t;
+}

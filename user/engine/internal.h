@@ -1,0 +1,181 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * What the files of the engine share. A flow has two directions; each may have one stall. A stall
+ * goes suspect -> confirmed -> ended; gather.c decides what to ask for, judge.c what it means.
+ */
+#ifndef TCPSTALL_ENGINE_INTERNAL_H
+#define TCPSTALL_ENGINE_INTERNAL_H
+
+#include "base/clock.h"
+#include "engine/engine.h"
+
+#define RUN_GAP_NS     NS_PER_S /* progress with gaps shorter than this is one run */
+#define STEADY_RUN_NS  (3 * NS_PER_S)
+#define END_TTL	       MAX_HOPS /* a probe with this TTL is meant for the peer itself */
+#define MAX_DISTANCE   30	/* hops; farther is taken as unknown */
+#define MAX_DROP_KINDS 6
+#define MAX_SIZES      12
+#define PATHS	       64 /* destinations whose hops are remembered */
+
+struct flow {
+	struct flow_snapshot last;
+	uint64_t seen_ns;
+	uint64_t rate_bps[2], idle_bytes[2]; /* [local_sends] */
+	struct reset_seen reset;
+	struct route_seen route;
+	int32_t stall[2]; /* [local_sends] index into stalls, or -1 */
+	int32_t next;	  /* in the hash chain or the free list */
+	bool used, counted[2], reset_known, route_known;
+};
+
+/* Hops towards one address, learnt from probes of whatever flow. */
+struct path_cache {
+	struct ip_addr peer;
+	struct ip_addr hops[MAX_DISTANCE];
+	int n;
+	uint64_t used_ns;
+};
+
+enum stall_phase { STALL_FREE, STALL_SUSPECT, STALL_CONFIRMED, STALL_CLOSING };
+
+/* Answers to probes that were meant for the peer itself. */
+struct peer_answers {
+	struct tally probes[PROBE_KINDS];
+	bool acked, syn_acked, reset_control;
+	uint32_t nxt; /* highest SND.NXT the peer has shown in an answer */
+	bool nxt_known;
+};
+
+struct drop_tally {
+	bool inbound;
+	uint64_t count;
+	char reason[NAME_LEN], function[NAME_LEN];
+};
+
+struct stall {
+	struct incident pub;
+	enum stall_phase phase;
+	int32_t flow;
+	bool sends; /* = pub.local_sends */
+
+	/* what is being gathered */
+	bool listening, host_asked, scan_asked, probing, sizing;
+	int rounds;		 /* of probes, begun */
+	int outstanding;	 /* probes whose result has not come */
+	uint64_t round_until_ns; /* then a round is over, answered or not */
+	uint64_t next_round_ns;
+	uint64_t next_scan_ns;
+	uint64_t judge_until_ns; /* then there is a verdict whatever is missing */
+	bool dirty;		 /* evidence came since the last judgement */
+	bool verdict_out;
+	uint64_t end_ns;
+	enum outcome end_as;
+
+	/* what was gathered */
+	struct peer_answers peer;
+	struct drop_tally drops[MAX_DROP_KINDS];
+	int n_drops;
+	struct icmp_seen icmp; /* the latest */
+	uint32_t icmp_count;
+	uint32_t local_errors; /* probes that the local kernel refused */
+	int local_errno;
+	uint32_t too_big_mtu; /* from ICMP, 0 none */
+	struct ip_addr too_big_from;
+	uint16_t size_pass,
+		size_fail; /* bytes of IP packet: largest that passed, smallest that did not */
+	struct tally sizes[MAX_SIZES];
+	uint16_t size_of[MAX_SIZES];
+	int n_sizes;
+	uint16_t full_size;	 /* bytes of the IP packet of the transfer's own full segments */
+	uint32_t in_segs_before; /* segments from the peer in silence, before our own probes */
+	int distance;		 /* hops to the peer, itself included; 0 unknown */
+	bool reset, reset_forged;
+	uint8_t reset_hops;
+	struct reset_seen reset_seen;
+};
+
+struct out_ring {
+	struct output *slot;
+	uint32_t head, tail, size;
+};
+
+struct engine {
+	struct engine_config config;
+	uint64_t now_ns;
+	struct flow *flows;
+	int32_t *buckets, free_flow;
+	uint32_t n_buckets, flow_top; /* flows[] is in use below flow_top */
+	struct stall *stalls;
+	struct path_cache *paths;
+	struct out_ring out;
+	struct engine_counts counts;
+	uint32_t open_stalls; /* suspects included */
+	uint64_t *due_ns;     /* for each stall, UINT64_MAX: none */
+	uint32_t stall_top;   /* stalls[] and due_ns[] are in use below it */
+	uint64_t scanned_ns;  /* last full scan */
+	bool capture_end;
+};
+
+static inline uint64_t rate_bps(uint64_t bytes, uint64_t ns)
+{
+	return ns ? (uint64_t)((double)bytes * 8e9 / (double)ns) : 0;
+}
+
+/* flows.c */
+struct flow *flow_find(struct engine *e, const struct flow_key *key);
+struct flow *flow_take(struct engine *e, const struct flow_key *key); /* NULL: full */
+void flow_drop(struct engine *e, struct flow *f);
+struct path_cache *path_find(struct engine *e, const struct ip_addr *peer);
+/* A router answered at this TTL on the way to peer. */
+void path_learn(struct engine *e, const struct ip_addr *peer, uint8_t ttl,
+		const struct ip_addr *hop);
+
+static inline const struct direction *flow_dir(const struct flow_snapshot *s, bool sends)
+{
+	return sends ? &s->snd : &s->rcv;
+}
+/* Bytes that the local end has queued and the peer has not acknowledged. */
+static inline uint32_t owed_bytes(const struct flow_snapshot *s)
+{
+	return s->write_seq - s->snd_una;
+}
+bool flow_is_transfer(const struct engine *e, const struct flow_snapshot *s, bool sends);
+/* Progress has stopped where it was due or usual. */
+bool flow_suspicious(const struct flow_snapshot *s, bool sends, uint64_t silence_ns);
+bool flow_was_steady(const struct flow_snapshot *s, bool sends);
+/* Too little window for a segment (RFC 9293 3.8.6): ours with unread data, the peer's with data
+ * waiting. */
+bool flow_own_window_shut(const struct flow_snapshot *s);
+bool flow_peer_window_shut(const struct flow_snapshot *s);
+uint64_t flow_silence_ns(const struct flow_snapshot *s, bool sends, uint64_t now_ns);
+/* Hops that an IP packet of this TTL has most likely come, itself counted as one; 0 unknown. */
+int hops_from_ttl(uint8_t ttl);
+
+/* stall.c: the life of a stall */
+struct stall *stall_of(struct engine *e, const struct flow_key *key, bool sends);
+void stall_look(struct engine *e, struct flow *f, bool sends);
+void stall_gone(struct engine *e, struct flow *f, const struct flow_gone *gone);
+void stall_tick(struct engine *e, struct stall *s);
+void stall_close(struct engine *e, struct stall *s, enum outcome outcome, uint64_t ended_ns);
+
+/* gather.c: what to ask for */
+void gather_start(struct engine *e, struct stall *s);
+void gather_more(struct engine *e, struct stall *s);
+bool gather_done(const struct engine *e, const struct stall *s);
+uint64_t gather_deadline(const struct engine *e, const struct stall *s);
+int gather_reach(const struct stall *s); /* hops that are worth asking */
+
+/* answers.c: what came back */
+void answer_probe(struct stall *s, const struct probe_seen *p);
+void answer_icmp(struct stall *s, const struct icmp_seen *i);
+void answer_drop(struct stall *s, const struct drop_seen *d);
+
+/* witness.c: after a full scan, who has moved since the stall began? */
+void witness_look(struct engine *e, struct stall *s);
+
+/* judge.c: evidence to verdict */
+void judge(const struct engine *e, const struct stall *s, struct verdict *ret);
+
+void output_push(struct engine *e, const struct output *out);
+
+#endif

@@ -1,0 +1,187 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* Sums up: clues to a cause, the cause and the probes to a place, both to a verdict. */
+#include <math.h>
+#include <netinet/in.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "engine/judge.h"
+
+#define UNKNOWN_PRIOR 1.5  /* log-odds that a cause must beat to be named */
+#define UNTOUCHED     -4.0 /* a part that nothing speaks for */
+#define PLACE_SURE    0.5  /* below it the place is the path, with candidates */
+#define CANDIDATE_MIN 0.04
+
+void evidence(struct judgement *j, const char *id, double weight, const char *format, ...)
+{
+	struct verdict *v = j->v;
+	struct evidence *line = &v->evidence[v->n_evidence];
+	va_list args;
+
+	if (v->n_evidence == MAX_EVIDENCE)
+		return;
+	line->id = id;
+	line->weight = weight;
+	va_start(args, format);
+	vsnprintf(line->text, sizeof(line->text), format, args);
+	va_end(args);
+	v->n_evidence++;
+}
+
+const char *node_text(const struct judgement *j, int node, char *buf, size_t len)
+{
+	const struct incident *pub = &j->s->pub;
+	char addr[ADDR_TEXT_LEN];
+
+	if (node <= 0)
+		snprintf(buf, len, "this host");
+	else if (j->path.n_known && node >= j->path.n)
+		snprintf(buf, len, "the peer");
+	else if (node <= pub->n_hops && pub->hops[node - 1].address.family)
+		snprintf(buf, len, "hop %d (%s)", node,
+			 addr_text(&pub->hops[node - 1].address, addr));
+	else
+		snprintf(buf, len, "hop %d", node);
+	return buf;
+}
+
+static void count_witnesses(struct judgement *j)
+{
+	const struct incident *pub = &j->s->pub;
+
+	for (int i = 0; i < pub->n_witnesses; i++) {
+		const struct witness *w = &pub->witnesses[i];
+
+		if (w->same_peer) {
+			j->same_peer++;
+			continue;
+		}
+		j->elsewhere++;
+		if (w->shared_hops > j->shared)
+			j->shared = w->shared_hops;
+	}
+}
+
+static void choose_cause(struct judgement *j)
+{
+	double sum = 0;
+	int best = CAUSE_UNKNOWN;
+
+	for (int i = 0; i < CAUSES; i++) {
+		sum += exp(j->cause[i]);
+		if (j->cause[i] > j->cause[best])
+			best = i;
+	}
+	j->verdict = (enum cause)best;
+	j->v->cause = (enum cause)best;
+	j->v->cause_confidence = exp(j->cause[best]) / sum;
+}
+
+/* Address of a node; the hop table knows it, or an earlier look at the same path. */
+static struct ip_addr node_address(const struct judgement *j, int node)
+{
+	const struct incident *pub = &j->s->pub;
+
+	if (node <= 0)
+		return pub->key.local.addr;
+	if (node >= j->path.n)
+		return pub->key.remote.addr;
+	if (node <= pub->n_hops && pub->hops[node - 1].address.family)
+		return pub->hops[node - 1].address;
+	if (node == 1)
+		return pub->route.gateway;
+	return (struct ip_addr){0};
+}
+
+/* near is the end closer to src, whichever end we are. */
+static void set_ends(const struct judgement *j, struct place *p, int local_side, int far_side)
+{
+	struct ip_addr a = node_address(j, local_side), b = node_address(j, far_side);
+
+	p->near = j->s->sends ? a : b;
+	p->far = j->s->sends ? b : a;
+}
+
+static struct place part_place(const struct judgement *j, int part)
+{
+	bool sends = j->s->sends;
+	int n = j->path.n, node = (part - 1) / 2;
+	struct place p = {0};
+
+	if (part == PART_LOCAL_APP || part == PART_PEER_APP(n)) {
+		bool local = part == PART_LOCAL_APP;
+
+		p.kind = local == sends ? PLACE_SENDER_APP : PLACE_RECEIVER_APP;
+		p.address = node_address(j, local ? 0 : n);
+	} else if (part == PART_NODE(0) || part == PART_NODE(n)) {
+		p.kind = (node == 0) == sends ? PLACE_SENDER_HOST : PLACE_RECEIVER_HOST;
+		p.address = node_address(j, node);
+	} else if (part == PART_NODE(node)) {
+		p.kind = PLACE_HOP;
+		p.ttl = (uint8_t)node;
+		p.address = node_address(j, node);
+		set_ends(j, &p, node, node + 1);
+	} else {
+		p.kind = PLACE_LINK;
+		set_ends(j, &p, node, node + 1);
+	}
+	return p;
+}
+
+/* Softmax over the parts; the few best become candidates, the best one the place if it stands out.
+ */
+static void choose_place(struct judgement *j)
+{
+	struct verdict *v = j->v;
+	int parts = PART_PEER_APP(j->path.n) + 1, touched = 0;
+	double p[MAX_PARTS], sum = 0;
+
+	for (int i = 0; i < parts; i++) {
+		p[i] = exp(j->part_touched[i] ? j->part[i] : UNTOUCHED);
+		sum += p[i];
+		touched += j->part_touched[i];
+	}
+	for (int k = 0; k < MAX_CANDIDATES && touched; k++) {
+		int best = 0;
+
+		for (int i = 1; i < parts; i++)
+			if (p[i] > p[best])
+				best = i;
+		if (!j->part_touched[best] || (k && p[best] / sum < CANDIDATE_MIN))
+			break;
+		v->candidates[k] = part_place(j, best);
+		v->candidates[k].confidence = p[best] / sum;
+		v->n_candidates = k + 1;
+		p[best] = 0;
+	}
+	if (v->n_candidates && v->candidates[0].confidence >= PLACE_SURE) {
+		v->where = v->candidates[0];
+	} else {
+		bool on_path = v->n_candidates || j->verdict == CAUSE_CONNECTION_STATE_LOST ||
+			       j->verdict == CAUSE_PATH_BLACKHOLE ||
+			       j->verdict == CAUSE_SIZE_BLACKHOLE;
+
+		v->where.kind = on_path ? PLACE_PATH : PLACE_UNKNOWN;
+		v->where.confidence = v->n_candidates ? v->candidates[0].confidence : 0;
+	}
+}
+
+void judge(const struct engine *e, const struct stall *s, struct verdict *ret)
+{
+	struct judgement j = {.e = e, .s = s, .v = ret, .path = path_look(s)};
+
+	*ret = (struct verdict){0};
+	count_witnesses(&j);
+	j.cause[CAUSE_UNKNOWN] = UNKNOWN_PRIOR;
+	weigh_causes(&j);
+	choose_cause(&j);
+	if (j.way == WAY_UNKNOWN && s->probing &&
+	    (j.verdict == CAUSE_CONNECTION_STATE_LOST || j.verdict == CAUSE_PATH_BLACKHOLE ||
+	     j.verdict == CAUSE_SIZE_BLACKHOLE))
+		j.way = s->sends ? WAY_FORWARD : WAY_REVERSE; /* the way that the probes went */
+	weigh_places(&j);
+	choose_place(&j);
+	ret->way = j.way;
+	describe(&j);
+}

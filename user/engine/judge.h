@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * How a verdict comes about. Clues (clues.c) look at the facts of a stall; each that holds adds
+ * log-odds to causes and one line of evidence. The cause with the largest sum wins; then places.c
+ * does the same for the parts of the path, given the cause.
+ */
+#ifndef TCPSTALL_ENGINE_JUDGE_H
+#define TCPSTALL_ENGINE_JUDGE_H
+
+#include "engine/internal.h"
+
+/*
+ * Parts of the path as seen from the probing host, in order: our program, our host, then link and
+ * node by turns, the last node being the peer host, then the peer's program.
+ */
+#define PART_LOCAL_APP	 0
+#define PART_NODE(i)	 (1 + 2 * (i)) /* 0: this host; 1..n-1: hops; n: the peer host */
+#define PART_LINK(i)	 (2 + 2 * (i)) /* between node i and node i + 1 */
+#define PART_PEER_APP(n) (2 + 2 * (n))
+#define MAX_PARTS	 (PART_PEER_APP(MAX_DISTANCE) + 1)
+
+/* What the probes say of the way to the peer. TTLs; 0: not even the first hop. */
+struct path_view {
+	int n; /* distance of the peer; a guess if !n_known */
+	bool n_known;
+	bool asked;  /* at least one round is complete */
+	int flow;    /* farthest node that answered in the flow, small packets */
+	int full;    /* the same, full-size packets */
+	int control; /* the same, from a fresh port */
+	bool peer_in_flow, peer_full, peer_control; /* the peer itself answered */
+	int flow_missed; /* in-flow probes unanswered at nodes behind `flow` that answered controls
+			  */
+	int full_missed; /* full-size probes unanswered at nodes that answered small ones in the
+			    flow */
+	int control_missed; /* control probes unanswered at nodes behind `control` */
+	int beyond_missed;  /* probes of both kinds unanswered behind the farthest answer */
+	int nat;	    /* node where private addresses end; 0 unknown */
+};
+
+struct judgement {
+	const struct engine *e;
+	const struct stall *s;
+	struct path_view path;
+	int same_peer, elsewhere; /* witnesses */
+	int shared;		  /* most hops shared with a witness to another destination */
+	double cause[CAUSES];
+	double part[MAX_PARTS];
+	bool part_touched[MAX_PARTS];
+	enum cause verdict; /* valid in places.c */
+	enum way way;
+	struct verdict *v;
+};
+
+struct path_view path_look(const struct stall *s);
+
+/* Appends one line of evidence; further ones are left out once the list is full. */
+void evidence(struct judgement *j, const char *id, double weight, const char *format, ...)
+	__attribute__((format(printf, 4, 5)));
+
+void weigh_causes(struct judgement *j);
+void weigh_places(struct judgement *j);
+void describe(struct judgement *j); /* detail and advice */
+
+/* Text of the node, "hop 2 (192.168.0.1)", "this host", "the peer". */
+const char *node_text(const struct judgement *j, int node, char *buf, size_t len);
+
+#endif

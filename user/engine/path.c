@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Reading TTL probes. A hop that never answers anybody is silent, not guilty: only nodes that
+ * answered one kind of probe are held against another kind, and loss counts only if it lasts to
+ * every node behind.
+ */
+#include "engine/judge.h"
+
+static bool answered(const struct hop *h, enum probe_kind kind)
+{
+	return h->probes[kind].answered > 0;
+}
+
+static int unanswered_of(const struct tally *t)
+{
+	return t->sent - t->answered;
+}
+
+static int unanswered(const struct hop *h, enum probe_kind kind)
+{
+	return unanswered_of(&h->probes[kind]);
+}
+
+static int farthest(const struct stall *s, enum probe_kind kind, int n)
+{
+	int at = 0;
+
+	for (int i = 0; i < s->pub.n_hops && i < n; i++)
+		if (answered(&s->pub.hops[i], kind))
+			at = i + 1;
+	return at;
+}
+
+/* The last private address before a public one: where a NAT is likely to sit. */
+static int nat_boundary(const struct stall *s)
+{
+	int at = 0;
+
+	if (!addr_is_private(&s->pub.key.local.addr))
+		return 0;
+	for (int i = 0; i < s->pub.n_hops; i++) {
+		const struct hop *h = &s->pub.hops[i];
+
+		if (!h->address.family || h->is_peer)
+			continue;
+		if (!addr_is_private(&h->address))
+			return at ? at : i + 1;
+		at = i + 1;
+	}
+	return addr_is_private(&s->pub.key.remote.addr) ? 0 : at;
+}
+
+struct path_view path_look(const struct stall *s)
+{
+	struct path_view p = {.n = s->distance, .n_known = s->distance > 0};
+	const struct peer_answers *peer = &s->peer;
+	int last;
+
+	p.peer_in_flow = peer->acked;
+	p.peer_full = peer->probes[PROBE_IN_FLOW_FULL].answered > 0;
+	p.peer_control = peer->syn_acked || peer->reset_control;
+	last = p.n_known ? p.n : MAX_DISTANCE;
+	p.flow = farthest(s, PROBE_IN_FLOW, last);
+	p.full = farthest(s, PROBE_IN_FLOW_FULL, last);
+	p.control = farthest(s, PROBE_CONTROL, last);
+	if (!p.n_known) {
+		int far = p.flow > p.control ? p.flow : p.control;
+
+		p.n = far + 3 < MAX_DISTANCE ? far + 3 : MAX_DISTANCE;
+	}
+	p.flow = p.peer_in_flow ? p.n : p.flow;
+	p.full = p.peer_full ? p.n : p.full;
+	p.control = p.peer_control ? p.n : p.control;
+	p.asked = s->probing && !s->outstanding;
+
+	for (int i = 0; i < s->pub.n_hops && i < p.n; i++) {
+		const struct hop *h = &s->pub.hops[i];
+		int ttl = i + 1, missed = unanswered(h, PROBE_IN_FLOW);
+
+		if (ttl > p.flow && answered(h, PROBE_CONTROL))
+			p.flow_missed += missed;
+		if (ttl > p.control)
+			p.control_missed += unanswered(h, PROBE_CONTROL);
+		if (ttl > p.flow && ttl > p.control)
+			p.beyond_missed += missed + unanswered(h, PROBE_CONTROL);
+		if (ttl > p.full && answered(h, PROBE_IN_FLOW))
+			p.full_missed += unanswered(h, PROBE_IN_FLOW_FULL);
+	}
+	/* Probes that were meant for the peer itself. */
+	if (!p.peer_in_flow && p.peer_control)
+		p.flow_missed += unanswered_of(&peer->probes[PROBE_IN_FLOW]);
+	if (!p.peer_full && p.peer_in_flow)
+		p.full_missed += unanswered_of(&peer->probes[PROBE_IN_FLOW_FULL]);
+	if (!p.peer_in_flow && !p.peer_control)
+		p.beyond_missed += unanswered_of(&peer->probes[PROBE_IN_FLOW]) +
+				   unanswered_of(&peer->probes[PROBE_CONTROL]);
+	p.nat = nat_boundary(s);
+	return p;
+}

@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Where it is, given the cause. Each cause has one function that adds log-odds to the parts of the
+ * path; witnesses then clear what they share with the stalled flow, except that a witness cannot
+ * clear a hop of dropping just this connection.
+ */
+#include "engine/judge.h"
+
+static void blame(struct judgement *j, int part, double weight)
+{
+	if (part < 0 || part >= MAX_PARTS)
+		return;
+	j->part[part] += weight;
+	j->part_touched[part] = true;
+}
+
+static int sender_app(const struct judgement *j)
+{
+	return j->s->sends ? PART_LOCAL_APP : PART_PEER_APP(j->path.n);
+}
+
+static int receiver_app(const struct judgement *j)
+{
+	return j->s->sends ? PART_PEER_APP(j->path.n) : PART_LOCAL_APP;
+}
+
+static void place_sender_idle(struct judgement *j)
+{
+	blame(j, sender_app(j), 5);
+}
+
+static void place_not_reading(struct judgement *j)
+{
+	blame(j, receiver_app(j), 5);
+}
+
+static void place_local_drop(struct judgement *j)
+{
+	blame(j, PART_NODE(0), 5);
+}
+
+static void place_peer_gone(struct judgement *j)
+{
+	blame(j, PART_NODE(j->path.n), 4);
+	blame(j, PART_LINK(j->path.n - 1), 1.5);
+}
+
+/* State lives in the hop that forwards: it answers a TTL that ends there before it looks the flow
+ * up. */
+static void place_state_lost(struct judgement *j)
+{
+	const struct path_view *p = &j->path;
+	int behind = p->flow + 1;
+
+	if (!p->asked || p->flow_missed < 1 || p->flow >= p->control)
+		return;
+	if (p->flow >= p->n - 1) {
+		/* Every router passes it on; the peer's answer is lost on its way back, or never
+		 * written. */
+		for (int i = 1; i < p->n; i++)
+			blame(j, PART_NODE(i), i == p->nat ? 1 : 0);
+		blame(j, PART_NODE(p->n), 0.5);
+		j->way = WAY_UNKNOWN;
+		return;
+	}
+	blame(j, PART_NODE(p->flow), p->flow ? 3.5 : 1);
+	blame(j, PART_NODE(behind), p->flow ? 0.7 : 2.5);
+	if (p->nat == p->flow || p->nat == behind)
+		blame(j, PART_NODE(p->nat), 1);
+	/* Hops behind that never answer anybody could be it as well. */
+	for (int i = behind; i < p->control; i++) {
+		const struct hop *h = &j->s->pub.hops[i - 1];
+
+		if (h->address.family)
+			break;
+		blame(j, PART_NODE(i + 1), 0.3);
+	}
+}
+
+static void place_blackhole(struct judgement *j)
+{
+	const struct path_view *p = &j->path;
+	int k = p->flow > p->control ? p->flow : p->control;
+
+	if (!p->asked || p->beyond_missed < 2 || (!k && j->elsewhere))
+		return;
+	blame(j, PART_LINK(k), 3);
+	blame(j, PART_NODE(k), k ? 1.5 : 0);
+	blame(j, PART_NODE(k + 1), 1.5);
+}
+
+static void place_size(struct judgement *j)
+{
+	const struct path_view *p = &j->path;
+	const struct stall *s = j->s;
+
+	if (p->asked && p->full < p->flow && p->full_missed > 1) {
+		blame(j, PART_NODE(p->full), 2.5);
+		blame(j, PART_LINK(p->full), 1.5);
+		blame(j, PART_NODE(p->full + 1), 0.5);
+	}
+	for (int i = 0; i < s->pub.n_hops && s->too_big_mtu; i++)
+		if (addr_equal(&s->pub.hops[i].address, &s->too_big_from))
+			blame(j, PART_NODE(i + 1), 4);
+}
+
+static void place_reset(struct judgement *j)
+{
+	const struct stall *s = j->s;
+
+	if (s->reset_forged)
+		blame(j, PART_NODE(s->reset_hops), 4);
+	else if (s->reset_seen.ttl && s->reset_seen.ttl_usual)
+		blame(j, PART_NODE(j->path.n), 4);
+}
+
+/* What others cross and live is not dead. */
+static void clear_shared(struct judgement *j)
+{
+	int shared = j->same_peer ? j->path.n : j->shared;
+
+	if (j->verdict != CAUSE_PATH_BLACKHOLE && j->verdict != CAUSE_PEER_GONE)
+		return;
+	for (int i = 0; i <= shared; i++) {
+		if (i)
+			j->part[PART_NODE(i)] -= i < shared ? 3 : 1.5;
+		if (i < shared)
+			j->part[PART_LINK(i)] -= 3;
+	}
+}
+
+void weigh_places(struct judgement *j)
+{
+	static void (*const places[CAUSES])(struct judgement *) = {
+		[CAUSE_SENDER_IDLE] = place_sender_idle,
+		[CAUSE_RECEIVER_NOT_READING] = place_not_reading,
+		[CAUSE_CONNECTION_STATE_LOST] = place_state_lost,
+		[CAUSE_PATH_BLACKHOLE] = place_blackhole,
+		[CAUSE_SIZE_BLACKHOLE] = place_size,
+		[CAUSE_LOCAL_DROP] = place_local_drop,
+		[CAUSE_CONNECTION_RESET] = place_reset,
+		[CAUSE_PEER_GONE] = place_peer_gone,
+	};
+
+	if (places[j->verdict])
+		places[j->verdict](j);
+	clear_shared(j);
+}

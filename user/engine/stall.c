@@ -1,0 +1,393 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The life of a stall: suspected, confirmed, judged, ended. One incident is one direction of one
+ * flow. A sender that owes data is confirmed by time alone; a receiver that hears nothing is
+ * confirmed only once the peer has been asked, because a silent peer may just be idle.
+ */
+#include <netinet/tcp.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#include "engine/internal.h"
+
+#define SUSPECT_MIN_NS NS_PER_S
+#define VERDICT_WAIT_NS                                                                            \
+	(4 * NS_PER_S) /* after the confirmation, for evidence that does not come                  \
+			*/
+#define CLOSING_WAIT_NS (3 * NS_PER_S)
+#define RECOVERED_SEGS	10 /* less than that may be the stuck segment trickling through */
+#define ABORT_QUIET_NS	NS_PER_S
+
+struct stall *stall_of(struct engine *e, const struct flow_key *key, bool sends)
+{
+	for (uint32_t i = 0; i < e->stall_top; i++) {
+		struct stall *s = &e->stalls[i];
+
+		if (s->phase != STALL_FREE && s->sends == sends &&
+		    s->pub.key.cookie == key->cookie && s->pub.key.netns == key->netns)
+			return s;
+	}
+	return NULL;
+}
+
+static struct flow *flow_of(struct engine *e, const struct stall *s)
+{
+	return s->flow < 0 ? NULL : &e->flows[s->flow];
+}
+
+static void push(struct engine *e, enum output_kind kind, const struct stall *s)
+{
+	struct output out = {.kind = kind, .now_ns = e->now_ns, .incident = &s->pub};
+
+	output_push(e, &out);
+}
+
+static struct stall *stall_take(struct engine *e, struct flow *f, bool sends)
+{
+	struct stall *s = NULL;
+	uint32_t i;
+
+	for (i = 0; i < e->config.max_incidents && e->stalls[i].phase != STALL_FREE; i++)
+		;
+	if (i == e->config.max_incidents) {
+		e->counts.incidents_not_tracked++;
+		return NULL;
+	}
+	s = &e->stalls[i];
+	memset(s, 0, sizeof(*s));
+	if (i >= e->stall_top)
+		e->stall_top = i + 1;
+	s->phase = STALL_SUSPECT;
+	s->sends = sends;
+	s->flow = (int32_t)(f - e->flows);
+	s->pub.key = f->last.key;
+	s->pub.local_sends = sends;
+	s->pub.named = f->last.flags & SNAP_NAMED;
+	s->pub.suspected_ns = e->now_ns;
+	s->pub.last_progress_ns = e->now_ns - flow_silence_ns(&f->last, sends, e->now_ns);
+	s->pub.bytes_at_stall = flow_dir(&f->last, sends)->bytes;
+	s->pub.rate_bps = f->rate_bps[sends];
+	s->pub.first = s->pub.last = f->last;
+	s->pub.process.pid = f->last.pid;
+	memcpy(s->pub.process.comm, f->last.comm, sizeof(s->pub.process.comm));
+	s->distance = hops_from_ttl(f->last.ttl_in);
+	s->dirty = true;
+	if (f->route_known)
+		s->pub.route = f->route;
+	f->stall[sends] = (int32_t)i;
+	e->open_stalls++;
+	return s;
+}
+
+static void stall_free(struct engine *e, struct stall *s)
+{
+	struct flow *f = flow_of(e, s);
+
+	if (s->listening) {
+		struct output out = {.kind = OUT_WANT, .now_ns = e->now_ns};
+
+		out.want.kind = WANT_RELEASE;
+		out.want.key = s->pub.key;
+		output_push(e, &out);
+	}
+	if (f)
+		f->stall[s->sends] = -1;
+	s->phase = STALL_FREE;
+	e->due_ns[s - e->stalls] = UINT64_MAX;
+	e->open_stalls--;
+	while (e->stall_top && e->stalls[e->stall_top - 1].phase == STALL_FREE)
+		e->stall_top--;
+}
+
+/* Half of the silence that confirms, but two retransmission timeouts if those are longer. */
+static uint64_t suspect_after_ns(const struct engine *e, const struct flow_snapshot *s)
+{
+	uint64_t rto_ns = ((uint64_t)s->rto_us * NS_PER_US) >> (s->backoff < 16 ? s->backoff : 16);
+	uint64_t t = e->config.stall_after_ns / 2;
+
+	if (t > SUSPECT_MIN_NS)
+		t = SUSPECT_MIN_NS;
+	if (t < 2 * rto_ns)
+		t = 2 * rto_ns;
+	return t < e->config.stall_after_ns ? t : e->config.stall_after_ns;
+}
+
+/* The incident's name: when it was confirmed, and which flow (FNV-1a over the key). */
+static void name_incident(const struct engine *e, struct incident *i)
+{
+	uint64_t wall_ns = i->begun_ns + (uint64_t)e->config.wall_offset_ns;
+	time_t seconds = (time_t)(wall_ns / NS_PER_S);
+	uint32_t hash = 2166136261u;
+	const uint8_t *p = (const uint8_t *)&i->key;
+	struct tm tm;
+	char when[20];
+
+	for (size_t k = 0; k < sizeof(i->key); k++)
+		hash = (hash ^ p[k]) * 16777619u;
+	hash = (hash ^ i->local_sends) * 16777619u;
+	gmtime_r(&seconds, &tm);
+	strftime(when, sizeof(when), "%Y%m%dT%H%M%S", &tm);
+	snprintf(i->id, sizeof(i->id), "%s-%04x", when, (hash ^ hash >> 16) & 0xffff);
+}
+
+static void confirm(struct engine *e, struct stall *s)
+{
+	struct flow *f = flow_of(e, s);
+
+	s->phase = STALL_CONFIRMED;
+	s->pub.begun_ns = e->now_ns;
+	s->pub.first = s->pub.last;
+	s->judge_until_ns = e->now_ns + VERDICT_WAIT_NS;
+	s->dirty = true;
+	name_incident(e, &s->pub);
+	if (f && !s->pub.rate_bps)
+		s->pub.rate_bps = f->rate_bps[s->sends];
+	e->counts.stalls++;
+	e->counts.stalls_now++;
+	push(e, OUT_STALL_BEGIN, s);
+}
+
+static bool same_place(const struct place *a, const struct place *b)
+{
+	return a->kind == b->kind && a->ttl == b->ttl && addr_equal(&a->address, &b->address) &&
+	       addr_equal(&a->near, &b->near) && addr_equal(&a->far, &b->far);
+}
+
+/*
+ * The first verdict waits until what was asked for has come, since half of a round of probes
+ * misleads; later ones are told only if they say something else.
+ */
+static void conclude(struct engine *e, struct stall *s, bool now)
+{
+	struct verdict v = {0};
+
+	if (!s->dirty || (!now && !gather_done(e, s) && e->now_ns < s->judge_until_ns))
+		return;
+	judge(e, s, &v);
+	s->dirty = false;
+	if (s->verdict_out && v.cause == s->pub.verdict.cause && v.way == s->pub.verdict.way &&
+	    same_place(&v.where, &s->pub.verdict.where) && !strcmp(v.detail, s->pub.verdict.detail))
+		return;
+	if (s->verdict_out && v.cause == CAUSE_UNKNOWN)
+		return; /* what was known does not become unknown by more of the same */
+	s->pub.verdict = v;
+	s->verdict_out = true;
+	push(e, OUT_VERDICT, s);
+}
+
+void stall_close(struct engine *e, struct stall *s, enum outcome outcome, uint64_t ended_ns)
+{
+	if (s->phase == STALL_CONFIRMED || s->phase == STALL_CLOSING) {
+		if (!s->verdict_out)
+			s->dirty = true;
+		conclude(e, s, true);
+		s->pub.outcome = outcome;
+		s->pub.ended_ns = ended_ns;
+		e->counts.stalls_now--;
+		if (outcome != OUTCOME_RECOVERED)
+			e->counts.unrecovered++;
+		push(e, OUT_STALL_END, s);
+	}
+	stall_free(e, s);
+}
+
+/* Whether silence of this length means a stall: the timer has had two tries and time for an answer.
+ */
+static bool silent_enough(const struct engine *e, const struct stall *s)
+{
+	const struct flow_snapshot *last = &s->pub.last;
+	uint64_t silence_ns = e->now_ns - s->pub.last_progress_ns,
+		 wait_ns = e->config.stall_after_ns;
+	uint64_t tried_ns = e->now_ns - last->retrans_ns;
+
+	if (silence_ns < wait_ns)
+		return false;
+	if (!s->sends || !last->unacked_segs || silence_ns >= 2 * wait_ns)
+		return true;
+	return last->retrans >= 2 && tried_ns >= 2 * NS_PER_US * last->rtt_us;
+}
+
+/* The peer was asked and said that it has nothing more to send: it is idle, the path is fine. */
+static bool peer_says_idle(const struct stall *s)
+{
+	return !s->sends && s->peer.acked && s->peer.nxt_known &&
+	       (int32_t)(s->peer.nxt - s->pub.last.rcv_nxt) <= 0 && !s->pub.last.hole_segs &&
+	       !s->pub.last.old_segs;
+}
+
+static void consider_suspect(struct engine *e, struct stall *s)
+{
+	const struct flow_snapshot *last = &s->pub.last;
+	struct flow *f = flow_of(e, s);
+	bool named = last->flags & SNAP_NAMED;
+
+	if (!silent_enough(e, s))
+		return;
+	if (s->sends || flow_own_window_shut(last) || last->old_segs || last->hole_segs) {
+		confirm(e, s);
+	} else if (peer_says_idle(s)) {
+		if (named && flow_was_steady(last, false)) {
+			confirm(e, s);
+			return;
+		}
+		f->idle_bytes[s->sends] = last->rcv.bytes;
+		stall_free(e, s);
+	} else if (e->config.probe ? s->rounds && !s->outstanding : named) {
+		/* Asked and no answer. Without probes only who was named may be suspected. */
+		confirm(e, s);
+	}
+}
+
+void stall_tick(struct engine *e, struct stall *s)
+{
+	uint64_t next_ns;
+
+	if (s->phase == STALL_SUSPECT)
+		consider_suspect(e, s);
+	if (s->phase == STALL_FREE)
+		return;
+	gather_more(e, s);
+	if (s->phase == STALL_CONFIRMED)
+		conclude(e, s, false);
+	if (s->phase == STALL_CLOSING && (e->now_ns >= s->end_ns || gather_done(e, s))) {
+		conclude(e, s, true);
+		stall_close(e, s, s->end_as, s->pub.ended_ns);
+		return;
+	}
+	next_ns = gather_deadline(e, s);
+	if (s->phase == STALL_SUSPECT) {
+		uint64_t t = s->pub.last_progress_ns + e->config.stall_after_ns;
+
+		if (t <= e->now_ns)
+			t = e->now_ns + e->config.stall_after_ns / 8;
+		next_ns = t < next_ns ? t : next_ns;
+	}
+	if (s->phase == STALL_CONFIRMED && !s->verdict_out && s->judge_until_ns < next_ns)
+		next_ns = s->judge_until_ns;
+	if (s->phase == STALL_CLOSING && s->end_ns < next_ns)
+		next_ns = s->end_ns;
+	e->due_ns[s - e->stalls] = next_ns > e->now_ns ? next_ns : e->now_ns + NS_PER_MS;
+}
+
+/* Progress came back. A dribble is not recovery, unless all that was owed is through. */
+static bool recovered(const struct stall *s)
+{
+	const struct flow_snapshot *last = &s->pub.last;
+	uint64_t moved = flow_dir(last, s->sends)->bytes - s->pub.bytes_at_stall;
+	uint64_t enough = (uint64_t)RECOVERED_SEGS * (last->mss ? last->mss : 536);
+
+	return moved >= enough || (moved && s->sends && !owed_bytes(last));
+}
+
+void stall_look(struct engine *e, struct flow *f, bool sends)
+{
+	const struct flow_snapshot *now = &f->last;
+	const struct direction *d = flow_dir(now, sends);
+	uint64_t silence_ns = flow_silence_ns(now, sends, e->now_ns);
+	struct stall *s = f->stall[sends] < 0 ? NULL : &e->stalls[f->stall[sends]];
+
+	if (!s) {
+		if (!flow_is_transfer(e, now, sends) || !flow_suspicious(now, sends, silence_ns) ||
+		    silence_ns < suspect_after_ns(e, now) ||
+		    (f->idle_bytes[sends] && f->idle_bytes[sends] == d->bytes && !now->hole_segs &&
+		     !now->old_segs))
+			return;
+		s = stall_take(e, f, sends);
+		if (!s)
+			return;
+		gather_start(e, s);
+	}
+	s->dirty |= now->state != s->pub.last.state || now->in_segs != s->pub.last.in_segs ||
+		    now->retrans != s->pub.last.retrans || now->snd_wnd != s->pub.last.snd_wnd;
+	s->pub.last = *now;
+	if (d->bytes > s->pub.bytes_at_stall) {
+		if (s->phase == STALL_SUSPECT) {
+			stall_free(e, s);
+			return;
+		}
+		s->pub.recovered_bytes = d->bytes - s->pub.bytes_at_stall;
+		if (recovered(s)) {
+			uint64_t back_ns = d->run_start_ns > s->pub.last_progress_ns
+						   ? d->run_start_ns
+						   : d->progress_ns;
+
+			stall_close(e, s, OUTCOME_RECOVERED, back_ns);
+			return;
+		}
+	}
+	stall_tick(e, s);
+}
+
+/*
+ * A reset in the middle of a transfer. At the sender: data was on its way. At the receiver nothing
+ * tells an abort from an impolite goodbye, unless somebody else wrote the reset or the user cares.
+ */
+static bool aborted(const struct engine *e, const struct flow *f, bool sends)
+{
+	const struct flow_snapshot *last = &f->last;
+	const struct direction *d = flow_dir(last, sends);
+	bool forged = f->reset.ttl && f->reset.ttl_usual &&
+		      hops_from_ttl(f->reset.ttl) != hops_from_ttl(f->reset.ttl_usual);
+
+	if (!f->reset_known || !f->reset.inbound || !flow_is_transfer(e, last, sends))
+		return false;
+	if (sends)
+		return owed_bytes(last) > 0;
+	return e->now_ns - d->progress_ns < ABORT_QUIET_NS &&
+	       (forged || (last->flags & SNAP_NAMED));
+}
+
+static void note_reset(struct stall *s, const struct flow *f)
+{
+	int usual = hops_from_ttl(f->reset.ttl_usual), seen = hops_from_ttl(f->reset.ttl);
+
+	if (!f->reset_known || !f->reset.inbound)
+		return;
+	s->reset = true;
+	s->reset_seen = f->reset;
+	s->reset_forged = usual && seen && seen != usual;
+	s->reset_hops = (uint8_t)seen;
+	s->dirty = true;
+}
+
+void stall_gone(struct engine *e, struct flow *f, const struct flow_gone *gone)
+{
+	static const enum outcome outcomes[] = {
+		[GONE_CLOSED] = OUTCOME_CLOSED,
+		[GONE_RESET] = OUTCOME_RESET,
+		[GONE_TIMED_OUT] = OUTCOME_TIMED_OUT,
+	};
+
+	for (int sends = 0; sends < 2; sends++) {
+		struct stall *s = f->stall[sends] < 0 ? NULL : &e->stalls[f->stall[sends]];
+
+		if (gone->reason == GONE_RESET && aborted(e, f, sends) &&
+		    (!s || s->phase == STALL_SUSPECT)) {
+			s = s ? s : stall_take(e, f, sends);
+			if (s) {
+				note_reset(s, f);
+				confirm(e, s);
+			}
+		}
+		if (!s)
+			continue;
+		s->pub.last = gone->last;
+		note_reset(s, f);
+		if (s->phase == STALL_CONFIRMED && s->reset_forged && !s->verdict_out &&
+		    e->config.probe) {
+			/* Who wrote it answers to a probe of its distance; the end waits for that.
+			 */
+			s->phase = STALL_CLOSING;
+			s->end_as = outcomes[gone->reason];
+			s->end_ns = e->now_ns + CLOSING_WAIT_NS;
+			s->pub.ended_ns = e->now_ns;
+			s->flow = -1;
+			f->stall[sends] = -1;
+			gather_start(e, s);
+			stall_tick(e, s);
+		} else {
+			stall_close(e, s, outcomes[gone->reason], e->now_ns);
+		}
+	}
+}

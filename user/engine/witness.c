@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Witnesses: concurrent flows that move while another stalls. Those to the same peer share the
+ * whole way; for the others the gateway and the hops that were learnt from probes tell what they
+ * share.
+ */
+#include "engine/internal.h"
+
+#define WITNESS_ROUTES 4 /* flows asked about at each scan */
+
+/* IP nodes that the witness crosses as the stalled flow does. */
+static int shared_hops(struct engine *e, const struct stall *s, const struct flow *f)
+{
+	const struct path_cache *ours = path_find(e, &s->pub.key.remote.addr);
+	const struct path_cache *theirs = path_find(e, &f->last.key.remote.addr);
+	int shared = 0;
+
+	if (addr_equal(&f->last.key.remote.addr, &s->pub.key.remote.addr))
+		return s->distance ? s->distance : 1;
+	if (f->route_known && f->route.gateway.family &&
+	    addr_equal(&f->route.gateway, &s->pub.route.gateway))
+		shared = 1;
+	if (!ours || !theirs)
+		return shared;
+	for (int i = 0; i < ours->n && i < theirs->n; i++) {
+		if (!addr_equal(&ours->hops[i], &theirs->hops[i]))
+			break;
+		if (ours->hops[i].family)
+			shared = i + 1;
+	}
+	return shared;
+}
+
+static void ask_witness(struct engine *e, struct stall *s, struct flow *f)
+{
+	struct output out = {.kind = OUT_WANT, .now_ns = e->now_ns};
+
+	out.want.key = f->last.key;
+	out.want.snapshot = f->last;
+	if (!f->route_known) {
+		out.want.kind = WANT_HOST;
+		output_push(e, &out);
+		f->route_known = true; /* asked; an answer fills it in */
+	}
+	if (!e->config.probe || !s->probing || path_find(e, &f->last.key.remote.addr) ||
+	    addr_equal(&f->last.key.remote.addr, &s->pub.key.remote.addr))
+		return;
+	out.want.kind = WANT_PROBE;
+	out.want.probe.kind = PROBE_CONTROL;
+	out.want.probe.first_ttl = 1;
+	out.want.probe.last_ttl = (uint8_t)gather_reach(s);
+	out.want.probe.count = 1;
+	output_push(e, &out);
+}
+
+/* After a full scan: who has moved since the stall began? Those to the same peer first. */
+void witness_look(struct engine *e, struct stall *s)
+{
+	struct incident *pub = &s->pub;
+	int asked = 0;
+
+	pub->n_witnesses = 0;
+	for (uint32_t i = 0; i < e->flow_top; i++) {
+		struct flow *f = &e->flows[i];
+		bool same_peer = addr_equal(&f->last.key.remote.addr, &pub->key.remote.addr);
+
+		if (!f->used || f->last.key.netns != pub->key.netns ||
+		    f->last.key.cookie == pub->key.cookie ||
+		    addr_is_loopback(&f->last.key.remote.addr))
+			continue;
+		for (int sends = 0; sends < 2; sends++) {
+			uint64_t moved_ns = flow_dir(&f->last, sends)->progress_ns;
+			struct witness w = {
+				.key = f->last.key,
+				.sends = sends,
+				.same_peer = same_peer,
+				.rate_bps = f->rate_bps[sends],
+			};
+			int at = pub->n_witnesses;
+
+			/* Half a second on, so that what was under way when it broke does not
+			 * count. */
+			if (moved_ns < pub->last_progress_ns + NS_PER_S / 2)
+				continue;
+			if (asked < WITNESS_ROUTES && !e->config.offline) {
+				ask_witness(e, s, f);
+				asked++;
+			}
+			w.shared_hops = (uint8_t)shared_hops(e, s, f);
+			if (at == MAX_WITNESSES) {
+				if (!same_peer || pub->witnesses[at - 1].same_peer)
+					continue;
+				at--;
+			} else {
+				pub->n_witnesses++;
+			}
+			for (; at > 0 && same_peer && !pub->witnesses[at - 1].same_peer; at--)
+				pub->witnesses[at] = pub->witnesses[at - 1];
+			pub->witnesses[at] = w;
+			break; /* one line a flow */
+		}
+	}
+}
