@@ -1,0 +1,250 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "world.h"
+
+#define LOOK_NS (100 * NS_PER_MS)
+#define QUEUE	4096
+
+struct ip_addr world_hop(const struct world *w, int node)
+{
+	uint8_t v4[4] = {203, 0, 113, (uint8_t)node},
+		v6[16] = {0x20, 1, 0xd, 0xb8, [15] = (uint8_t)node};
+
+	if (node == w->hops)
+		return w->flow.key.remote.addr;
+	return w->flow.key.local.addr.family == AF_INET6 ? addr_v6(v6) : addr_v4(v4);
+}
+
+static struct ip_addr host(bool v6, uint8_t which)
+{
+	uint8_t four[4] = {192, 0, 2, which}, six[16] = {0x20, 1, 0xd, 0xb8, 0, 1, [15] = which};
+
+	return v6 ? addr_v6(six) : addr_v4(four);
+}
+
+void world_init(struct world *w, bool sends, bool v6)
+{
+	struct engine_config config = engine_defaults();
+	struct flow_snapshot *f = &w->flow;
+	struct direction *d;
+
+	memset(w, 0, sizeof(*w));
+	config.max_flows = 64;
+	config.max_incidents = 16;
+	if (engine_new(&config, &w->e))
+		return;
+	w->now_ns = 100 * NS_PER_S;
+	w->sends = sends;
+	w->hops = 5;
+	w->rng = 1;
+	f->key.cookie = 1;
+	f->key.netns = 7;
+	f->key.local = (struct endpoint){.addr = host(v6, 1), .port = 5432};
+	f->key.remote = (struct endpoint){.addr = host(v6, 2), .port = 36151};
+	f->born_ns = w->now_ns - 10 * NS_PER_S;
+	f->state = TCP_ESTABLISHED;
+	f->mss = 1448;
+	f->pmtu = 1500;
+	f->rtt_us = 20000;
+	f->rto_us = 220000;
+	f->snd_wnd = f->rcv_wnd = 1 << 20;
+	f->ttl_in = 60;
+	f->flags = SNAP_SACK | SNAP_TIMESTAMPS;
+	d = sends ? &f->snd : &f->rcv;
+	d->bytes = 100 << 20;
+	d->progress_ns = w->now_ns;
+	d->run_start_ns = f->born_ns;
+	(sends ? &f->rcv : &f->snd)->bytes = 200;
+	f->snd_una = f->snd_nxt = f->write_seq = 0xfffff000u + (uint32_t)f->snd.bytes;
+	f->rcv_nxt = f->copied_seq = f->peer_nxt = 0x7000;
+	f->last_in_ns = w->now_ns;
+	if (sends) {
+		f->snd_nxt += 64000;
+		f->write_seq += 128000;
+		f->unacked_segs = 44;
+		f->owe_since_ns = f->born_ns;
+	}
+	w->witness = *f;
+	w->witness.key.cookie = 2;
+	w->witness.key.local.port++;
+	w->has_witness = true;
+}
+
+void world_free(struct world *w)
+{
+	engine_free(w->e);
+	w->e = NULL;
+}
+
+static bool node_answers(struct world *w, int node)
+{
+	if (node < w->hops && (w->silent_hops >> node & 1))
+		return false;
+	if (w->icmp_burst && node < w->hops && w->answers[node] >= w->icmp_burst)
+		return false;
+	w->answers[node]++;
+	return true;
+}
+
+/* How far this packet gets, and what comes back. */
+static void travel(struct world *w, struct probe_seen *p, bool of_flow)
+{
+	const struct world_fault *f = &w->fault;
+	bool in_flow = p->kind != PROBE_CONTROL && of_flow;
+	int target = p->ttl < w->hops ? p->ttl : w->hops;
+
+	for (int node = 1; node < target; node++) {
+		bool dropped = node == f->blackhole_at || (in_flow && node == f->state_at) ||
+			       (node == f->mtu_at && p->size > f->mtu);
+
+		if (dropped)
+			return;
+	}
+	if (target == w->hops && (f->peer_dead || (in_flow && f->state_at == w->hops)))
+		return;
+	if (target == w->hops && in_flow && f->reverse_at)
+		return;
+	if (!node_answers(w, target))
+		return;
+	p->from = world_hop(w, target);
+	p->answered_ns = w->now_ns + (uint64_t)target * NS_PER_MS;
+	p->answer = target < w->hops ? ANSWER_TIME_EXCEEDED : in_flow ? ANSWER_ACK : ANSWER_SYN_ACK;
+	p->seq = w->flow.rcv_nxt + (w->sends || f->peer_idle ? 0 : 100000);
+	p->answer_ttl = (uint8_t)(64 - target + 1);
+}
+
+struct queue {
+	struct observation obs[QUEUE];
+	int head, tail;
+};
+
+static void queue_push(struct queue *q, const struct observation *obs)
+{
+	if (q->head - q->tail < QUEUE)
+		q->obs[q->head++ % QUEUE] = *obs;
+}
+
+static void grant_probes(struct world *w, struct queue *q, const struct want *want)
+{
+	for (int ttl = want->probe.first_ttl; ttl <= want->probe.last_ttl; ttl++) {
+		for (int i = 0; i < want->probe.count; i++) {
+			struct observation o = {.type = OBS_PROBE, .now_ns = w->now_ns};
+
+			o.probe.key = want->key;
+			o.probe.kind = want->probe.kind;
+			o.probe.ttl = (uint8_t)ttl;
+			o.probe.size = want->probe.size ? want->probe.size : 53;
+			o.probe.sent_ns = w->now_ns;
+			travel(w, &o.probe, want->key.cookie == w->flow.key.cookie);
+			w->probes++;
+			queue_push(q, &o);
+		}
+	}
+}
+
+static void grant(struct world *w, struct queue *q, const struct want *want)
+{
+	struct observation o = {.now_ns = w->now_ns};
+
+	switch (want->kind) {
+	case WANT_SCAN:
+		o.type = OBS_SNAPSHOT;
+		o.snapshot = w->flow;
+		if (!w->gone)
+			queue_push(q, &o);
+		if (w->has_witness) {
+			o.snapshot = w->witness;
+			queue_push(q, &o);
+		}
+		o.type = OBS_SCANNED;
+		queue_push(q, &o);
+		break;
+	case WANT_HOST:
+		o.type = OBS_ROUTE;
+		o.route.key = want->key;
+		o.route.gateway = world_hop(w, 1);
+		queue_push(q, &o);
+		break;
+	case WANT_PROBE:
+		grant_probes(w, q, want);
+		break;
+	case WANT_LISTEN:
+	case WANT_RELEASE:
+		break;
+	}
+}
+
+void world_step(struct world *w, const struct observation *obs)
+{
+	static struct queue q;
+	struct output out;
+
+	q.head = q.tail = 0;
+	queue_push(&q, obs);
+	while (q.tail < q.head) {
+		struct observation o = q.obs[q.tail++ % QUEUE];
+
+		engine_step(w->e, &o);
+		while (engine_next(w->e, &out)) {
+			w->begins += out.kind == OUT_STALL_BEGIN;
+			w->verdicts += out.kind == OUT_VERDICT;
+			w->ends += out.kind == OUT_STALL_END;
+			if (out.kind == OUT_VERDICT && !w->verdict_ns)
+				w->verdict_ns = w->now_ns;
+			if (out.kind == OUT_WANT)
+				grant(w, &q, &out.want);
+			else
+				w->incident = *out.incident;
+		}
+	}
+}
+
+void world_progress(struct world *w, uint64_t bytes)
+{
+	struct direction *d = w->sends ? &w->flow.snd : &w->flow.rcv;
+
+	d->bytes += bytes;
+	d->run_start_ns = d->progress_ns = w->now_ns;
+	if (w->sends)
+		w->flow.snd_una += (uint32_t)bytes;
+	else
+		w->flow.rcv_nxt += (uint32_t)bytes;
+}
+
+/* Timeouts as the kernel makes them: 220 ms, doubling. */
+static void retransmit(struct world *w)
+{
+	struct flow_snapshot *f = &w->flow;
+	uint64_t due_ns =
+		f->snd.progress_ns + (((uint64_t)1 << (f->retrans + 1)) - 1) * 220 * NS_PER_MS;
+
+	if (!w->sends || !f->unacked_segs || w->now_ns < due_ns)
+		return;
+	f->retrans++;
+	f->backoff++;
+	f->rto_us *= 2;
+	f->retrans_ns = w->now_ns;
+}
+
+void world_run(struct world *w, uint64_t ns)
+{
+	struct direction *d = w->sends ? &w->witness.snd : &w->witness.rcv;
+
+	for (uint64_t end_ns = w->now_ns + ns; w->now_ns < end_ns;) {
+		struct observation o = {.type = OBS_SNAPSHOT};
+
+		w->now_ns += LOOK_NS;
+		d->bytes += 1 << 20;
+		d->progress_ns = w->now_ns;
+		retransmit(w);
+		o.now_ns = w->now_ns;
+		o.snapshot = w->flow;
+		if (w->gone)
+			o.type = OBS_TICK;
+		world_step(w, &o);
+	}
+}

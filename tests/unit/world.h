@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * A simulated host and path for the engine's tests: it grants the engine's wishes from a
+ * description of the network and its fault, and steps time. No packet, no clock.
+ */
+#ifndef TCPSTALL_TEST_WORLD_H
+#define TCPSTALL_TEST_WORLD_H
+
+#include "engine/engine.h"
+
+/* TTL-limited packets are dropped by this node after its TTL check; 0: nowhere; n: the peer. */
+struct world_fault {
+	int state_at;	  /* drops only this connection */
+	int reverse_at;	  /* drops what the peer sends in this connection, on its way back */
+	int blackhole_at; /* drops everything */
+	int mtu_at, mtu;  /* drops packets above mtu */
+	bool peer_dead;
+	bool peer_idle; /* the receiver's view: the peer has nothing to send */
+};
+
+struct world {
+	struct engine *e;
+	uint64_t now_ns;
+	struct flow_snapshot flow, witness;
+	bool sends, has_witness, gone;
+	int hops;	      /* nodes up to and with the peer */
+	uint64_t silent_hops; /* bit i: node i never answers */
+	int icmp_burst;	      /* answers a node gives in all; 0: no limit */
+	struct world_fault fault;
+
+	/* what came out */
+	int begins, verdicts, ends, probes;
+	struct incident incident; /* as of the last output */
+	uint64_t verdict_ns;	  /* first one */
+	int answers[MAX_HOPS + 1];
+	uint32_t rng;
+};
+
+/* A flow that has moved 100 MiB in 10 s and now rests, 5 nodes away, everything healthy. */
+void world_init(struct world *w, bool sends, bool v6);
+void world_free(struct world *w);
+
+/* Lets the sensor look every 100 ms for so long; the flow's progress stays as it is set. */
+void world_run(struct world *w, uint64_t ns);
+void world_step(struct world *w, const struct observation *obs);
+void world_progress(struct world *w, uint64_t bytes);
+struct ip_addr world_hop(const struct world *w, int node);
+
+#endif
