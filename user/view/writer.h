@@ -17,8 +17,8 @@ struct writer_config {
 	const char *host;
 	int64_t wall_offset_ns; /* CLOCK_REALTIME - CLOCK_MONOTONIC */
 	bool colour;
-	struct names *names;    /* text: show what is known of them; NULL: addresses only */
-	int verbose;  /* -1 quiet, 0, 1 */
+	struct names *names; /* text: show what is known of them; NULL: addresses only */
+	int verbose;	     /* -1 quiet, 0, 1 */
 };
 
 struct summary {

@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The live event loop: sensor, prober and host room on one side, engine and writer on the other.
+ * One thread, one epoll set; while nothing happens only the engine's scan period wakes it.
+ */
+#ifndef TCPSTALL_MONITOR_H
+#define TCPSTALL_MONITOR_H
+
+#include "sensor/sensor.h"
+#include "view/writer.h"
+
+struct live;
+struct monitor;
+
+struct monitor_config {
+	struct engine_config engine; /* .probe: false forbids; it ends up false without CAP_NET_RAW */
+	struct sensor_config sensor;
+	const char *host;
+	const char *record; /* FILE; NULL: keep no recording */
+	bool anonymize;
+	uint64_t duration_ns; /* 0: no limit */
+	struct writer *writer;
+	struct live *live; /* redrawn each second from a full scan; NULL: none */
+	struct names *names; /* told of the addresses that answer; NULL: none */
+	int key_fd;       /* terminal that sends 'q'; -1: none */
+	int pidfd;        /* the loop ends with this process; -1: none */
+	pid_t forward_to; /* signals go on to this process; 0: they end the loop */
+};
+
+enum monitor_end {
+	END_STOPPED, /* signal, key or time */
+	END_PROCESS, /* the process of pidfd has ended */
+	END_READER,  /* nobody reads the results any more */
+};
+
+/*
+ * Opens everything and attaches; what exists already is seeded. Signals that the loop handles are
+ * blocked from here on. On error ret_why holds one line for the user. -EPERM, -ENOTSUP: not here;
+ * -EIO: the recording cannot be written.
+ */
+int monitor_new(const struct monitor_config *config, struct monitor **ret, char *ret_why,
+		size_t why_len);
+void monitor_free(struct monitor *m); /* NULL is fine */
+
+/* Until the end: enum monitor_end, or negative errno. Closes every open stall, writes the summary. */
+int monitor_run(struct monitor *m);
+
+/* Why no probes are sent although they were allowed: 0, or -EPERM and the like. */
+int monitor_probe_error(const struct monitor *m);
+
+/* What went wrong with the recording: 0, or -ENOSPC and the like. */
+int monitor_record_error(const struct monitor *m);
+
+struct engine_counts monitor_engine_counts(const struct monitor *m);
+struct sensor_counts monitor_sensor_counts(const struct monitor *m);
+uint64_t monitor_lost(const struct monitor *m); /* events of any kind */
+
+#endif

@@ -1,0 +1,426 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Results for people: one line when a stall begins, a block with the verdict, one line when it
+ * ends. The block says what the JSON says; flow id, namespace and weights only with -v. At most 100
+ * columns. Colour repeats what the words say and carries nothing of its own.
+ */
+#include "view/writer.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "view/format.h"
+#include "view/names.h"
+#include "view/writer_impl.h"
+
+#define COLUMNS	       100
+#define INDENT	       14 /* of what follows a label */
+#define TEXT_LEN       1024
+#define EVIDENCE_SHOWN 4 /* without -v */
+
+#define BOLD	       "\033[1m"
+#define RED	       "\033[1;31m"
+#define GREEN	       "\033[32m"
+#define YELLOW	       "\033[33m"
+
+struct text_writer {
+	struct writer writer;
+	struct writer_config config;
+};
+
+struct buffer {
+	char text[TEXT_LEN];
+	size_t len;
+};
+
+static void add(struct buffer *b, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+static void add(struct buffer *b, const char *format, ...)
+{
+	va_list args;
+	int n;
+
+	va_start(args, format);
+	n = vsnprintf(b->text + b->len, sizeof(b->text) - b->len, format, args);
+	va_end(args);
+	if (n > 0)
+		b->len = b->len + (size_t)n < sizeof(b->text) ? b->len + (size_t)n
+							      : sizeof(b->text) - 1;
+}
+
+/* Text that may come from outside: names, kernel strings. */
+static void add_safe(struct buffer *b, const char *text)
+{
+	format_name(text, b->text + b->len, sizeof(b->text) - b->len);
+	b->len += strlen(b->text + b->len);
+}
+
+/* Breaks at blanks; what follows the first line is indented. A word longer than a line stays whole.
+ */
+static void wrapped(FILE *out, int column, int indent, const char *text)
+{
+	for (bool first = true; *text; first = false) {
+		int len = (int)strcspn(text, " ");
+
+		if (!first && column + 1 + len > COLUMNS) {
+			fprintf(out, "\n%*s", indent, "");
+			column = indent;
+		} else if (!first) {
+			putc(' ', out);
+			column++;
+		}
+		fwrite(text, 1, (size_t)len, out);
+		column += len;
+		text += len;
+		text += strspn(text, " ");
+	}
+	putc('\n', out);
+}
+
+static void labelled(FILE *out, const char *label, const struct buffer *b)
+{
+	if (!b->len)
+		return;
+	fprintf(out, "  %-*s", INDENT - 2, label);
+	wrapped(out, INDENT, INDENT, b->text);
+}
+
+/* "03:04:05Z STALL", then the rest of the line. */
+static void headline(const struct text_writer *w, const char *colour, const char *word,
+		     uint64_t now_ns, const struct buffer *b)
+{
+	const bool paint = w->config.colour;
+	char time[FORMAT_LEN];
+	int column;
+
+	format_time(now_ns, w->config.wall_offset_ns, time);
+	/* The date is in the incident's id. */
+	column = fprintf(w->config.out, "%s ", strchr(time, ' ') + 1);
+	fprintf(w->config.out, "%s%s%s ", paint ? colour : "", word, paint ? "\033[0m" : "");
+	wrapped(w->config.out, column + (int)strlen(word) + 1, 2, b->text);
+}
+
+static void add_flow(struct buffer *b, const struct incident *i)
+{
+	char src[ENDPOINT_TEXT_LEN], dst[ENDPOINT_TEXT_LEN], name[32];
+	const char *comm;
+	uint32_t pid;
+
+	add(b, "%s -> %s", endpoint_text(incident_src(i), src),
+	    endpoint_text(incident_dst(i), dst));
+	if (incident_process(i, &pid, &comm))
+		add(b, " (%s[%" PRIu32 "])", format_name(comm, name, sizeof(name)), pid);
+}
+
+static uint64_t moved(const struct incident *i)
+{
+	return i->local_sends ? i->last.snd.bytes : i->last.rcv.bytes;
+}
+
+static void add_percent(struct buffer *b, double confidence)
+{
+	if (confidence > 0.995)
+		add(b, "over 99 %%");
+	else
+		add(b, "%.0f %%", 100 * confidence);
+}
+
+static void add_place(const struct text_writer *w, struct buffer *b, const struct incident *i,
+		      const struct place *p)
+{
+	char name[HOST_NAME], safe[HOST_NAME], place[PLACE_LEN];
+
+	names_get(w->config.names, &p->address, name);
+	add(b, "%s", format_place(p, i, format_name(name, safe, sizeof(safe)), place));
+}
+
+static void begin(const struct text_writer *w, const struct incident *i, uint64_t now_ns)
+{
+	char silence[FORMAT_LEN], bytes[FORMAT_LEN];
+	struct buffer b = {0};
+
+	add_flow(&b, i);
+	add(&b, " silent for %s after %s", format_duration(incident_silence_ns(i, now_ns), silence),
+	    format_bytes(moved(i), bytes));
+	headline(w, YELLOW, "STALL", now_ns, &b);
+}
+
+static void transfer(FILE *out, const struct incident *i, uint64_t now_ns, bool verbose)
+{
+	const struct flow_snapshot *s = &i->last;
+	char one[FORMAT_LEN], two[FORMAT_LEN];
+	struct buffer b = {0};
+
+	add_flow(&b, i);
+	add(&b, ", %s", format_bytes(moved(i), one));
+	if (s->born_ns && s->born_ns <= now_ns)
+		add(&b, " in %s", format_duration(now_ns - s->born_ns, one));
+	add(&b, ", %s before it stopped, silent for %s", format_rate(i->rate_bps, one),
+	    format_duration(incident_silence_ns(i, now_ns), two));
+	if (s->flags & SNAP_OFFLINE)
+		add(&b, ", from a capture");
+	else
+		add(&b, ", %s is this host", i->local_sends ? "the sender" : "the receiver");
+	labelled(out, "transfer", &b);
+
+	b = (struct buffer){0};
+	add(&b, "%s", i->id);
+	if (verbose)
+		add(&b, ", flow %x-%" PRIx64 ", network namespace %" PRIu32, i->key.netns,
+		    i->key.cookie, i->key.netns);
+	labelled(out, "incident", &b);
+}
+
+static void add_us(struct buffer *b, const char *name, uint32_t us)
+{
+	char text[FORMAT_LEN];
+
+	if (us)
+		add(b, ", %s %s", name, format_duration(us * NS_PER_US, text));
+}
+
+static void tcp(FILE *out, const struct flow_snapshot *s)
+{
+	char unacked[FORMAT_LEN], notsent[FORMAT_LEN], wnd[FORMAT_LEN];
+	const char *state = tcp_state_name(s->state);
+	struct buffer b = {0};
+
+	add(&b, "%s, %s unacknowledged, %s not sent, window %s", state ? state : "unknown state",
+	    format_bytes(s->snd_nxt - s->snd_una, unacked),
+	    format_bytes(s->write_seq - s->snd_nxt, notsent), format_bytes(s->snd_wnd, wnd));
+	add_us(&b, "rto", s->rto_us);
+	if (s->backoff || s->retrans)
+		add(&b, " (backoff %" PRIu32 ", %" PRIu32 " retransmissions)", s->backoff,
+		    s->retrans);
+	add_us(&b, "rtt", s->rtt_us);
+	if (s->mss)
+		add(&b, ", mss %" PRIu32, s->mss);
+	if (s->pmtu)
+		add(&b, ", path mtu %" PRIu32, s->pmtu);
+	labelled(out, "tcp", &b);
+}
+
+static const char *tally(const struct tally *t, char buf[FORMAT_LEN])
+{
+	if (t->sent)
+		snprintf(buf, FORMAT_LEN, "%u of %u", t->answered, t->sent);
+	else
+		snprintf(buf, FORMAT_LEN, "-");
+	return buf;
+}
+
+static bool is_place(const struct place *p, const struct hop *h)
+{
+	return p->kind == PLACE_HOP && p->ttl == h->ttl;
+}
+
+static void hops(const struct text_writer *w, const struct incident *i)
+{
+	FILE *out = w->config.out;
+
+	if (!i->n_hops)
+		return;
+	fprintf(out, "  %-*s %-39s %7s  %8s  %8s  %8s\n", INDENT - 3, "hop", "address", "rtt",
+		"in-flow", "full", "control");
+	for (int k = 0; k < i->n_hops; k++) {
+		const struct hop *h = &i->hops[k];
+		char addr[ADDR_TEXT_LEN], name[HOST_NAME], safe[HOST_NAME], cell[4][FORMAT_LEN];
+
+		names_get(w->config.names, &h->address, name);
+		format_name(name, safe, sizeof(safe));
+		if (h->rtt_us)
+			format_duration(h->rtt_us * NS_PER_US, cell[3]);
+		else
+			snprintf(cell[3], FORMAT_LEN, "-");
+		fprintf(out, "  %*u%s%-*s %-39s %7s  %8s  %8s  %8s", 3, h->ttl,
+			is_place(&i->verdict.where, h) ? " *" : "  ", INDENT - 8,
+			h->is_peer    ? " peer"
+			: h->balanced ? " some"
+				      : "",
+			h->address.family ? addr_text(&h->address, addr) : "no answer", cell[3],
+			tally(&h->probes[PROBE_IN_FLOW], cell[0]),
+			tally(&h->probes[PROBE_IN_FLOW_FULL], cell[1]),
+			tally(&h->probes[PROBE_CONTROL], cell[2]));
+		if (*safe)
+			fprintf(out, "\n  %*s %s", INDENT - 3, "", safe);
+		putc('\n', out);
+	}
+}
+
+static void witnesses(FILE *out, const struct incident *i)
+{
+	for (int k = 0; k < i->n_witnesses; k++) {
+		const struct witness *w = &i->witnesses[k];
+		char local[ENDPOINT_TEXT_LEN], remote[ENDPOINT_TEXT_LEN], rate[FORMAT_LEN];
+		struct buffer b = {0};
+
+		endpoint_text(&w->key.local, local);
+		endpoint_text(&w->key.remote, remote);
+		add(&b, "%s -> %s moves on at %s, %u shared hops", w->sends ? local : remote,
+		    w->sends ? remote : local, format_rate(w->rate_bps, rate), w->shared_hops);
+		labelled(out, k ? "" : "witness", &b);
+	}
+}
+
+static int by_weight(const void *a, const void *b)
+{
+	const struct evidence *const *x = a, *const *y = b;
+
+	if ((*x)->weight != (*y)->weight)
+		return (*x)->weight < (*y)->weight ? 1 : -1;
+	return *x < *y ? -1 : 1; /* as the engine gave them */
+}
+
+static void evidence(FILE *out, const struct verdict *v, bool verbose)
+{
+	const struct evidence *sorted[MAX_EVIDENCE];
+	int shown = verbose || v->n_evidence <= EVIDENCE_SHOWN ? v->n_evidence : EVIDENCE_SHOWN;
+
+	for (int k = 0; k < v->n_evidence; k++)
+		sorted[k] = &v->evidence[k];
+	qsort(sorted, (size_t)v->n_evidence, sizeof(sorted[0]), by_weight);
+	for (int k = 0; k < shown; k++) {
+		struct buffer b = {0};
+
+		if (verbose)
+			add(&b, "%+.1f %s: ", sorted[k]->weight, sorted[k]->id);
+		add_safe(&b, sorted[k]->text);
+		if (k == shown - 1 && shown < v->n_evidence)
+			add(&b, " (%d more with -v)", v->n_evidence - shown);
+		labelled(out, k ? "" : "evidence", &b);
+	}
+}
+
+static void confidence(const struct text_writer *w, const struct incident *i)
+{
+	const struct verdict *v = &i->verdict;
+	const char *way = way_id(v->way);
+	struct buffer b = {0};
+
+	add(&b, "cause ");
+	add_percent(&b, v->cause_confidence);
+	add(&b, ", place ");
+	add_percent(&b, v->where.confidence);
+	if (way)
+		add(&b, ", %s direction", way);
+	/* The first candidate is the place itself. */
+	for (int k = 1; k < v->n_candidates; k++) {
+		add(&b, "%s", k == 1 ? "; otherwise " : ", ");
+		add_place(w, &b, i, &v->candidates[k]);
+		add(&b, " ");
+		add_percent(&b, v->candidates[k].confidence);
+	}
+	labelled(w->config.out, "confidence", &b);
+}
+
+static void verdict(const struct text_writer *w, const struct incident *i, uint64_t now_ns)
+{
+	const struct cause_info *cause = cause_info(i->verdict.cause);
+	const bool verbose = w->config.verbose > 0;
+	FILE *out = w->config.out;
+	struct buffer b = {0};
+
+	add(&b, "%s ", cause->id);
+	add_place(w, &b, i, &i->verdict.where);
+	add(&b, ": %s", cause->title);
+	if (*i->verdict.detail) {
+		add(&b, " - ");
+		add_safe(&b, i->verdict.detail);
+	}
+	headline(w, cause->severity == SEVERITY_INFO ? BOLD : RED, "VERDICT", now_ns, &b);
+	if (w->config.verbose < 0)
+		return;
+	transfer(out, i, now_ns, verbose);
+	confidence(w, i);
+	tcp(out, &i->last);
+	hops(w, i);
+	witnesses(out, i);
+	evidence(out, &i->verdict, verbose);
+	b = (struct buffer){0};
+	add_safe(&b, i->verdict.advice);
+	labelled(out, "what to do", &b);
+}
+
+static void end(const struct text_writer *w, const struct incident *i, uint64_t now_ns)
+{
+	const bool recovered = i->outcome == OUTCOME_RECOVERED;
+	char silence[FORMAT_LEN], bytes[FORMAT_LEN];
+	struct buffer b = {0};
+
+	add_flow(&b, i);
+	add(&b, " %s after %s of silence", outcome_id(i->outcome),
+	    format_duration(incident_silence_ns(i, now_ns), silence));
+	if (i->recovered_bytes)
+		add(&b, ", %s more moved", format_bytes(i->recovered_bytes, bytes));
+	headline(w, recovered ? GREEN : RED, "END", now_ns, &b);
+}
+
+static int flushed(FILE *out)
+{
+	errno = 0;
+	if (fflush(out) || ferror(out))
+		return errno ? -errno : -EIO;
+	return 0;
+}
+
+static int write_output(struct writer *writer, const struct output *out)
+{
+	static void (*const write[])(const struct text_writer *, const struct incident *,
+				     uint64_t) = {
+		[OUT_STALL_BEGIN] = begin,
+		[OUT_VERDICT] = verdict,
+		[OUT_STALL_END] = end,
+	};
+	const struct text_writer *w = (struct text_writer *)writer;
+
+	write[out->kind](w, out->incident, out->now_ns);
+	return flushed(w->config.out);
+}
+
+static int write_summary(struct writer *writer, const struct summary *s)
+{
+	const struct text_writer *w = (struct text_writer *)writer;
+	struct buffer b = {0};
+	bool lost = false;
+
+	if (w->config.verbose < 0)
+		return 0;
+	add(&b, "%" PRIu64 " transfer%s, %" PRIu64 " stall%s", s->counts.transfers,
+	    s->counts.transfers == 1 ? "" : "s", s->counts.stalls,
+	    s->counts.stalls == 1 ? "" : "s");
+	if (s->counts.stalls)
+		add(&b, " (%" PRIu64 " not recovered)", s->counts.unrecovered);
+	if (s->counts.slow)
+		add(&b, ", %" PRIu64 " slow", s->counts.slow);
+	add(&b, ", %" PRIu64 " probes sent; lost:", s->probes_sent);
+	for (int i = 0; i < s->n_lost; i++) {
+		if (!s->lost[i].count)
+			continue;
+		add(&b, "%s %" PRIu64 " %s", lost ? "," : "", s->lost[i].count, s->lost[i].reason);
+		lost = true;
+	}
+	if (!lost)
+		add(&b, " nothing");
+	for (int i = 0; i < s->n_remarks; i++)
+		add(&b, "%s %s", i ? "," : "; seen incompletely:", s->remarks[i]);
+	headline(w, BOLD, "SUMMARY", s->now_ns, &b);
+	return flushed(w->config.out);
+}
+
+static const struct writer_ops ops = {write_output, write_summary};
+
+int writer_text(const struct writer_config *config, struct writer **ret)
+{
+	struct text_writer *w = calloc(1, sizeof(*w));
+
+	if (!w)
+		return -ENOMEM;
+	w->writer.ops = &ops;
+	w->config = *config;
+	*ret = &w->writer;
+	return 0;
+}
