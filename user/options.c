@@ -47,6 +47,12 @@ const struct option_info option_table[OPTIONS] = {
 			   "no real addresses and names in the recording", 0, 0},
 	[OPT_STRICT] = {"strict", 0, OPTION_FLAG, VALUE(strict), NULL,
 			"exit with 4 if events were lost", 0, 0},
+	[OPT_FLOW] = {"flow", 0, OPTION_STRING, VALUE(flow), "LADDR:LPORT-RADDR:RPORT",
+		      "probe inside this live connection as well", 0, 0},
+	[OPT_MAX_HOPS] = {"max-hops", 0, OPTION_U64, VALUE(max_hops), "N",
+			  "look no further (default 30)", 1, 64},
+	[OPT_COUNT] = {"count", 0, OPTION_U64, VALUE(count), "N",
+		       "probes of a kind for each hop (default 3)", 1, 10},
 };
 
 static const char *expected(enum option_type type)

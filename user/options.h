@@ -28,6 +28,9 @@ enum option_id {
 	OPT_RECORD,
 	OPT_ANONYMIZE,
 	OPT_STRICT,
+	OPT_FLOW,
+	OPT_MAX_HOPS,
+	OPT_COUNT,
 	OPTIONS
 };
 
@@ -46,8 +49,8 @@ enum option_type {
 struct options {
 	uint64_t given; /* a bit for each option_id */
 	bool help, json, numeric, quiet, verbose, no_probe, anonymize, strict;
-	uint64_t stall_after_ns, min_bytes, duration_ns, pid;
-	const char *source, *netns, *output, *record;
+	uint64_t stall_after_ns, min_bytes, duration_ns, pid, max_hops, count;
+	const char *source, *netns, *output, *record, *flow;
 };
 
 struct option_info {

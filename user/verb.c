@@ -9,6 +9,16 @@
 
 const struct verb verb_table[] = {
 	{
+		.name = "trace",
+		.run = cmd_trace,
+		.options = OPTION(JSON) | OPTION(NUMERIC) | OPTION(NETNS) | OPTION(MAX_HOPS) |
+			   OPTION(COUNT),
+		.min_operands = 1,
+		.max_operands = 1,
+		.operands = "HOST[:PORT]",
+		.summary = "the path to a peer, hop by hop",
+	},
+	{
 		.name = "version",
 		.run = cmd_version,
 		.options = OPTION(JSON),

@@ -6,8 +6,8 @@
  * Promise (tested): a probe inside a connection lies wholly in bytes that the peer has already
  * acknowledged, carries no SYN, FIN or RST, and keeps the timestamps option if one was negotiated;
  * its acknowledgement number lies below RCV.NXT, so that a reset it might provoke is outside the
- * window and ignored (RFC 9293 3.10.7.4). At most PROBE_RATE packets a second and PROBE_BUDGET for a
- * flow. Nothing is sent that was not asked for.
+ * window and ignored (RFC 9293 3.10.7.4). At most PROBE_RATE packets a second and PROBE_BUDGET for
+ * a flow. Nothing is sent that was not asked for.
  *
  * Every byte received is hostile. An answer counts only if it quotes a probe that we sent.
  */
@@ -16,12 +16,11 @@
 
 #include "engine/engine.h"
 
-#define PROBE_RATE       40  /* packets a second, all flows together */
-#define PROBE_BUDGET     300 /* packets a flow */
+#define PROBE_RATE	 40  /* packets a second, all flows together */
+#define PROBE_BUDGET	 300 /* packets a flow */
 #define PROBE_TIMEOUT_NS 1000000000ull
 
 struct prober;
-
 
 /*
  * netns_fd(netns, arg) gives a descriptor of /proc/PID/ns/net for a namespace inode, owned by the
@@ -37,7 +36,8 @@ int prober_want(struct prober *p, const struct want *want, uint64_t now_ns);
 /* A descriptor that is readable when an answer is there (epoll). */
 int prober_fd(const struct prober *p);
 
-/* Sends what is due, reads answers, times out. Returns when it wants to run again; UINT64_MAX: never. */
+/* Sends what is due, reads answers, times out. Returns when it wants to run again; UINT64_MAX:
+ * never. */
 uint64_t prober_run(struct prober *p, uint64_t now_ns);
 
 struct prober_counts {

@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * A NAT on the way may change source address, source port and IP ID, a firewall may change sequence
+ * numbers (and both should mend the quote of an error on its way back, but not all do). So no
+ * single field is relied on; what must agree holds at least 48 bits that somebody off the path has
+ * to guess.
+ */
+#include "probe/match.h"
+
+#include <sys/socket.h>
+
+#include <netinet/ip_icmp.h>
+#include <netinet/icmp6.h>
+
+int match_error(const struct icmp_error *e, const struct segment *probe)
+{
+	const bool same_seq = e->quoted_seq == probe->seq;
+	const bool same_id = probe->ip_id && e->quoted_ip_id == probe->ip_id;
+	const bool same_dst = addr_equal(&e->quoted_dst.addr, &probe->dst.addr);
+	const bool same_port = e->quoted_src.port == probe->src.port;
+
+	if (e->quoted_dst.port != probe->dst.port)
+		return 0;
+	if (same_seq && (same_dst || same_port))
+		return 2 + same_id + same_port;
+	return same_id && same_dst && same_port;
+}
+
+bool has_dsack(const struct segment *in)
+{
+	return in->n_sacks && !seq_before(in->ack, in->sacks[0].end) &&
+	       seq_before(in->sacks[0].start, in->sacks[0].end);
+}
+
+static int match_in_flow(const struct segment *in, const struct segment *probe,
+			 enum probe_answer *ret)
+{
+	if (in->flags & TH_RST) { /* RFC 9293 3.5.2: its SEQ is our ACK */
+		*ret = ANSWER_RST;
+		return in->seq == probe->ack;
+	}
+	*ret = ANSWER_ACK;
+	return in->flags & TH_ACK && has_dsack(in) && in->sacks[0].start == probe->seq &&
+	       in->sacks[0].end == probe->seq + probe->payload;
+}
+
+int match_segment(const struct segment *in, const struct segment *probe, enum probe_kind kind,
+		  enum probe_answer *ret)
+{
+	if (!endpoint_equal(&in->src, &probe->dst) || !endpoint_equal(&in->dst, &probe->src))
+		return 0;
+	if (kind != PROBE_CONTROL)
+		return match_in_flow(in, probe, ret);
+	*ret = in->flags & TH_RST ? ANSWER_RST : ANSWER_SYN_ACK;
+	return in->flags & TH_ACK && in->flags & (TH_RST | TH_SYN) && in->ack == probe->seq + 1;
+}
+
+static enum probe_answer answer4(uint8_t type, uint8_t code)
+{
+	if (type == ICMP_TIME_EXCEEDED)
+		return code == ICMP_EXC_TTL ? ANSWER_TIME_EXCEEDED : ANSWER_NONE;
+	if (type == ICMP_DEST_UNREACH)
+		return code == ICMP_FRAG_NEEDED ? ANSWER_TOO_BIG : ANSWER_UNREACHABLE;
+	return ANSWER_NONE;
+}
+
+static enum probe_answer answer6(uint8_t type, uint8_t code)
+{
+	if (type == ICMP6_TIME_EXCEEDED)
+		return code == ICMP6_TIME_EXCEED_TRANSIT ? ANSWER_TIME_EXCEEDED : ANSWER_NONE;
+	if (type == ICMP6_PACKET_TOO_BIG)
+		return ANSWER_TOO_BIG;
+	return type == ICMP6_DST_UNREACH ? ANSWER_UNREACHABLE : ANSWER_NONE;
+}
+
+enum probe_answer error_answer(const struct icmp_error *e)
+{
+	return e->from.family == AF_INET6 ? answer6(e->type, e->code) : answer4(e->type, e->code);
+}
