@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <sched.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -14,7 +15,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/prctl.h>
+#include <sys/select.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -372,6 +375,196 @@ static void next_hops_that_share_the_load_are_chosen_by_port(void **state)
 	namespaces_free(n);
 }
 
+static uint64_t inode_of(int fd)
+{
+	struct stat st;
+
+	assert_int_equal(fstat(fd, &st), 0);
+	return st.st_ino;
+}
+
+static void wait_in_recv(int fd)
+{
+	char c;
+
+	recv(fd, &c, 1, 0);
+}
+
+static void wait_in_poll(int fd)
+{
+	struct pollfd fds[] = {{.fd = -1}, {.fd = fd, .events = POLLIN}};
+
+	poll(fds, 2, -1);
+}
+
+static void wait_in_select(int fd)
+{
+	fd_set set;
+
+	FD_ZERO(&set);
+	FD_SET(fd, &set);
+	select(fd + 1, NULL, &set, NULL, NULL);
+	pause();
+}
+
+static void wait_in_epoll(int fd)
+{
+	struct epoll_event event = {.events = EPOLLIN};
+	int epoll = epoll_create1(EPOLL_CLOEXEC);
+
+	epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event);
+	epoll_wait(epoll, &event, 1, -1);
+}
+
+static void wait_for_nothing(int fd)
+{
+	(void)fd;
+	pause();
+}
+
+static void stop(int fd)
+{
+	(void)fd;
+	raise(SIGSTOP);
+}
+
+/* A child called NAME that has inherited the socket and waits. */
+static pid_t holder(void (*wait_in)(int fd), int fd, const char *name)
+{
+	pid_t pid = fork();
+
+	assert_true(pid >= 0);
+	if (!pid) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		prctl(PR_SET_NAME, name);
+		wait_in(fd);
+		_exit(0);
+	}
+	return pid;
+}
+
+static void end(pid_t pid)
+{
+	kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
+}
+
+/* Asks until the answer is PID in this state: a child needs a moment to get where it waits. */
+static void await_process(uint64_t inode, pid_t pid, char state, struct process_seen *ret)
+{
+	const struct timespec pause_for = {.tv_nsec = 5 * NS_PER_MS};
+	uint64_t give_up_ns = mono_ns() + 10 * NS_PER_S;
+	const struct flow_key key = {.cookie = 5};
+
+	do {
+		assert_int_equal(host_process(&key, inode, ret), 0);
+		if (ret->pid == (uint32_t)pid && ret->state == state)
+			return;
+		nanosleep(&pause_for, NULL);
+	} while (mono_ns() < give_up_ns);
+	assert_int_equal(ret->pid, pid);
+	assert_int_equal(ret->state, state);
+}
+
+static void the_process_that_waits_on_the_socket_is_chosen(void **state)
+{
+	static void (*const waits[])(int) = {wait_in_recv, wait_in_poll, wait_in_epoll};
+	struct process_seen p;
+	int pair[2], accidental[2];
+	pid_t worker, helper;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(waits) / sizeof(waits[0]); i++) {
+		assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
+		assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, accidental), 0);
+		worker = holder(waits[i], pair[0], "worker");
+		helper = holder(wait_in_poll, accidental[0], "helper"); /* younger, and inherits */
+		await_process(inode_of(pair[0]), worker, 'S', &p);
+		assert_int_equal(p.holders, 3); /* this one too */
+		assert_string_equal(p.comm, "worker");
+		assert_int_equal(p.key.cookie, 5);
+		await_process(inode_of(accidental[0]), helper, 'S', &p);
+		end(worker);
+		end(helper);
+		for (int j = 0; j < 2; j++) {
+			close(pair[j]);
+			close(accidental[j]);
+		}
+	}
+}
+
+static void a_process_in_select_is_chosen(void **state)
+{
+	struct process_seen p;
+	pid_t worker, helper;
+	char byte = 0;
+	int pair[2];
+
+	(void)state;
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, pair), 0);
+	while (write(pair[0], &byte, 1) == 1) /* until it is not writable */
+		;
+	worker = holder(wait_in_select, pair[0], "worker");
+	helper = holder(wait_for_nothing, pair[0], "helper");
+	await_process(inode_of(pair[0]), worker, 'S', &p);
+	end(worker);
+	end(helper);
+	close(pair[0]);
+	close(pair[1]);
+}
+
+static void a_stopped_process_is_said_to_be_stopped(void **state)
+{
+	struct process_seen p;
+	int pair[2];
+	pid_t pid;
+
+	(void)state;
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
+	pid = holder(stop, pair[0], "stops");
+	await_process(inode_of(pair[0]), pid, 'T', &p);
+	assert_string_equal(p.comm, "stops");
+	end(pid);
+	close(pair[0]);
+	close(pair[1]);
+}
+
+static void a_name_may_hold_any_character(void **state)
+{
+	static const char name[] = "a) S 1 (\x1b[31m\n";
+	struct process_seen p;
+	int pair[2];
+	pid_t pid;
+
+	(void)state;
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
+	pid = holder(wait_in_recv, pair[0], name);
+	await_process(inode_of(pair[0]), pid, 'S', &p);
+	assert_memory_equal(p.comm, name, 14);
+	end(pid);
+	close(pair[0]);
+	close(pair[1]);
+}
+
+static void a_socket_that_nobody_holds_has_no_process(void **state)
+{
+	const struct flow_key key = {0};
+	struct process_seen p;
+	uint64_t inode;
+	int fd;
+
+	(void)state;
+	fd = socket(AF_INET, SOCK_STREAM, 0);
+	assert_true(fd >= 0);
+	inode = inode_of(fd);
+	assert_int_equal(host_process(&key, inode, &p), 0);
+	assert_int_equal(p.pid, getpid());
+	assert_int_equal(p.holders, 1);
+	close(fd);
+	assert_int_equal(host_process(&key, inode, &p), -ENOENT);
+	assert_int_equal(host_process(&key, 0, &p), -ENOENT);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -384,6 +577,11 @@ int main(void)
 		cmocka_unit_test(a_route_names_gateway_neighbour_and_link),
 		cmocka_unit_test(a_peer_without_a_route_is_unreachable),
 		cmocka_unit_test(next_hops_that_share_the_load_are_chosen_by_port),
+		cmocka_unit_test(the_process_that_waits_on_the_socket_is_chosen),
+		cmocka_unit_test(a_process_in_select_is_chosen),
+		cmocka_unit_test(a_stopped_process_is_said_to_be_stopped),
+		cmocka_unit_test(a_name_may_hold_any_character),
+		cmocka_unit_test(a_socket_that_nobody_holds_has_no_process),
 	};
 
 	return cmocka_run_group_tests_name("host", tests, NULL, NULL);

@@ -7,14 +7,17 @@
 
 /*
  * Route, gateway, neighbour entry and link towards the peer (rtnetlink RTM_GETROUTE, RTM_GETNEIGH,
- * RTM_GETLINK; ethtool over netlink), in the network namespace of netns_fd, or the present one if
- * netns_fd < 0. -ENETUNREACH: there is no route.
+ * RTM_GETLINK; ETHTOOL_GLINKSETTINGS), in the network namespace of netns_fd, or the present one if
+ * netns_fd < 0. -ENETUNREACH: there is no route, or it is a blackhole or prohibits; -EPERM: we may
+ * not enter the namespace.
  */
 int host_route(const struct flow_key *key, int netns_fd, struct route_seen *ret);
 
 /*
- * The process that has the socket of this inode open, by /proc/PID/fd. Of several, the one that
- * seems to work on it: not its parent. -ENOENT: none that we may see.
+ * The process that has the socket of this inode open, by /proc/PID/fd. Of several, the one that works
+ * on it: it waits for it (/proc/PID/syscall), or else seems held up (stopped, disk), or else is not
+ * the parent that passed it on. Takes a quarter of a second at most; holders is then a lower bound.
+ * comm may hold any bytes. -ENOENT: none that we may see.
  */
 int host_process(const struct flow_key *key, uint64_t inode, struct process_seen *ret);
 
