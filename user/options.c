@@ -309,7 +309,7 @@ const char *nearest_name(const char *word, int n, const char *(*name)(int i, con
 	unsigned int limit = 1 + (unsigned int)strlen(word) / 3, best = limit + 1;
 	const char *ret = NULL;
 
-	if (strlen(word) < 2)
+	if (strlen(word) < 2 || strlen(word) > WORD_MAX)
 		return NULL;
 	for (int i = 0; i < n; i++) {
 		const char *candidate = name(i, arg);

@@ -56,7 +56,7 @@ static void quoted(FILE *out, const char *text)
 	putc('"', out);
 }
 
-static void next(struct json *j, const char *key)
+static void next(struct jsonw *j, const char *key)
 {
 	if (j->comma)
 		putc(',', j->out);
@@ -67,86 +67,86 @@ static void next(struct json *j, const char *key)
 	}
 }
 
-static void open_with(struct json *j, const char *key, char bracket)
+static void open_with(struct jsonw *j, const char *key, char bracket)
 {
 	next(j, key);
 	putc(bracket, j->out);
 	j->comma = false;
 }
 
-static void close_with(struct json *j, char bracket)
+static void close_with(struct jsonw *j, char bracket)
 {
 	putc(bracket, j->out);
 	j->comma = true;
 }
 
-void json_open(struct json *j, const char *key)
+void jsonw_open(struct jsonw *j, const char *key)
 {
 	open_with(j, key, '{');
 }
 
-void json_close(struct json *j)
+void jsonw_close(struct jsonw *j)
 {
 	close_with(j, '}');
 }
 
-void json_list_open(struct json *j, const char *key)
+void jsonw_list_open(struct jsonw *j, const char *key)
 {
 	open_with(j, key, '[');
 }
 
-void json_list_close(struct json *j)
+void jsonw_list_close(struct jsonw *j)
 {
 	close_with(j, ']');
 }
 
-void json_null(struct json *j, const char *key)
+void jsonw_null(struct jsonw *j, const char *key)
 {
 	next(j, key);
 	fputs("null", j->out);
 }
 
-void json_string(struct json *j, const char *key, const char *value)
+void jsonw_string(struct jsonw *j, const char *key, const char *value)
 {
 	if (!value) {
-		json_null(j, key);
+		jsonw_null(j, key);
 		return;
 	}
 	next(j, key);
 	quoted(j->out, value);
 }
 
-void json_u64(struct json *j, const char *key, uint64_t value)
+void jsonw_u64(struct jsonw *j, const char *key, uint64_t value)
 {
 	next(j, key);
 	fprintf(j->out, "%" PRIu64, value);
 }
 
-void json_known(struct json *j, const char *key, uint64_t value)
+void jsonw_known(struct jsonw *j, const char *key, uint64_t value)
 {
 	if (value)
-		json_u64(j, key, value);
+		jsonw_u64(j, key, value);
 	else
-		json_null(j, key);
+		jsonw_null(j, key);
 }
 
-void json_real(struct json *j, const char *key, double value)
+void jsonw_real(struct jsonw *j, const char *key, double value)
 {
 	if (!isfinite(value)) {
-		json_null(j, key);
+		jsonw_null(j, key);
 		return;
 	}
 	next(j, key);
 	fprintf(j->out, "%.4g", value);
 }
 
-void json_bool(struct json *j, const char *key, bool value)
+void jsonw_bool(struct jsonw *j, const char *key, bool value)
 {
 	next(j, key);
 	fputs(value ? "true" : "false", j->out);
 }
 
-int json_line_end(struct json *j)
+int jsonw_line_end(struct jsonw *j)
 {
 	j->comma = false;
 	errno = 0;

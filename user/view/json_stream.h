@@ -11,24 +11,24 @@
 #include <stdint.h>
 #include <stdio.h>
 
-struct json {
+struct jsonw {
 	FILE *out;
 	bool comma; /* the next value is not the first */
 };
 
 /* key NULL: an element of a list, or the line itself. */
-void json_open(struct json *j, const char *key);		      /* { */
-void json_close(struct json *j);				      /* } */
-void json_list_open(struct json *j, const char *key);		      /* [ */
-void json_list_close(struct json *j);				      /* ] */
-void json_string(struct json *j, const char *key, const char *value); /* NULL: null */
-void json_u64(struct json *j, const char *key, uint64_t value);
-void json_known(struct json *j, const char *key, uint64_t value); /* 0: null */
-void json_real(struct json *j, const char *key, double value);	  /* four digits */
-void json_bool(struct json *j, const char *key, bool value);
-void json_null(struct json *j, const char *key);
+void jsonw_open(struct jsonw *j, const char *key);			/* { */
+void jsonw_close(struct jsonw *j);					/* } */
+void jsonw_list_open(struct jsonw *j, const char *key);			/* [ */
+void jsonw_list_close(struct jsonw *j);					/* ] */
+void jsonw_string(struct jsonw *j, const char *key, const char *value); /* NULL: null */
+void jsonw_u64(struct jsonw *j, const char *key, uint64_t value);
+void jsonw_known(struct jsonw *j, const char *key, uint64_t value); /* 0: null */
+void jsonw_real(struct jsonw *j, const char *key, double value);    /* four digits */
+void jsonw_bool(struct jsonw *j, const char *key, bool value);
+void jsonw_null(struct jsonw *j, const char *key);
 
 /* Ends the line and flushes it. 0, or what went wrong since the last call (-EPIPE, -ENOSPC ...). */
-int json_line_end(struct json *j);
+int jsonw_line_end(struct jsonw *j);
 
 #endif

@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <math.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -123,7 +124,9 @@ static uint64_t moved(const struct incident *i)
 
 static void add_percent(struct buffer *b, double confidence)
 {
-	if (confidence > 0.995)
+	if (!isfinite(confidence))
+		add(b, "unknown");
+	else if (confidence > 0.995)
 		add(b, "over 99 %%");
 	else
 		add(b, "%.0f %%", 100 * confidence);
@@ -324,8 +327,15 @@ static void verdict(const struct text_writer *w, const struct incident *i, uint6
 	FILE *out = w->config.out;
 	struct buffer b = {0};
 
-	add(&b, "%s ", cause->id);
-	add_place(w, &b, i, &i->verdict.where);
+	if (w->config.verbose < 0) {
+		add_flow(&b, i);
+		add(&b, ": ");
+	}
+	add(&b, "%s", cause->id);
+	if (i->verdict.where.kind != PLACE_UNKNOWN) {
+		add(&b, " ");
+		add_place(w, &b, i, &i->verdict.where);
+	}
 	add(&b, ": %s", cause->title);
 	if (*i->verdict.detail) {
 		add(&b, " - ");
