@@ -111,58 +111,58 @@ int trace_text(const struct trace_view *v, const struct trace_result *t)
 	return 0;
 }
 
-static void json_begin(const struct trace_view *v, const struct trace_result *t, struct json *j,
+static void json_begin(const struct trace_view *v, const struct trace_result *t, struct jsonw *j,
 		       const char *type)
 {
 	char ts[FORMAT_LEN + 8];
 
-	json_open(j, NULL);
-	json_u64(j, "v", 1);
-	json_string(j, "type", type);
-	json_string(j, "ts", format_time_ns(t->done_ns, v->wall_offset_ns, ts));
-	json_u64(j, "mono_ns", t->done_ns);
-	json_string(j, "host", v->host);
+	jsonw_open(j, NULL);
+	jsonw_u64(j, "v", 1);
+	jsonw_string(j, "type", type);
+	jsonw_string(j, "ts", format_time_ns(t->done_ns, v->wall_offset_ns, ts));
+	jsonw_u64(j, "mono_ns", t->done_ns);
+	jsonw_string(j, "host", v->host);
 }
 
-static void json_tally(struct json *j, const char *key, const struct tally *t)
+static void json_tally(struct jsonw *j, const char *key, const struct tally *t)
 {
-	json_open(j, key);
-	json_u64(j, "sent", t->sent);
-	json_u64(j, "answered", t->answered);
-	json_close(j);
+	jsonw_open(j, key);
+	jsonw_u64(j, "sent", t->sent);
+	jsonw_u64(j, "answered", t->answered);
+	jsonw_close(j);
 }
 
-static void json_address(struct json *j, const char *key, const struct ip_addr *a)
+static void json_address(struct jsonw *j, const char *key, const struct ip_addr *a)
 {
 	char text[ADDR_TEXT_LEN];
 
-	json_string(j, key, a->family ? addr_text(a, text) : NULL);
+	jsonw_string(j, key, a->family ? addr_text(a, text) : NULL);
 }
 
 static int json_hop(const struct trace_view *v, const struct trace_result *t, const struct hop *h)
 {
-	struct json j = {.out = v->out};
+	struct jsonw j = {.out = v->out};
 	char name[HOST_NAME] = "";
 
 	if (h->address.family)
 		names_get(v->names, &h->address, name);
 	json_begin(v, t, &j, "hop");
-	json_u64(&j, "ttl", h->ttl);
+	jsonw_u64(&j, "ttl", h->ttl);
 	json_address(&j, "address", &h->address);
-	json_string(&j, "name", *name ? name : NULL);
-	json_known(&j, "rtt_us", h->rtt_us);
-	json_bool(&j, "peer", h->is_peer);
-	json_bool(&j, "balanced", h->balanced);
+	jsonw_string(&j, "name", *name ? name : NULL);
+	jsonw_known(&j, "rtt_us", h->rtt_us);
+	jsonw_bool(&j, "peer", h->is_peer);
+	jsonw_bool(&j, "balanced", h->balanced);
 	if (t->in_flow)
 		json_tally(&j, "in_flow", &h->probes[PROBE_IN_FLOW]);
 	json_tally(&j, "control", &h->probes[PROBE_CONTROL]);
-	json_close(&j);
-	return json_line_end(&j);
+	jsonw_close(&j);
+	return jsonw_line_end(&j);
 }
 
 int trace_json(const struct trace_view *v, const struct trace_result *t)
 {
-	struct json j = {.out = v->out};
+	struct jsonw j = {.out = v->out};
 	char text[CONCLUSION_LEN];
 	int r = 0;
 
@@ -172,19 +172,19 @@ int trace_json(const struct trace_view *v, const struct trace_result *t)
 		return r;
 	json_begin(v, t, &j, "summary");
 	json_address(&j, "src", &t->key.local.addr);
-	json_known(&j, "src_port", t->key.local.port);
+	jsonw_known(&j, "src_port", t->key.local.port);
 	json_address(&j, "dst", &t->key.remote.addr);
-	json_u64(&j, "dst_port", t->key.remote.port);
-	json_u64(&j, "hops", (uint64_t)t->n_hops);
-	json_u64(&j, "probes_sent", t->sent);
-	json_u64(&j, "probes_not_sent", t->not_sent);
+	jsonw_u64(&j, "dst_port", t->key.remote.port);
+	jsonw_u64(&j, "hops", (uint64_t)t->n_hops);
+	jsonw_u64(&j, "probes_sent", t->sent);
+	jsonw_u64(&j, "probes_not_sent", t->not_sent);
 	if (t->in_flow) {
-		json_bool(&j, "in_flow_reached", t->reached[PROBE_IN_FLOW]);
-		json_known(&j, "in_flow_frontier", (uint64_t)t->frontier[PROBE_IN_FLOW]);
+		jsonw_bool(&j, "in_flow_reached", t->reached[PROBE_IN_FLOW]);
+		jsonw_known(&j, "in_flow_frontier", (uint64_t)t->frontier[PROBE_IN_FLOW]);
 	}
-	json_bool(&j, "control_reached", t->reached[PROBE_CONTROL]);
-	json_known(&j, "control_frontier", (uint64_t)t->frontier[PROBE_CONTROL]);
-	json_string(&j, "conclusion", conclusion(t, text));
-	json_close(&j);
-	return json_line_end(&j);
+	jsonw_bool(&j, "control_reached", t->reached[PROBE_CONTROL]);
+	jsonw_known(&j, "control_frontier", (uint64_t)t->frontier[PROBE_CONTROL]);
+	jsonw_string(&j, "conclusion", conclusion(t, text));
+	jsonw_close(&j);
+	return jsonw_line_end(&j);
 }
