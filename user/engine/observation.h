@@ -94,6 +94,8 @@ struct flow_snapshot {
 	uint32_t ifindex; /* interface the peer's segments come in on; 0 unknown */
 	uint32_t pid;	  /* process that opened it, where the sensor saw that happen; 0 unknown */
 	char comm[16];
+	uint32_t soft_error; /* errno of the last ICMP error that TCP took as soft; 0 none */
+	uint32_t pad;
 };
 
 enum gone_reason { GONE_CLOSED, GONE_RESET, GONE_TIMED_OUT };

@@ -10,23 +10,22 @@ struct sensor;
 struct namespaces;
 struct flow_filter;
 
-
 struct sensor_config {
-	uint64_t min_bytes;       /* the kernel keeps state only beside sockets that moved as much */
-	uint64_t suspect_after_ns; /* report transfers silent for longer */
-	uint32_t netns;           /* 0: all */
-	pid_t root_pid;           /* watch this process and its descendants only; 0: all */
+	uint64_t min_bytes; /* the kernel keeps state only beside sockets that moved as much */
+	uint64_t suspect_after_ns;	  /* report transfers silent for longer */
+	uint32_t netns;			  /* 0: all */
+	pid_t root_pid;			  /* watch this process and its descendants only; 0: all */
 	const struct flow_filter *filter; /* NULL: all; flows that match are named */
-	const char *btf_path;     /* NULL: the running kernel's */
-	const char *without;      /* comma-separated program names not to load (tests) */
+	const char *btf_path;		  /* NULL: the running kernel's */
+	const char *without;		  /* comma-separated program names not to load (tests) */
 };
 
 /*
  * Loads and attaches what this kernel allows; a program that does not load costs its feature only.
  * -EPERM, -ENOTSUP (no BTF, no tracing programs). On error ret_why holds one line for the user.
  */
-int sensor_open(const struct sensor_config *config, struct namespaces *namespaces, observe_fn observe,
-		void *arg, struct sensor **ret, char *ret_why, size_t why_len);
+int sensor_open(const struct sensor_config *config, struct namespaces *namespaces,
+		observe_fn observe, void *arg, struct sensor **ret, char *ret_why, size_t why_len);
 void sensor_close(struct sensor *s);
 
 /* Seeds from connections that exist already, in every namespace we may enter. Number seeded. */
@@ -36,10 +35,15 @@ int sensor_seed(struct sensor *s);
 int sensor_fd(const struct sensor *s);
 int sensor_read(struct sensor *s);
 
-/* Looks for silence: reports suspects and those that recovered. all: every transfer, then OBS_SCANNED. */
+/* Looks for silence: reports suspects and those that recovered. all: every transfer, then
+ * OBS_SCANNED. */
 int sensor_scan(struct sensor *s, bool all);
 
-/* Report packet drops of this flow from now on; at most SENSOR_LISTEN_MAX flows. */
+#define SENSOR_LISTEN_MAX 64
+/*
+ * Report packet drops of this flow from now on, with each scan; at most SENSOR_LISTEN_MAX flows.
+ * -ENOSPC
+ */
 int sensor_listen(struct sensor *s, const struct flow_key *key);
 int sensor_release(struct sensor *s, const struct flow_key *key);
 

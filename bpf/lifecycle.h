@@ -1,0 +1,186 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* Connections that begin and end, resets either way, and the processes that are watched. */
+#ifndef TCPSTALL_LIFECYCLE_H
+#define TCPSTALL_LIFECYCLE_H
+
+/* Process ids that are watched (by_process): the root and its descendants. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 16384);
+	__type(key, u32);
+	__type(value, u8);
+} tasks SEC(".maps");
+
+/*
+ * connect() and listen() run in the process itself, the only moments when `current` is the owner. A
+ * listener's state is cloned to the sockets that it accepts (BPF_F_CLONE).
+ */
+static __always_inline void opened(struct sock *sk, struct tcp_sock *tp, u32 flags)
+{
+	u32 tgid = bpf_get_current_pid_tgid() >> 32;
+	bool mine = knobs.by_process && bpf_map_lookup_elem(&tasks, &tgid);
+	struct flow *f;
+
+	if (!mine && (!knobs.track_all || flags & FLOW_LISTENER))
+		return;
+	f = flow_start(sk, tp, clock_ns());
+	if (!f)
+		return;
+	f->flags = flags | (mine ? FLOW_MINE : 0);
+	f->tgid = tgid;
+	bpf_get_current_comm(f->comm, sizeof(f->comm));
+}
+
+static __always_inline void established(struct sock *sk, struct tcp_sock *tp)
+{
+	struct flow *f = bpf_sk_storage_get(&flows, sk, NULL, 0);
+	u64 now = clock_ns();
+
+	if (!f) {
+		if (knobs.track_all)
+			flow_start(sk, tp, now);
+		return;
+	}
+	f->flags &= ~FLOW_LISTENER;
+	f->born_ns = now;
+	f->last_in_ns = now;
+	f->owe_since_ns = 0;
+	f->peer_nxt = tp->rcv_nxt;
+	f->segs_in = tp->segs_in;
+	f->seen_una = tp->snd_una;
+	f->seen_rcv_nxt = tp->rcv_nxt;
+}
+
+/* The tracepoint fires before the change: the snapshot shows the state that the flow died in. */
+static __always_inline void closed(struct sock *sk, struct tcp_sock *tp)
+{
+	struct flow *f = bpf_sk_storage_get(&flows, sk, NULL, 0);
+	struct event_gone *e;
+
+	if (!f)
+		return;
+	if (!(f->flags & FLOW_LISTENER)) {
+		e = bpf_ringbuf_reserve(&events, sizeof(*e), 0);
+		if (e) {
+			e->head.type = EVENT_GONE;
+			e->head.pad = 0;
+			e->error = sk->sk_err ? sk->sk_err : sk->sk_err_soft;
+			e->pad = 0;
+			snapshot_of(&e->last, sk, tp, f);
+			e->head.now_ns = e->last.now_ns;
+			bpf_ringbuf_submit(e, 0);
+		} else {
+			count(LOST_RING_FULL);
+		}
+	}
+	bpf_sk_storage_delete(&flows, sk); /* the socket may connect again */
+}
+
+SEC("tp_btf/inet_sock_set_state")
+int BPF_PROG(state, struct sock *sk, int old, int new)
+{
+	bool early = knobs.track_all || knobs.by_process;
+	struct tcp_sock *tp;
+
+	if (new != TCP_CLOSE && !early)
+		return 0;
+	tp = bpf_skc_to_tcp_sock(sk);
+	if (!tp)
+		return 0;
+	if (new == TCP_CLOSE)
+		closed(sk, tp);
+	else if (new == TCP_SYN_SENT)
+		opened(sk, tp, 0);
+	else if (new == TCP_LISTEN)
+		opened(sk, tp, FLOW_LISTENER);
+	else if (new == TCP_ESTABLISHED)
+		established(sk, tp);
+	return 0;
+}
+
+static __always_inline struct event_reset *reset_event(struct sock *sk, const struct flow *f)
+{
+	struct event_reset *e = bpf_ringbuf_reserve(&events, sizeof(*e), 0);
+
+	if (!e) {
+		count(LOST_RING_FULL);
+		return NULL;
+	}
+	__builtin_memset(e, 0, sizeof(*e));
+	e->head.type = EVENT_RESET;
+	e->head.now_ns = bpf_ktime_get_ns();
+	e->cookie = bpf_get_socket_cookie(sk);
+	tuple_of(&e->tuple, sk);
+	e->watched = watched(f, e->tuple.netns);
+	e->ttl_usual = f->ttl;
+	e->ip_id_usual = f->ip_id;
+	return e;
+}
+
+/* The header of the reset was noted by `progress` a moment ago, if the flow was ESTABLISHED. */
+SEC("tp_btf/tcp_receive_reset")
+int BPF_PROG(reset_in, struct sock *sk)
+{
+	struct flow *f = bpf_sk_storage_get(&flows, sk, NULL, 0);
+	struct event_reset *e;
+
+	if (!f)
+		return 0;
+	f->flags |= FLOW_RESET;
+	e = reset_event(sk, f);
+	if (!e)
+		return 0;
+	e->inbound = 1;
+	e->ttl = f->rst_ttl;
+	e->ip_id = f->rst_ip_id;
+	e->seq = f->rst_seq;
+	bpf_ringbuf_submit(e, 0);
+	return 0;
+}
+
+/* sk is NULL for a segment that belongs to no socket. Later kernels add arguments behind it. */
+SEC("tp_btf/tcp_send_reset")
+int BPF_PROG(reset_out, struct sock *sk)
+{
+	struct tcp_sock *tp;
+	struct event_reset *e;
+	struct flow *f;
+
+	if (!sk)
+		return 0;
+	f = bpf_sk_storage_get(&flows, sk, NULL, 0);
+	tp = bpf_skc_to_tcp_sock(sk);
+	if (!f || !tp)
+		return 0;
+	e = reset_event(sk, f);
+	if (!e)
+		return 0;
+	e->seq = tp->snd_nxt;
+	bpf_ringbuf_submit(e, 0);
+	return 0;
+}
+
+SEC("tp_btf/sched_process_fork")
+int BPF_PROG(task_fork, struct task_struct *parent, struct task_struct *child)
+{
+	u32 from = parent->tgid, to = child->tgid;
+	u8 one = 1;
+
+	if (from != to && bpf_map_lookup_elem(&tasks, &from) &&
+	    bpf_map_update_elem(&tasks, &to, &one, BPF_ANY))
+		count(LOST_TASKS_FULL);
+	return 0;
+}
+
+/* do_exit() has counted this thread off already: the last one takes the process along. */
+SEC("tp_btf/sched_process_exit")
+int BPF_PROG(task_exit, struct task_struct *task)
+{
+	u32 tgid = task->tgid;
+
+	if (!task->signal->live.counter)
+		bpf_map_delete_elem(&tasks, &tgid);
+	return 0;
+}
+
+#endif

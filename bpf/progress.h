@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * The hot path: every segment received in ESTABLISHED, every retransmission. tcp_probe fires at the
+ * start of tcp_rcv_established(), so the socket still shows the state before this segment.
+ */
+#ifndef TCPSTALL_PROGRESS_H
+#define TCPSTALL_PROGRESS_H
+
+#define TCP_FLAG_RST 0x04
+#define TCP_FLAG_ACK 0x10
+
+/* TTL and IP ID of this segment's header; IPv6 has no ID. */
+static __always_inline void ip_header(const struct sk_buff *skb, u8 *ret_ttl, u16 *ret_id)
+{
+	const unsigned char *l3 = skb->head + skb->network_header;
+	struct iphdr h;
+
+	if (bpf_probe_read_kernel(&h, sizeof(h), l3))
+		return;
+	if (h.version_ihl >> 4 == 4) {
+		*ret_ttl = h.ttl;
+		*ret_id = bpf_ntohs(h.id);
+	} else if (h.version_ihl >> 4 == 6) {
+		*ret_ttl = ((struct ipv6hdr *)&h)->hop_limit;
+		*ret_id = 0;
+	}
+}
+
+/* An ACK that brings nothing new while data is outstanding. Its window needs the TCP header. */
+static __noinline int ack_without_news(struct flow *f, const struct sk_buff *skb,
+				       struct tcp_sock *tp)
+{
+	u32 scale = BPF_CORE_READ_BITFIELD(tp, rx_opt.snd_wscale);
+	__be16 raw = 0;
+	u32 wnd;
+
+	if (bpf_probe_read_kernel(&raw, sizeof(raw), skb->data + 14))
+		return 0;
+	wnd = (u32)bpf_ntohs(raw) << scale;
+	if (wnd < tp->mss_cache && wnd <= tp->max_window / 2) /* RFC 9293 3.8.6.2.1: too little */
+		f->wnd_shut_acks++;
+	else if (tp->packets_out && wnd == tp->snd_wnd) /* RFC 5681 2 */
+		f->dup_acks++;
+	return 0;
+}
+
+static __always_inline void data_in(struct flow *f, const struct tcp_sock *tp, u32 seq, u32 end_seq,
+				    u64 now)
+{
+	if (!before(tp->rcv_nxt, end_seq)) {
+		f->old_segs++;
+	} else if (before(tp->rcv_nxt, seq)) {
+		f->hole_segs++;
+	} else {
+		progress_of(&f->rcv, now, tp->bytes_received);
+		f->old_segs = 0;
+		f->hole_segs = 0;
+	}
+}
+
+SEC("tp_btf/tcp_probe")
+int BPF_PROG(progress, struct sock *sk, struct sk_buff *skb)
+{
+	struct tcp_sock *tp = bpf_skc_to_tcp_sock(sk);
+	const struct tcp_skb_cb *cb = (const void *)skb->cb;
+	u32 seq, end_seq, ack, flags;
+	bool moved;
+	struct flow *f;
+	u64 now;
+
+	if (!tp)
+		return 0;
+	moved = tp->bytes_acked + tp->bytes_received >= knobs.min_bytes;
+	if (!moved && !knobs.track_all && !knobs.by_process)
+		return 0;
+	now = clock_ns();
+	f = bpf_sk_storage_get(&flows, sk, NULL, 0);
+	if (!f) {
+		if (!moved && !knobs.track_all)
+			return 0;
+		f = flow_start(sk, tp, now);
+		if (!f)
+			return 0;
+	}
+	seq = cb->seq;
+	end_seq = cb->end_seq;
+	ack = cb->ack_seq;
+	flags = cb->tcp_flags;
+
+	f->last_in_ns = now;
+	if (seq != end_seq)
+		data_in(f, tp, seq, end_seq, now);
+	if (before(f->peer_nxt, end_seq) && end_seq - tp->rcv_nxt <= tp->rcv_wnd)
+		f->peer_nxt = end_seq; /* of a pure ACK this is seq */
+	if (flags & TCP_FLAG_ACK) {
+		if (before(tp->snd_una, ack) && !before(tp->snd_nxt, ack)) {
+			progress_of(&f->snd, now, tp->bytes_acked);
+			f->segs_in = tp->segs_in;
+			f->dup_acks = 0;
+			f->wnd_shut_acks = 0;
+			if (ack == tp->write_seq)
+				f->owe_since_ns = 0;
+		} else if (seq == end_seq && ack == tp->snd_una && ack != tp->write_seq) {
+			ack_without_news(f, skb, tp);
+		}
+	}
+	if (flags & TCP_FLAG_RST) {
+		ip_header(skb, &f->rst_ttl, &f->rst_ip_id);
+		f->rst_seq = seq;
+	} else if (now - f->ttl_sampled_ns >= NS_PER_S) {
+		ip_header(skb, &f->ttl, &f->ip_id);
+		f->ifindex = skb->skb_iif;
+		f->ttl_sampled_ns = now;
+	}
+	return 0;
+}
+
+SEC("tp_btf/tcp_retransmit_skb")
+int BPF_PROG(retransmit, struct sock *sk, struct sk_buff *skb)
+{
+	const struct tcp_skb_cb *cb = (const void *)skb->cb;
+	struct flow *f = bpf_sk_storage_get(&flows, sk, NULL, 0);
+
+	if (!f)
+		return 0;
+	f->retrans_ns = clock_ns();
+	f->retrans_seq = cb->seq;
+	f->retrans_len = cb->end_seq - cb->seq;
+	return 0;
+}
+
+#endif

@@ -1,0 +1,271 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The live sensor. Events come through a ring buffer and are few; silence is found by running the
+ * scan, which costs nothing between two scans. What the kernel reports is sorted here: flows that
+ * the user's FILTER names, flows that only serve as witnesses, and flows that nobody needs to hear
+ * of.
+ */
+#include <bpf/bpf.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+#include "base/clock.h"
+#include "sensor/ebpf.h"
+#include "tcpstall.skel.h"
+
+static bool matches(const struct sensor *s, const struct flow_key *key)
+{
+	return !s->filter || flow_filter_matches(s->filter, key, true) ||
+	       flow_filter_matches(s->filter, key, false);
+}
+
+/* Whether anybody needs to hear of it; fills `ret` if so. */
+static bool take(const struct sensor *s, const struct snapshot *in, bool asked,
+		 struct flow_snapshot *ret)
+{
+	bool selected;
+
+	snapshot_of(in, ret);
+	selected = in->watched && matches(s, &ret->key);
+	if (!selected && (!asked || in->snd_bytes + in->rcv_bytes < s->min_bytes))
+		return false;
+	if (!selected)
+		ret->flags |= SNAP_WITNESS_ONLY;
+	else if (s->filter || s->root_pid)
+		ret->flags |= SNAP_NAMED;
+	ret->csum_bad += drops_csum_bad(s, &ret->key);
+	return true;
+}
+
+static void on_gone(struct sensor *s, const struct event_gone *e)
+{
+	struct observation obs = {.type = OBS_GONE, .now_ns = e->head.now_ns};
+
+	if (!take(s, &e->last, e->last.flags & FLOW_SHOWN, &obs.gone.last))
+		return;
+	obs.gone.reason = gone_reason_of(&e->last, e->error);
+	obs.gone.error = e->error;
+	s->observe(&obs, s->arg);
+}
+
+static void on_reset(struct sensor *s, const struct event_reset *e)
+{
+	struct observation obs = {.type = OBS_RESET, .now_ns = e->head.now_ns};
+
+	obs.reset = (struct reset_seen){
+		.key = key_of(&e->tuple, e->cookie),
+		.inbound = e->inbound,
+		.ttl = e->ttl,
+		.ttl_usual = e->ttl_usual,
+		.ip_id = e->ip_id,
+		.ip_id_usual = e->ip_id_usual,
+		.seq = e->seq,
+	};
+	if (e->watched && matches(s, &obs.reset.key))
+		s->observe(&obs, s->arg);
+}
+
+static void on_neigh(struct sensor *s, const struct event_neigh *e)
+{
+	struct observation obs = {.type = OBS_NEIGH, .now_ns = e->head.now_ns};
+
+	if (s->netns && e->netns != s->netns)
+		return;
+	obs.neigh = (struct neigh_seen){.netns = e->netns, .ifindex = e->ifindex, .nud = e->nud};
+	obs.neigh.addr = e->family == AF_INET6 ? addr_v6(e->addr) : addr_v4(e->addr);
+	memcpy(obs.neigh.lladdr, e->lladdr, sizeof(obs.neigh.lladdr));
+	memcpy(obs.neigh.old_lladdr, e->old_lladdr, sizeof(obs.neigh.old_lladdr));
+	s->observe(&obs, s->arg);
+}
+
+static int on_event(void *arg, void *data, size_t size)
+{
+	struct sensor *s = arg;
+	const struct event *e = data;
+
+	s->events++;
+	if (e->type == EVENT_GONE && size >= sizeof(struct event_gone))
+		on_gone(s, data);
+	else if (e->type == EVENT_RESET && size >= sizeof(struct event_reset))
+		on_reset(s, data);
+	else if (e->type == EVENT_NEIGH && size >= sizeof(struct event_neigh))
+		on_neigh(s, data);
+	return 0;
+}
+
+/* Before attaching: the clock, and the process whose children will be watched. */
+static int prepare(struct sensor *s)
+{
+	LIBBPF_OPTS(bpf_test_run_opts, run);
+	uint32_t root = s->root_pid;
+	uint8_t one = 1;
+	int err = bpf_prog_test_run_opts(bpf_program__fd(s->skel->progs.set_clock), &run);
+
+	if (!err && root)
+		err = bpf_map__update_elem(s->skel->maps.tasks, &root, sizeof(root), &one,
+					   sizeof(one), BPF_ANY);
+	return err;
+}
+
+static int attach(struct sensor *s)
+{
+	union bpf_iter_link_info info = {.map.map_fd = bpf_map__fd(s->skel->maps.flows)};
+	LIBBPF_OPTS(bpf_iter_attach_opts, opts, .link_info = &info, .link_info_len = sizeof(info));
+	struct bpf_object_skeleton *skeleton = s->skel->skeleton;
+
+	for (int i = 0; i < skeleton->prog_cnt; i++) {
+		const struct bpf_program *p = *skeleton->progs[i].prog;
+
+		if (!bpf_program__autoload(p) || bpf_is_iterator(p) ||
+		    p == s->skel->progs.set_clock)
+			continue;
+		*skeleton->progs[i].link = bpf_program__attach(p);
+		if (!*skeleton->progs[i].link && p == s->skel->progs.progress)
+			return -errno;
+	}
+	s->scan = bpf_program__attach_iter(s->skel->progs.scan, &opts);
+	return s->scan ? 0 : -errno;
+}
+
+int sensor_open(const struct sensor_config *config, struct namespaces *namespaces,
+		observe_fn observe, void *arg, struct sensor **ret, char *ret_why, size_t why_len)
+{
+	struct sensor *s = calloc(1, sizeof(*s));
+	int err;
+
+	if (!s) {
+		snprintf(ret_why, why_len, "%s", strerror(ENOMEM));
+		return -ENOMEM;
+	}
+	s->namespaces = namespaces;
+	s->observe = observe;
+	s->arg = arg;
+	s->min_bytes = config->min_bytes;
+	s->netns = config->netns;
+	s->root_pid = config->root_pid;
+	s->filter = config->filter;
+
+	err = bpf_load(config, &s->skel, ret_why, why_len);
+	if (err)
+		goto out;
+	err = prepare(s);
+	if (!err)
+		err = attach(s);
+	if (!err && s->root_pid)
+		err = seed_processes(s);
+	if (!err) {
+		s->ring = ring_buffer__new(bpf_map__fd(s->skel->maps.events), on_event, s, NULL);
+		err = s->ring ? 0 : -errno;
+	}
+	if (err) {
+		snprintf(ret_why, why_len, "cannot attach the kernel programs: %s", strerror(-err));
+		goto out;
+	}
+	symbols_new(config->btf_path, &s->symbols); /* without it drops have no names */
+	*ret = s;
+	s = NULL;
+out:
+	sensor_close(s);
+	return err;
+}
+
+void sensor_close(struct sensor *s)
+{
+	if (!s)
+		return;
+	ring_buffer__free(s->ring);
+	bpf_link__destroy(s->scan);
+	tcpstall_bpf__destroy(s->skel);
+	symbols_free(s->symbols);
+	free(s);
+}
+
+int sensor_fd(const struct sensor *s)
+{
+	return ring_buffer__epoll_fd(s->ring);
+}
+
+int sensor_read(struct sensor *s)
+{
+	int n = ring_buffer__consume(s->ring);
+
+	return n < 0 ? n : 0;
+}
+
+/* A read returns what fits the kernel's 32 KiB, which is not always whole records. */
+int sensor_scan(struct sensor *s, bool all)
+{
+	struct observation obs = {.type = OBS_SNAPSHOT};
+	struct snapshot records[100];
+	size_t have = 0;
+	int err = 0, fd;
+
+	s->skel->bss->scan_all = all;
+	fd = bpf_iter_create(bpf_link__fd(s->scan));
+	if (fd < 0)
+		return -errno;
+	for (;;) {
+		ssize_t n = read(fd, (char *)records + have, sizeof(records) - have);
+		size_t whole;
+
+		if (n < 0 && (errno == EINTR || errno == EAGAIN))
+			continue;
+		if (n <= 0) {
+			err = n ? -errno : 0;
+			break;
+		}
+		have += n;
+		whole = have / sizeof(*records);
+		for (size_t i = 0; i < whole; i++) {
+			obs.now_ns = records[i].now_ns;
+			if (take(s, &records[i], records[i].why & WHY_ASKED, &obs.snapshot))
+				s->observe(&obs, s->arg);
+		}
+		have -= whole * sizeof(*records);
+		memmove(records, &records[whole], have);
+	}
+	close(fd);
+	if (s->n_listening)
+		drops_report(s);
+	if (all && !err) {
+		obs = (struct observation){.type = OBS_SCANNED, .now_ns = mono_ns()};
+		s->observe(&obs, s->arg);
+	}
+	return err;
+}
+
+struct sensor_counts sensor_counts(const struct sensor *s)
+{
+	static const char *const reasons[COUNTS] = {
+		[LOST_RING_FULL] = "ring-buffer-full",
+		[LOST_NO_MEMORY] = "no-memory-for-flow",
+		[LOST_DROPS_FULL] = "drop-table-full",
+		[LOST_TASKS_FULL] = "process-table-full",
+	};
+	struct sensor_counts ret = {.events = s->events};
+	int cpus = libbpf_num_possible_cpus(), n = 0;
+	uint64_t *each = calloc(cpus > 0 ? cpus : 1, sizeof(*each));
+
+	for (uint32_t what = 0; each && what < COUNTS; what++) {
+		uint64_t sum = 0;
+
+		if (bpf_map__lookup_elem(s->skel->maps.counts, &what, sizeof(what), each,
+					 cpus * sizeof(*each), 0))
+			continue;
+		for (int cpu = 0; cpu < cpus; cpu++)
+			sum += each[cpu];
+		if (what == COUNT_TRACKED)
+			ret.tracked = sum;
+		else if (what == COUNT_VISITED)
+			ret.visited = sum;
+		else if (reasons[what] && n < SENSOR_LOST_REASONS) {
+			ret.lost[n].reason = reasons[what];
+			ret.lost[n++].count = sum;
+		}
+	}
+	free(each);
+	return ret;
+}

@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* Shared by the files of the eBPF sensor; nobody else includes it. */
+#ifndef TCPSTALL_SENSOR_EBPF_H
+#define TCPSTALL_SENSOR_EBPF_H
+
+#include <linux/types.h>
+#include <bpf/btf.h>
+#include <bpf/libbpf.h>
+#include "sensor/filter.h"
+#include "sensor/sensor.h"
+#include "tcpstall.h"
+
+struct tcpstall_bpf;
+struct symbols;
+
+struct sensor {
+	struct tcpstall_bpf *skel;
+	struct bpf_link *scan;
+	struct ring_buffer *ring;
+	struct symbols *symbols;
+	struct namespaces *namespaces; /* borrowed; NULL: our own namespace only */
+	uint64_t min_bytes;
+	uint32_t netns;
+	pid_t root_pid;
+	const struct flow_filter *filter; /* borrowed */
+	observe_fn observe;
+	void *arg;
+	uint64_t events;
+	int n_listening;
+	struct flow_key listening[SENSOR_LISTEN_MAX];
+};
+
+/* load.c: opens and loads what this kernel takes. Errors as sensor_open(). */
+int bpf_load(const struct sensor_config *config, struct tcpstall_bpf **ret, char *ret_why,
+	     size_t why_len);
+bool bpf_is_iterator(const struct bpf_program *prog);
+
+/* translate.c */
+struct flow_key key_of(const struct tuple *t, uint64_t cookie);
+struct tuple tuple_of(const struct flow_key *key);
+void snapshot_of(const struct snapshot *in, struct flow_snapshot *ret);
+enum gone_reason gone_reason_of(const struct snapshot *last, int error);
+
+/* drops.c: what the kernel counted for the flows that are listened to. */
+void drops_report(struct sensor *s);
+uint64_t drops_csum_bad(const struct sensor *s, const struct flow_key *key);
+
+/*
+ * symbols.c: drop reasons by the kernel's own enum, functions by /proc/kallsyms. Both are read when
+ * first asked for. NULL is fine everywhere and knows nothing.
+ */
+int symbols_new(const char *btf_path, struct symbols **ret);
+void symbols_free(struct symbols *n);
+void symbols_reason(struct symbols *n, uint32_t reason, char ret[NAME_LEN]);
+void symbols_function(struct symbols *n, uint64_t address, char ret[NAME_LEN]);
+/* Marks the reasons that are no faults, as numbered by the kernel with this BTF. */
+void symbols_harmless(const struct btf *btf, __u8 ret_harmless[BPF_DROP_REASONS]);
+
+/* seed.c: tells the kernel the processes below the root. */
+int seed_processes(struct sensor *s);
+
+#endif
