@@ -82,6 +82,11 @@ $(UNIT): $(BUILD)/%: $(BUILD)/%.o $(BUILD)/tcpstall.a
 	$(call msg,LINK,$@)
 	$(Q)$(CC) $(CFLAGS_ALL) -pie $(LDFLAGS) -o $@ $^ $(LDLIBS_ALL) -lcmocka
 
+# The lab's stand-in for a long cable.
+$(BUILD)/wire: $(patsubst %.c,$(BUILD)/%.o,$(wildcard tools/lab/*.c) user/base/parse.c user/base/addr.c)
+	$(call msg,LINK,$@)
+	$(Q)$(CC) $(CFLAGS_ALL) -pie $(LDFLAGS) -o $@ $^
+
 # Rewritten only when a version changes. libmnl does not tell its own.
 version_h = printf '\#define %s "%s"\n' TCPSTALL_VERSION '$(VERSION)' \
                 LIBMNL_VERSION '$(shell pkg-config --modversion libmnl 2>/dev/null)'
@@ -112,8 +117,18 @@ check-unit: $(UNIT)  ## build and run the unit tests
 # As root, here and below: what is missing is installed first.
 test:  ## unit tests and, as root, the quick part of the lab
 	@tools/deps build test demo
-	$(Q)$(MAKE) all $(UNIT)
-	$(Q)tests/run $(UNIT) $(LAB_TESTS)
+	$(Q)$(MAKE) all $(UNIT) $(BUILD)/wire
+	$(Q)BUILD=$(BUILD) tests/run $(UNIT) $(LAB_TESTS)
+
+lab:  ## all scenarios of the lab, and the table of how well they were judged
+	@tools/deps build test demo
+	$(Q)$(MAKE) all $(BUILD)/wire
+	$(Q)BUILD=$(BUILD) tools/lab/lab score --keep $(BUILD)/lab
+
+demo:  ## a backup that stops: the whole story in a minute and a half, as root
+	@tools/deps build test demo
+	$(Q)$(MAKE) all $(BUILD)/wire
+	$(Q)BUILD=$(BUILD) tools/lab/lab demo
 
 lint: $(SKELETON) $(BUILD)/version.h | need  ## formatter, static checkers, rooms and licences
 	$(Q)CFLAGS='$(CFLAGS_ALL)' tools/lint
@@ -140,4 +155,4 @@ help:  ## this list
 	@echo '  Variables: BUILD CC CFLAGS CLANG BPFTOOL PREFIX DESTDIR V=1 WERROR=-Werror'
 
 FORCE:
-.PHONY: all asan check-unit clean deps format help install lint need test uninstall FORCE
+.PHONY: all asan check-unit clean demo deps format help install lab lint need test uninstall FORCE

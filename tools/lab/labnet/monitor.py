@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""tcpstall at work in a scenario: starts it, reads its NDJSON."""
+
+import json
+import os
+import signal
+import subprocess
+import time
+
+from . import session
+
+PROGRAM = os.path.join(os.environ.get("BUILD", "build"), "tcpstall")
+ATTACHED = "bpf"  # part of what /proc/PID/fd says of a descriptor of a program or link
+
+
+class Incident:
+    def __init__(self, begin):
+        self.begin = begin
+        self.verdicts = []  # (line, CLOCK_MONOTONIC nanoseconds when read)
+        self.end = None
+
+    @property
+    def flow(self):
+        return self.begin["flow"]
+
+    @property
+    def verdict(self):
+        return self.verdicts[-1][0] if self.verdicts else None
+
+
+class Monitor:
+    def __init__(self, bus):
+        self.bus = bus
+        self.process = None
+        self.lines, self.words = [], []
+        self.incidents = {}
+        self.summary = None
+        self.bad_lines = 0
+
+    @staticmethod
+    def command(verb, netns, options=()):
+        return [PROGRAM, verb, "--json", "-n", "--netns", netns, *options]
+
+    def start_watch(self, netns, options=()):
+        self.attach(session.start(self.command("watch", netns, options),
+                                  stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                                  stderr=subprocess.PIPE))
+
+    def attach(self, process):
+        """Reads the output of a tcpstall that has been started."""
+        self.process = process
+        self.bus.add_lines(process.stdout, self._heard)
+        self.bus.add_lines(process.stderr, self.words.append, b"\n\r")
+
+    def watching(self):
+        """Whether its kernel programs are loaded. There is no event for that: it shows in /proc."""
+        pid = self.process.pid
+        try:
+            return any(ATTACHED in os.readlink(f"/proc/{pid}/fd/{fd}")
+                       for fd in os.listdir(f"/proc/{pid}/fd"))
+        except OSError:
+            return False
+
+    def wait_until_watching(self, timeout_s=15):
+        end = time.monotonic() + timeout_s
+        while not self.watching():
+            if self.process.poll() is not None or time.monotonic() > end:
+                self.bus.drain()
+                raise session.LabError("tcpstall does not run: " + " | ".join(self.words)[-300:])
+            self.bus.until(lambda: False, 0.05)
+
+    def _heard(self, text):
+        now_ns = time.monotonic_ns()
+        try:
+            line = json.loads(text)
+            kind = line["type"]
+        except (ValueError, KeyError, TypeError):
+            self.bad_lines += 1
+            return
+        self.lines.append(line)
+        if kind == "stall_begin":
+            self.incidents[line["incident"]] = Incident(line)
+        elif kind == "verdict" and line["incident"] in self.incidents:
+            self.incidents[line["incident"]].verdicts.append((line, now_ns))
+        elif kind == "stall_end" and line["incident"] in self.incidents:
+            self.incidents[line["incident"]].end = line
+        elif kind == "summary":
+            self.summary = line
+
+    def incident_of(self, src, dst):
+        """The latest incident of the data that goes from src to dst, (address, port) pairs."""
+        for incident in reversed(self.incidents.values()):
+            flow = incident.flow
+            if ((flow["src"], flow["src_port"]), (flow["dst"], flow["dst_port"])) == (src, dst):
+                return incident
+        return None
+
+    def stop(self, timeout_s=10):
+        """Ends it as Ctrl-C does; its exit status."""
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGINT)
+        self.bus.until(lambda: self.process.poll() is not None, 0)
+        end = time.monotonic() + timeout_s
+        while self.process.poll() is None and time.monotonic() < end:
+            self.bus.until(lambda: False, 0.05)
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+        self.bus.drain()
+        return self.process.returncode

@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""What a scenario is: a network, traffic, a fault and the truth about it."""
+
+from dataclasses import dataclass, field
+
+from .traffic import Transfer
+
+MBIT = 1000000
+
+
+@dataclass(frozen=True)
+class Fault:
+    name: str  # a function of faults.py
+    at: str
+    after_bytes: int = 6 << 20  # received of the main transfer; 0: on before it starts
+    undo_after_s: float = 0  # 0: stays
+    options: dict = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Truth:
+    """cause: one or more that are right. places: "hop r2", "link r2-r3" (in the direction of the
+    data), or the kind alone where there is nothing more to name."""
+    cause: tuple
+    places: tuple
+    outcome: str = ""  # of stall_end, where the stall ends by itself
+
+
+@dataclass(frozen=True)
+class Scenario:
+    name: str
+    about: str
+    fault: Fault = None  # None: healthy, nothing may be reported
+    truth: Truth = None
+    hops: int = 4
+    nat: tuple = ()
+    nat66: bool = False
+    family: int = 4
+    switches: tuple = ("sw",)
+    rtt_ms: float = 20
+    rate_bps: int = 100 * MBIT
+    wire_behind: int = 0  # router that the wire is behind; 0: the last but one
+    loss_ppm: int = 0
+    mtus: dict = field(default_factory=dict)
+    beside: dict = field(default_factory=dict)  # host: (router, shape); c is on the last router
+    main: Transfer = None
+    others: tuple = None  # witnesses; None: the usual two
+    vantage: str = "sender"
+    mode: str = "watch"
+    options: tuple = ()  # of tcpstall; {port} is the listener's
+    seconds: float = 0  # how long a healthy scenario lasts
+    congestion: str = "cubic"
+    seed: int = 1
+
+    def topology(self):
+        behind = self.wire_behind or max(self.hops - 1, 1)
+        shape = {"delay_us": int(self.rtt_ms * 500), "rate_bps": self.rate_bps,
+                 "queue_bytes": max(self.rate_bps // 8 // 20, 64 << 10),
+                 "loss_ppm": self.loss_ppm}
+        return {"hops": self.hops, "nat": self.nat, "nat66": self.nat66,
+                "switches": self.switches, "shapes": {behind: shape}, "mtus": self.mtus,
+                "beside": self.beside or {"c": (self.hops, None)}}
+
+
+PACED = {"chunk": 24 << 10, "every_ms": 100}
+
+# A second connection to the same peer, and one to another destination through the same gateway.
+WITNESSES = (Transfer("same-peer", send=PACED), Transfer("other-peer", listener="c", send=PACED))

@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Runs scenarios and prints how tcpstall did."""
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+
+from . import run
+
+LAB = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "lab")
+
+
+def run_and_print(scenario, keep):
+    result = run.run(scenario, keep)
+    print(run.one_line(result), flush=True)
+    return 0 if result.ok else 1
+
+
+def check_and_print(scenario):
+    why = run.check_fault(scenario)
+    print(f"{'FAIL' if why else 'ok'} {scenario.name}{': ' + why if why else ''}", flush=True)
+    return 1 if why else 0
+
+
+def run_many(names, jobs, keep, finished):
+    """Runs scenarios, `jobs` at a time, each in a lab of its own; finished(name, result) for each.
+    result is what run.run() keeps, or None with the reason as third argument."""
+    waiting, running = list(names), {}
+    while waiting or running:
+        while waiting and len(running) < jobs:
+            name = waiting.pop(0)
+            child = subprocess.Popen([sys.executable, LAB, "run", "--keep", keep, name],
+                                     stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+            running[child.pid] = (name, child)
+        pid, _ = os.wait()
+        name, child = running.pop(pid, (None, None))
+        if not child:
+            continue
+        said = child.stdout.read().strip()
+        path = f"{keep}/{name}.json"
+        if os.path.exists(path):
+            with open(path, encoding="utf-8") as file:
+                finished(name, json.load(file), said)
+        else:
+            finished(name, None, said)
+
+
+def share(values):
+    values = list(values)
+    return f"{sum(values)}/{len(values)}" if values else "-"
+
+
+def summary(results):
+    faulty = [r for r in results if not r["healthy"]]
+    seconds = sorted(r["final_verdict_s"] for r in faulty if r["final_verdict_s"] is not None)
+    probes = [r["probes_sent"] for r in faulty if r["detected"]]
+    lines = [
+        f"detected            {share(r['detected'] for r in faulty)}",
+        f"right cause         {share(r['cause_ok'] for r in faulty)}",
+        f"right place         {share(r['place_ok'] for r in faulty)}",
+        f"healthy and silent  {share(r['ok'] for r in results if r['healthy'])}",
+        f"false alarms        {sum(len(r['other_stalls']) for r in results)}",
+    ]
+    if seconds:
+        lines.append(f"last byte → verdict median {statistics.median(seconds):.1f} s, "
+                     f"worst {seconds[-1]:.1f} s")
+    if probes:
+        lines.append(f"probes sent         median {statistics.median(probes):.0f}, most {max(probes)}")
+    return "\n".join(lines)
+
+
+def score(names, jobs, keep):
+    results = []
+    with tempfile.TemporaryDirectory(prefix="tcpstall-lab-") as scratch:
+        def finished(name, result, said):
+            print(said or f"FAIL {name}: no output", flush=True)
+            results.append(result or dict(run.EMPTY, name=name))
+        run_many(names, jobs, keep or scratch, finished)
+    print()
+    print(summary(results))
+    return 0 if all(r["ok"] for r in results) else 1
