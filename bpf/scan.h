@@ -3,8 +3,9 @@
 #ifndef TCPSTALL_SCAN_H
 #define TCPSTALL_SCAN_H
 
-#define STEADY_NS      (3 * NS_PER_S)  /* a run this long makes silence remarkable */
-#define QUIET_OFTEN_NS (60 * NS_PER_S) /* a quiet receiver is reported at every scan for so long,  \
+#define STEADY_NS (3 * NS_PER_S) /* a run this long makes silence remarkable */
+#define QUIET_OFTEN_NS                                                                             \
+	(60 * NS_PER_S)		       /* a quiet receiver is reported at every scan for so long,  \
 					*/
 #define QUIET_EVERY_NS (60 * NS_PER_S) /* then so often */
 

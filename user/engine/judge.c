@@ -8,9 +8,9 @@
 
 #include "engine/judge.h"
 
-#define UNKNOWN_PRIOR 1.5  /* log-odds that a cause must beat to be named */
-#define UNTOUCHED     -4.0 /* a part that nothing speaks for */
-#define PLACE_SURE    0.5  /* below it the place is the path, with candidates */
+#define UNKNOWN_PRIOR 1.5    /* log-odds that a cause must beat to be named */
+#define UNTOUCHED     (-4.0) /* a part that nothing speaks for */
+#define PLACE_SURE    0.5    /* below it the place is the path, with candidates */
 #define CANDIDATE_MIN 0.04
 
 void evidence(struct judgement *j, const char *id, double weight, const char *format, ...)

@@ -360,11 +360,13 @@ void stall_gone(struct engine *e, struct flow *f, const struct flow_gone *gone)
 	};
 
 	for (int sends = 0; sends < 2; sends++) {
-		struct stall *s = f->stall[sends] < 0 ? NULL : &e->stalls[f->stall[sends]];
+		bool open = f->stall[sends] >= 0;
+		struct stall *s = open ? &e->stalls[f->stall[sends]] : NULL;
 
 		if (gone->reason == GONE_RESET && aborted(e, f, sends) &&
-		    (!s || s->phase == STALL_SUSPECT)) {
-			s = s ? s : stall_take(e, f, sends);
+		    (!open || s->phase == STALL_SUSPECT)) {
+			if (!open)
+				s = stall_take(e, f, sends);
 			if (s) {
 				note_reset(s, f);
 				confirm(e, s);

@@ -240,7 +240,7 @@ static bool rather(const struct holder *a, const struct holder *b)
 
 int host_process(const struct flow_key *key, uint64_t inode, struct process_seen *ret)
 {
-	struct holder holders[HOLDERS_MAX];
+	struct holder holders[HOLDERS_MAX] = {0};
 	const struct holder *best = NULL;
 	int n;
 

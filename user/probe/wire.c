@@ -220,12 +220,14 @@ static int reserve_port(int family)
 	return fd;
 }
 
+/* IPPROTO_RAW: the IP header is ours to write, see inet_create(). */
 static int open_raw(int family)
 {
 	int fd = socket(family, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, IPPROTO_RAW);
 
-	return fd < 0 ? -errno
-		      : fd; /* IPPROTO_RAW writes the IP header itself, see inet_create() */
+	if (fd < 0)
+		return -errno;
+	return fd;
 }
 
 static int open_packet(struct wire *w)

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+/* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * Drops of the flows that are listened to. The kernel adds them up by flow, reason and place; each
  * scan takes the sums away. While nobody is listened to, the kernel's side returns at once.

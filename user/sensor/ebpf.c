@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+/* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * The live sensor. Events come through a ring buffer and are few; silence is found by running the
  * scan, which costs nothing between two scans. What the kernel reports is sorted here: flows that

@@ -50,9 +50,9 @@ uint64_t drops_csum_bad(const struct sensor *s, const struct flow_key *key);
  * first asked for. NULL is fine everywhere and knows nothing.
  */
 int symbols_new(const char *btf_path, struct symbols **ret);
-void symbols_free(struct symbols *n);
-void symbols_reason(struct symbols *n, uint32_t reason, char ret[NAME_LEN]);
-void symbols_function(struct symbols *n, uint64_t address, char ret[NAME_LEN]);
+void symbols_free(struct symbols *y);
+void symbols_reason(struct symbols *y, uint32_t reason, char ret[NAME_LEN]);
+void symbols_function(struct symbols *y, uint64_t address, char ret[NAME_LEN]);
 /* Marks the reasons that are no faults, as numbered by the kernel with this BTF. */
 void symbols_harmless(const struct btf *btf, __u8 ret_harmless[BPF_DROP_REASONS]);
 

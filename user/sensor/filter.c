@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+/* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * FILTER by libpcap: the text is compiled for raw IP, and the program runs on a data segment made
  * up from the addresses and ports of the transfer. So every expression over addresses, networks,

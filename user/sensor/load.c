@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+/* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * Loads the kernel programs, each for itself: one that this kernel does not take costs its feature
  * and nothing else. When loading them together fails, each is tried alone to find out which is to

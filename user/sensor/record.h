@@ -19,7 +19,8 @@ struct record_header {
 
 struct recorder;
 
-/* Creates FILE; "-" is standard output. anonymize: prefix-preserving addresses, no process names. */
+/* Creates FILE; "-" is standard output. anonymize: prefix-preserving addresses, no process names.
+ */
 int recorder_open(const char *path, const struct record_header *header, bool anonymize,
 		  struct recorder **ret);
 /* -ENOSPC and the like once; later calls do nothing. */

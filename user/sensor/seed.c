@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+/* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * What was there before the sensor: connections, by running iter/tcp inside each network namespace
  * that we may enter (it shows the caller's only), and the processes below the watched one with

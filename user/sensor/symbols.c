@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+/* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * Names for what the kernel reports as numbers. Drop reasons are numbered anew by every kernel, so
  * they are looked up in its BTF. Function addresses come from /proc/kallsyms, which shows zeros to

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+/* SPDX-License-Identifier: GPL-2.0-only */
 /* From the structures of bpf/tcpstall.h to observations. The engine knows only the latter. */
 #include <errno.h>
 #include <string.h>

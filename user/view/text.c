@@ -280,7 +280,7 @@ static int by_weight(const void *a, const void *b)
 
 static void evidence(FILE *out, const struct verdict *v, bool verbose)
 {
-	const struct evidence *sorted[MAX_EVIDENCE];
+	const struct evidence *sorted[MAX_EVIDENCE] = {NULL};
 	int shown = verbose || v->n_evidence <= EVIDENCE_SHOWN ? v->n_evidence : EVIDENCE_SHOWN;
 
 	for (int k = 0; k < v->n_evidence; k++)
