@@ -24,6 +24,7 @@ msg =
 endif
 
 .DELETE_ON_ERROR:
+.SECONDARY:
 .DEFAULT_GOAL := all
 
 LIBS       := libbpf libelf zlib libpcap libmnl jansson
@@ -131,7 +132,7 @@ demo:  ## a backup that stops: the whole story in a minute and a half, as root
 	$(Q)BUILD=$(BUILD) tools/lab/lab demo
 
 lint: $(SKELETON) $(BUILD)/version.h | need  ## formatter, static checkers, rooms and licences
-	$(Q)CFLAGS='$(CFLAGS_ALL)' tools/lint
+	$(Q)CFLAGS='$(subst -I$(BUILD),-isystem $(BUILD),$(CFLAGS_ALL))' tools/lint
 
 format:  ## lay the C files out with clang-format 14
 	$(Q)find user bpf tests tools -name '*.[ch]' | \
