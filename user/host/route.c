@@ -247,9 +247,10 @@ static int ask_link(struct mnl_socket *nl, struct route_seen *route)
  */
 static void ask_speed(struct mnl_socket *nl, struct route_seen *route)
 {
-	struct {
+	union {
 		struct ethtool_link_settings settings;
-		uint32_t modes[3 * 127]; /* the room is told in a signed byte */
+		/* Three masks of link modes follow it; their room is told in a signed byte. */
+		uint8_t room[sizeof(struct ethtool_link_settings) + 3 * 127 * sizeof(uint32_t)];
 	} request = {.settings.cmd = ETHTOOL_GLINKSETTINGS};
 	struct ifreq ifr = {.ifr_data = (char *)&request};
 	int fd = mnl_socket_get_fd(nl);

@@ -52,6 +52,9 @@ static const struct program {
 static char said[8192];
 
 static int keep_words(enum libbpf_print_level level, const char *format, va_list args)
+	__attribute__((format(printf, 2, 0)));
+
+static int keep_words(enum libbpf_print_level level, const char *format, va_list args)
 {
 	size_t len = strlen(said), more;
 	char *text;
