@@ -46,11 +46,11 @@ class Monitor:
                                   stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                                   stderr=subprocess.PIPE))
 
-    def attach(self, process):
-        """Reads the output of a tcpstall that has been started."""
+    def attach(self, process, on_words=None):
+        """Reads the output of a tcpstall that has been started; on_words(line) for stderr."""
         self.process = process
         self.bus.add_lines(process.stdout, self._heard)
-        self.bus.add_lines(process.stderr, self.words.append, b"\n\r")
+        self.bus.add_lines(process.stderr, on_words or self.words.append, b"\n\r")
 
     def watching(self):
         """Whether its kernel programs are loaded. There is no event for that: it shows in /proc."""

@@ -4,10 +4,11 @@
 import json
 import os
 import time
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 
-from . import faults, session
+from . import backup, faults, session
 from .events import Bus
+from .judge import Result, judge
 from .monitor import Monitor
 from .network import chain
 from .scenario import WITNESSES, Transfer
@@ -21,25 +22,6 @@ PROGRESS_S = 40  # until the transfer has moved enough for its fault
 
 # Faults that are not of one connection: what goes the same way stops too.
 WHOLE_PATH = {"blackhole", "host_unplugged", "host_silent", "narrow"}
-
-
-@dataclass
-class Result:
-    name: str
-    ok: bool = False
-    why: str = ""  # what is wrong, if anything
-    healthy: bool = False
-    detected: bool = False
-    cause: str = ""
-    cause_ok: bool = False
-    place: str = ""
-    place_ok: bool = False
-    outcome: str = ""
-    first_verdict_s: float = None  # from the last byte of progress, as the transfer's own ends saw it
-    final_verdict_s: float = None  # until it first said what it said in the end
-    probes_sent: int = 0
-    other_stalls: list = field(default_factory=list)  # reported, though nothing was wrong with them
-    lines: list = field(default_factory=list)  # all that tcpstall printed
 
 
 class Stage:
@@ -137,54 +119,6 @@ class Stage:
         return found
 
 
-def place_text(where):
-    where = where or {}
-    kind = where.get("kind") or "?"
-    if kind == "hop":
-        return f"hop {where.get('ttl')} {where.get('address')}"
-    if kind == "link":
-        return f"link {where.get('near')}-{where.get('far')}"
-    return kind
-
-
-def place_matches(where, place, network):
-    """Whether `where` of a verdict is the place of a truth."""
-    kind, _, names = place.partition(" ")
-    if (where or {}).get("kind") != kind:
-        return False
-    if kind == "hop":
-        return where.get("address") in network.nodes[names].addresses()
-    if kind == "link":
-        near, far = (network.nodes[name].addresses() for name in names.split("-"))
-        return where.get("near") in near and (where.get("far") is None or where["far"] in far)
-    return True
-
-
-def probes_of(verdict):
-    """Packets sent, as its hops say."""
-    return sum(kind.get("sent", 0) for hop in verdict.get("hops") or []
-               for kind in hop.values() if isinstance(kind, dict))
-
-
-def judge_verdict(stage, incident, result):
-    truth = stage.scenario.truth
-    verdict = incident.verdict
-    where = verdict.get("where")
-    result.cause = verdict.get("cause")
-    result.place = place_text(where)
-    result.cause_ok = result.cause in truth.cause
-    result.place_ok = any(place_matches(where, p, stage.network) for p in truth.places)
-    result.probes_sent = probes_of(verdict)
-    first_ns = incident.verdicts[0][1]
-    final_ns = next(ns for line, ns in incident.verdicts
-                    if (line.get("cause"), place_text(line.get("where")))
-                    == (result.cause, result.place))
-    moved_ns = stage.traffic.last_progress_ns(stage.main, first_ns)
-    if moved_ns:
-        result.first_verdict_s = round((first_ns - moved_ns) / 1e9, 3)
-        result.final_verdict_s = round((final_ns - moved_ns) / 1e9, 3)
-
-
 def run_faulty(stage, result):
     scenario = stage.scenario
     undo = stage.await_fault()
@@ -197,29 +131,22 @@ def run_faulty(stage, result):
     if found and scenario.truth.outcome:
         stage.bus.until(lambda: stage.incident().end, RECOVER_S)
     if found and scenario.truth.outcome == "recovered":
-        ends = [stage.traffic.end(stage.main, w) for w in ("sender", "receiver")]
-        stage.bus.until(lambda: ends[1].ended, RECOVER_S)
-        if ends[0].sha256 != ends[1].sha256:
-            result.why = "the receiver did not get what was sent"
+        receiver = stage.traffic.end(stage.main, "receiver")
+        stage.bus.until(lambda: receiver.ended, RECOVER_S)
     stage.monitor.stop()
     incident = stage.incident()
-    result.detected = bool(incident and incident.verdicts)
-    if not result.detected:
-        result.why = "stall seen, but no verdict" if incident else "no stall seen"
-        return
-    judge_verdict(stage, incident, result)
-    result.outcome = incident.end["outcome"] if incident.end else ""
-    if not result.cause_ok:
-        result.why = f"cause is {result.cause}"
-    elif not result.place_ok:
-        result.why = f"place is {result.place}"
-    elif scenario.truth.outcome and result.outcome != scenario.truth.outcome:
-        result.why = f"outcome is {result.outcome or 'missing'}"
+    moved_ns = None
+    if incident and incident.verdicts:
+        moved_ns = stage.traffic.last_progress_ns(stage.main, incident.verdicts[0][1])
+    judge(incident, stage.network, scenario.truth, moved_ns, result)
+    if found and scenario.truth.outcome == "recovered" and not result.why:
+        ends = [stage.traffic.end(stage.main, w) for w in ("sender", "receiver")]
+        if ends[0].sha256 != ends[1].sha256:
+            result.why = "the receiver did not get what was sent"
 
 
 def run_healthy(stage, result):
     """Everything moves for its time, then ends in order; tcpstall must have said nothing."""
-    result.healthy = True
     stage.bus.until(lambda: stage.monitor.incidents, stage.scenario.seconds)
     stage.monitor.stop()
     for transfer in (stage.main, *stage.others):
@@ -265,9 +192,7 @@ def check_fault(scenario):
         stage.traffic.stop()
 
 
-def run(scenario, keep=None):
-    """The Result; keep: directory for it as JSON."""
-    result = Result(scenario.name)
+def run_stage(scenario, result):
     stage = None
     try:
         stage = Stage(scenario)
@@ -277,23 +202,32 @@ def run(scenario, keep=None):
         else:
             run_healthy(stage, result)
         result.other_stalls = stage.collateral()
-        if result.other_stalls and not result.why:
-            result.why = f"false alarm: {result.other_stalls[0]}"
-        if scenario.fault is None and stage.incident() and not result.why:
-            result.why = "false alarm: the main transfer"
-            result.other_stalls.append("main")
+        if scenario.fault is None and stage.incident():
+            result.other_stalls.append("the main transfer")
         if stage.monitor.bad_lines and not result.why:
             result.why = f"{stage.monitor.bad_lines} lines are not JSON"
-    except session.LabError as error:
-        result.why = str(error)
     finally:
         if stage:
             if stage.monitor.process:
                 stage.monitor.stop()
             stage.traffic.stop()
             result.lines = stage.monitor.lines
-            if result.why and stage.monitor.words:
-                result.why += " [" + " | ".join(stage.monitor.words)[-300:] + "]"
+            result.words = stage.monitor.words[-40:]
+
+
+def run(scenario, keep=None):
+    """The Result; keep: directory for it as JSON."""
+    result = Result(scenario.name, healthy=not scenario.truth)
+    try:
+        if scenario.mode.startswith("backup"):
+            backup.run_scenario(scenario, Bus(), result, VERDICT_S)
+        else:
+            run_stage(scenario, result)
+    except session.LabError as error:
+        result.why = str(error)
+        result.skipped = isinstance(error, session.Unavailable)
+    if result.other_stalls and not result.why:
+        result.why = f"false alarm: {result.other_stalls[0]}"
     result.ok = not result.why
     if keep:
         os.makedirs(keep, exist_ok=True)
@@ -306,7 +240,8 @@ def one_line(result):
     seconds = f" {result.final_verdict_s:.1f} s" if result.final_verdict_s is not None else ""
     said = f" {result.cause} at {result.place}{seconds}, {result.probes_sent} probes" \
         if result.detected else ""
-    return f"{'ok' if result.ok else 'FAIL'} {result.name}{said}" \
+    word = "skip" if result.skipped else "ok" if result.ok else "FAIL"
+    return f"{word} {result.name}{said}" \
         + (f": {result.why}" if result.why else "")
 
 
@@ -316,4 +251,3 @@ def wall_limit_s(scenario):
     return 90 + scenario.seconds + undo
 
 
-EMPTY = asdict(Result(""))

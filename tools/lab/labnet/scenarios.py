@@ -132,4 +132,11 @@ ALL += [
              vantage="receiver", seed=32),
 ]
 
+ALL += [
+    Scenario("backup-run", "pg_basebackup behind a NAT that loses it, with tcpstall run around it",
+             truth=lost_at("r1"), hops=5, nat=(1,), mtus={1: 1492}, mode="backup-run", seed=33),
+    Scenario("backup-watch", "the server behind that NAT, tcpstall watch beside it",
+             truth=lost_at("r1"), hops=5, nat=(1,), mtus={1: 1492}, mode="backup-watch", seed=34),
+]
+
 BY_NAME = {scenario.name: scenario for scenario in ALL}

@@ -7,8 +7,10 @@ import statistics
 import subprocess
 import sys
 import tempfile
+from dataclasses import asdict
 
-from . import run
+from . import run, session
+from .judge import Result
 
 LAB = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "lab")
 
@@ -16,7 +18,7 @@ LAB = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), 
 def run_and_print(scenario, keep):
     result = run.run(scenario, keep)
     print(run.one_line(result), flush=True)
-    return 0 if result.ok else 1
+    return session.NOT_HERE if result.skipped else 0 if result.ok else 1
 
 
 def check_and_print(scenario):
@@ -54,6 +56,7 @@ def share(values):
 
 
 def summary(results):
+    results = [r for r in results if not r["skipped"]]
     faulty = [r for r in results if not r["healthy"]]
     seconds = sorted(r["final_verdict_s"] for r in faulty if r["final_verdict_s"] is not None)
     probes = [r["probes_sent"] for r in faulty if r["detected"]]
@@ -77,8 +80,8 @@ def score(names, jobs, keep):
     with tempfile.TemporaryDirectory(prefix="tcpstall-lab-") as scratch:
         def finished(name, result, said):
             print(said or f"FAIL {name}: no output", flush=True)
-            results.append(result or dict(run.EMPTY, name=name))
+            results.append(result or asdict(Result(name)))
         run_many(names, jobs, keep or scratch, finished)
     print()
     print(summary(results))
-    return 0 if all(r["ok"] for r in results) else 1
+    return 0 if all(r["ok"] or r["skipped"] for r in results) else 1

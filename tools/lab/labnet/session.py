@@ -32,6 +32,13 @@ class LabError(Exception):
     """What went wrong, for a person, in one line."""
 
 
+class Unavailable(LabError):
+    """This machine cannot do it: a skip, not a failure."""
+
+
+NOT_HERE = 77  # exit status of that
+
+
 def start_time(pid):
     """Start time of a process in clock ticks since boot: with the pid, an identity. None: no such."""
     try:
@@ -97,7 +104,7 @@ def _runner(function, parent):
         status = 130
     except LabError as error:
         print(f"lab: {error}", file=sys.stderr)
-        status = 1
+        status = NOT_HERE if isinstance(error, Unavailable) else 1
     except BrokenPipeError:
         status = 1
     except Exception:  # the status must reach the user whatever happened

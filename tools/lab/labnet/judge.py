@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Compares what tcpstall said with the truth of a scenario."""
+
+from dataclasses import dataclass, field
+
+
+@dataclass
+class Result:
+    name: str
+    ok: bool = False
+    why: str = ""  # what is wrong, if anything
+    skipped: bool = False
+    healthy: bool = False
+    detected: bool = False
+    cause: str = ""
+    cause_ok: bool = False
+    place: str = ""
+    place_ok: bool = False
+    outcome: str = ""
+    first_verdict_s: float = None  # from the last byte of progress, as the transfer's own ends saw it
+    final_verdict_s: float = None  # until it first said what it said in the end
+    probes_sent: int = 0
+    other_stalls: list = field(default_factory=list)  # reported, though nothing was wrong with them
+    lines: list = field(default_factory=list)  # all that tcpstall printed
+    words: list = field(default_factory=list)  # the last of its diagnostics
+
+
+def place_text(where):
+    where = where or {}
+    kind = where.get("kind") or "?"
+    if kind == "hop":
+        return f"hop {where.get('ttl')} {where.get('address')}"
+    if kind == "link":
+        return f"link {where.get('near')}-{where.get('far')}"
+    return kind
+
+
+def place_matches(where, place, network):
+    """Whether `where` of a verdict is the place of a truth."""
+    kind, _, names = place.partition(" ")
+    if (where or {}).get("kind") != kind:
+        return False
+    if kind == "hop":
+        return where.get("address") in network.nodes[names].addresses()
+    if kind == "link":
+        near, far = (network.nodes[name].addresses() for name in names.split("-"))
+        return where.get("near") in near and (where.get("far") is None or where["far"] in far)
+    return True
+
+
+def probes_of(verdict):
+    """Packets sent, as its hops say."""
+    return sum(kind.get("sent", 0) for hop in verdict.get("hops") or []
+               for kind in hop.values() if isinstance(kind, dict))
+
+
+def conclusion(verdict):
+    return verdict.get("cause"), place_text(verdict.get("where"))
+
+
+def judge(incident, network, truth, moved_ns, result):
+    """Fills the result from the last verdict of an incident; moved_ns: the last progress that the
+    transfer's own ends saw before the first verdict."""
+    result.detected = bool(incident and incident.verdicts)
+    if not result.detected:
+        result.why = "stall seen, but no verdict" if incident else "no stall seen"
+        return
+    verdict = incident.verdict
+    result.cause, result.place = conclusion(verdict)
+    result.cause_ok = result.cause in truth.cause
+    result.place_ok = any(place_matches(verdict.get("where"), p, network) for p in truth.places)
+    result.probes_sent = probes_of(verdict)
+    result.outcome = incident.end["outcome"] if incident.end else ""
+    if moved_ns:
+        first_ns = incident.verdicts[0][1]
+        final_ns = next(ns for line, ns in incident.verdicts if conclusion(line) == conclusion(verdict))
+        result.first_verdict_s = round((first_ns - moved_ns) / 1e9, 3)
+        result.final_verdict_s = round((final_ns - moved_ns) / 1e9, 3)
+    if not result.cause_ok:
+        result.why = f"cause is {result.cause}"
+    elif not result.place_ok:
+        result.why = f"place is {result.place}"
+    elif truth.outcome and result.outcome != truth.outcome:
+        result.why = f"outcome is {result.outcome or 'missing'}"
