@@ -84,7 +84,7 @@ class Server:
         """A visitor now and then, so that there is always a log to stream."""
         writer = session.start(self._psql(), self.netns, stdin=subprocess.PIPE,
                                stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        writer.stdin.write(b"INSERT INTO visit (what) VALUES (repeat('x', 2000)) \\watch 0.1\n")
+        writer.stdin.write(b"INSERT INTO visit (what) SELECT string_agg(md5(random()::text), '') FROM generate_series(1, 60) \\watch 0.1\n")
         writer.stdin.flush()
         return writer
 
