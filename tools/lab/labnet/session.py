@@ -9,9 +9,9 @@ of the run. Three processes see to it that no process stays:
 
 The supervisor is the subreaper of the run: whatever loses its parent becomes its child. When the
 runner ends, or the user's process does (the pipe closes), it kills all that descends from it. When
-the supervisor is killed itself, the kernel kills the runner and its children (PR_SET_PDEATHSIG).
-What could still be left, grandchildren of a run all of whose guards were killed at once, carries the
-run's tag in its environment; `lab clean` ends those whose supervisor is no more.
+the supervisor is killed itself, the kernel kills the runner and its children (PR_SET_PDEATHSIG) and
+the user's process ends the rest, which it knows by the run's tag in their environment. Only if that
+is killed too, at once, is anything left; `lab clean` ends all whose supervisor is no more.
 """
 
 import os
@@ -169,6 +169,8 @@ def run_contained(function, limit_s=None):
             signal.signal(number, handler)
         if end_write >= 0:
             os.close(end_write)
+    if status < 0:
+        clean()  # the supervisor was killed
     return status if status >= 0 else 128 - status
 
 
