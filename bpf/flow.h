@@ -266,6 +266,8 @@ static __always_inline void snapshot_of(struct snapshot *s, struct sock *sk, str
 	s->cookie = bpf_get_socket_cookie(sk);
 	s->inode = inode_of(sk);
 	tuple_of(&s->tuple, sk);
+	/* skc_num is given back before the last change of state */
+	s->tuple.local_port = bpf_ntohs(tp->inet_conn.icsk_inet.inet_sport);
 	s->snd = f->snd;
 	s->rcv = f->rcv;
 	s->snd_bytes = tp->bytes_acked;
@@ -274,7 +276,7 @@ static __always_inline void snapshot_of(struct snapshot *s, struct sock *sk, str
 	s->owe_since_ns = f->owe_since_ns;
 	s->retrans_ns = f->retrans_ns;
 	/* half-closed flows bypass tcp_probe, but the kernel notes their ACKs */
-	heard = tp->rcv_tstamp ? now - jiffies_ago_ns(tp->rcv_tstamp) : 0;
+	heard = tp->rcv_tstamp && f->last_in_ns ? now - jiffies_ago_ns(tp->rcv_tstamp) : 0;
 	s->last_in_ns = heard > f->last_in_ns + 2ull * knobs.jiffy_ns ? heard : f->last_in_ns;
 	chrono(s, tp);
 	s->snd_una = tp->snd_una;
@@ -292,7 +294,7 @@ static __always_inline void snapshot_of(struct snapshot *s, struct sock *sk, str
 	s->pmtu = tp->inet_conn.icsk_pmtu_cookie;
 	s->rtt_us = tp->srtt_us >> 3;
 	s->rttvar_us = tp->mdev_us >> 2;
-	s->min_rtt_us = tp->rtt_min.s[0].v;
+	s->min_rtt_us = tp->rtt_min.s[0].v == ~0u ? 0 : tp->rtt_min.s[0].v;
 	s->rto_us = timeout_us(tp);
 	s->backoff = tp->inet_conn.icsk_backoff;
 	s->retrans = tp->inet_conn.icsk_retransmits;

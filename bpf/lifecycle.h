@@ -26,6 +26,8 @@ static __always_inline void opened(struct sock *sk, struct tcp_sock *tp, u32 fla
 	f = flow_start(sk, tp, clock_ns());
 	if (!f)
 		return;
+	f->last_in_ns = 0;
+	f->owe_since_ns = f->born_ns; /* the handshake */
 	f->flags = flags | (mine ? FLOW_MINE : 0);
 	f->tgid = tgid;
 	bpf_get_current_comm(f->comm, sizeof(f->comm));

@@ -58,10 +58,21 @@ static __always_inline void data_in(struct flow *f, const struct tcp_sock *tp, u
 	}
 }
 
+/* Since 6.2. The verifier turns it into nothing. */
+extern void *bpf_rdonly_cast(const void *obj, __u32 btf_id) __ksym __weak;
+
+/* At tcp_probe the socket is known to be TCP: the check of bpf_skc_to_tcp_sock() is a wasted call.
+ */
+static __always_inline struct tcp_sock *tcp_sock_of(struct sock *sk)
+{
+	return knobs.has_cast ? bpf_rdonly_cast(sk, bpf_core_type_id_kernel(struct tcp_sock))
+			      : bpf_skc_to_tcp_sock(sk);
+}
+
 SEC("tp_btf/tcp_probe")
 int BPF_PROG(progress, struct sock *sk, struct sk_buff *skb)
 {
-	struct tcp_sock *tp = bpf_skc_to_tcp_sock(sk);
+	struct tcp_sock *tp = tcp_sock_of(sk);
 	const struct tcp_skb_cb *cb = (const void *)skb->cb;
 	u32 seq, end_seq, ack, flags;
 	bool moved;

@@ -57,7 +57,14 @@ static __always_inline void catch_up(struct flow *f, struct sock *sk, struct tcp
 					  : now;
 }
 
-static __always_inline u32 suspicion(const struct flow *f, u64 now)
+/* Whether the peer has not yet closed its direction. */
+static __always_inline bool may_receive(u8 tcp_state)
+{
+	return tcp_state == TCP_ESTABLISHED || tcp_state == TCP_FIN_WAIT1 ||
+	       tcp_state == TCP_FIN_WAIT2;
+}
+
+static __always_inline u32 suspicion(const struct flow *f, u8 tcp_state, u64 now)
 {
 	u64 since = f->snd.progress_ns > f->owe_since_ns ? f->snd.progress_ns : f->owe_since_ns;
 	u64 run_ns = f->rcv.progress_ns - f->rcv.run_start_ns;
@@ -67,7 +74,8 @@ static __always_inline u32 suspicion(const struct flow *f, u64 now)
 
 	if (f->owe_since_ns && owing >= (s64)knobs.suspect_after_ns)
 		why |= WHY_OWES;
-	if (f->rcv.progress_ns && steady && quiet >= (s64)knobs.suspect_after_ns)
+	if (f->rcv.progress_ns && steady && may_receive(tcp_state) &&
+	    quiet >= (s64)knobs.suspect_after_ns)
 		why |= WHY_QUIET;
 	return why;
 }
@@ -91,7 +99,7 @@ int scan(struct bpf_iter__bpf_sk_storage_map *ctx)
 	catch_up(f, sk, tp, now);
 
 	if (watched(f, netns_of(sk))) {
-		suspect = suspicion(f, now);
+		suspect = suspicion(f, sk->__sk_common.skc_state, now);
 		why = suspect;
 		if (why == WHY_QUIET && now - f->rcv.progress_ns > QUIET_OFTEN_NS &&
 		    now - f->reported_ns < QUIET_EVERY_NS)
@@ -157,8 +165,10 @@ int seed(struct bpf_iter__tcp *ctx)
 		return 0;
 	}
 	f->flags |= FLOW_SEEDED;
+	f->last_in_ns = 0;
 	if (skc->skc_state == TCP_SYN_SENT)
 		return 0;
+	f->last_in_ns = now - jiffies_ago_ns(tp->rcv_tstamp);
 	f->snd.progress_ns = f->snd.run_start_ns = now;
 	f->snd.run_start_bytes = tp->bytes_acked;
 	f->rcv.progress_ns = f->rcv.run_start_ns = now;

@@ -20,7 +20,8 @@ struct knobs {
 	__u32 jiffy_ns;
 	__u8 track_all;	 /* every flow from its first segment (FILTER: user space picks) */
 	__u8 by_process; /* only flows of the processes in `tasks` are watched */
-	__u8 pad[6];
+	__u8 has_cast;	 /* the kernel has bpf_rdonly_cast() */
+	__u8 pad[5];
 	__u8 harmless[BPF_DROP_REASONS]; /* by enum skb_drop_reason: a drop that is no fault */
 };
 _Static_assert(sizeof(struct knobs) == 32 + BPF_DROP_REASONS, "layout");

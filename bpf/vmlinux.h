@@ -138,6 +138,7 @@ struct socket_alloc {
 
 struct inet_sock {
 	struct sock sk;
+	__be16 inet_sport;
 };
 
 struct inet_connection_sock {
@@ -149,9 +150,6 @@ struct inet_connection_sock {
 	__u8 icsk_pending;
 	__u8 icsk_backoff;
 	__u8 icsk_probes_out;
-	struct {
-		__u32 lrcvtime;
-	} icsk_ack;
 };
 
 struct inet_connection_sock___rto_max { /* since 6.15 */

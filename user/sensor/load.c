@@ -157,8 +157,9 @@ static void set_knobs(struct knobs *k, const struct sensor_config *config, const
 	k->min_bytes = config->min_bytes;
 	k->suspect_after_ns = config->suspect_after_ns;
 	k->netns = config->netns;
-	k->track_all = config->filter != NULL;
+	k->track_all = config->filter && !config->root_pid;
 	k->by_process = config->root_pid != 0;
+	k->has_cast = btf__find_by_name_kind(btf, "bpf_rdonly_cast", BTF_KIND_FUNC) > 0;
 	symbols_harmless(btf, k->harmless);
 }
 
@@ -243,10 +244,9 @@ int bpf_load(const struct sensor_config *config, struct tcpstall_bpf **ret, char
 	if (err)
 		goto out;
 	for (int i = 0; i < N_PROGRAMS; i++)
-		if (!named_in(config->without, programs[i].name) &&
-		    (programs[i].need != BY_PROCESS || config->root_pid))
+		if (programs[i].need != BY_PROCESS || config->root_pid)
 			wanted |= 1u << i;
-	err = load(config, btf, wanted, ret);
+	err = config->without ? -ESRCH : load(config, btf, wanted, ret);
 	for (int i = 0; err && err != -EPERM && i < N_PROGRAMS; i++) {
 		if (!(wanted & (1u << i)) || !try_program(config, btf, i, why, sizeof(why)))
 			continue;
