@@ -48,6 +48,7 @@ UNIT_HELP := $(filter-out $(BUILD)/tests/unit/test_%.o,$(UNIT_OBJ))
 UNIT      := $(patsubst %.c,$(BUILD)/%,$(filter tests/unit/test_%,$(UNIT_SRC)))
 # Each executable file there is a test program of its own.
 LAB_TESTS := $(shell find tests/lab -maxdepth 1 -type f -perm -u+x 2>/dev/null | sort)
+LAB_HELP  := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/lab/*.c))
 
 SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 
@@ -83,6 +84,10 @@ $(UNIT): $(BUILD)/%: $(BUILD)/%.o $(BUILD)/tcpstall.a
 	$(call msg,LINK,$@)
 	$(Q)$(CC) $(CFLAGS_ALL) -pie $(LDFLAGS) -o $@ $^ $(LDLIBS_ALL) -lcmocka
 
+$(LAB_HELP): $(BUILD)/%: $(BUILD)/%.o $(BUILD)/tcpstall.a
+	$(call msg,LINK,$@)
+	$(Q)$(CC) $(CFLAGS_ALL) -pie $(LDFLAGS) -o $@ $^ $(LDLIBS_ALL)
+
 # The lab's stand-in for a long cable.
 $(BUILD)/wire: $(patsubst %.c,$(BUILD)/%.o,$(wildcard tools/lab/*.c) user/base/parse.c user/base/addr.c)
 	$(call msg,LINK,$@)
@@ -96,7 +101,7 @@ $(BUILD)/version.h: FORCE
 	$(Q)mkdir -p $(@D)
 	$(Q)$(version_h) | cmp -s - $@ || $(version_h) > $@
 
--include $(OBJECTS:.o=.d) $(UNIT_OBJ:.o=.d)
+-include $(OBJECTS:.o=.d) $(UNIT_OBJ:.o=.d) $(LAB_HELP:=.d)
 
 # One line that says what is missing, instead of a hundred by the compiler.
 need:
@@ -118,7 +123,7 @@ check-unit: $(UNIT)  ## build and run the unit tests
 # As root, here and below: what is missing is installed first.
 test:  ## unit tests and, as root, the quick part of the lab
 	@tools/deps build test demo
-	$(Q)$(MAKE) all $(UNIT) $(BUILD)/wire
+	$(Q)$(MAKE) all $(UNIT) $(LAB_HELP) $(BUILD)/wire
 	$(Q)BUILD=$(BUILD) tests/run $(UNIT) $(LAB_TESTS)
 
 lab:  ## all scenarios of the lab, and the table of how well they were judged
