@@ -449,7 +449,9 @@ static void end(pid_t pid)
 	waitpid(pid, NULL, 0);
 }
 
-/* Asks until the answer is PID in this state: a child needs a moment to get where it waits. */
+/* Asks until the answer is PID in this state: a child needs a moment to get where it waits. The
+ * last answer is one of after that moment.
+ */
 static void await_process(uint64_t inode, pid_t pid, char state, struct process_seen *ret)
 {
 	const struct timespec pause_for = {.tv_nsec = 5 * NS_PER_MS};
@@ -458,8 +460,10 @@ static void await_process(uint64_t inode, pid_t pid, char state, struct process_
 
 	do {
 		assert_int_equal(host_process(&key, inode, ret), 0);
-		if (ret->pid == (uint32_t)pid && ret->state == state)
+		if (ret->pid == (uint32_t)pid && ret->state == state) {
+			assert_int_equal(host_process(&key, inode, ret), 0);
 			return;
+		}
 		nanosleep(&pause_for, NULL);
 	} while (mono_ns() < give_up_ns);
 	assert_int_equal(ret->pid, pid);

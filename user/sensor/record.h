@@ -1,8 +1,15 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * A recording: one JSON object a line. The first line is the header (format version, engine
- * configuration, host, wall-clock offset), every other one an observation. Field tables make writer
- * and reader one thing. A newer format is refused; an unknown key is ignored.
+ * configuration, host, wall-clock offset), every other one an observation, in the order in which
+ *the engine took them:
+ *
+ *	{"tcpstall_recording":1,"host":"db1","config":{"stall_after_ns":2000000000,...}}
+ *	{"observation":"reset","now_ns":71,"key":{...},"inbound":true,"ttl":64}
+ *
+ * Members that are zero are left out. Field tables (fields.h) make writer and reader one thing. A
+ * newer version is refused; an unknown key is ignored, an unknown kind of observation is ignored
+ *and counted. A last line that was cut off ends the recording.
  */
 #ifndef TCPSTALL_SENSOR_RECORD_H
 #define TCPSTALL_SENSOR_RECORD_H
@@ -10,7 +17,8 @@
 #include <stdio.h>
 #include "engine/engine.h"
 
-#define RECORD_VERSION 1
+#define RECORD_VERSION	1
+#define RECORD_LINE_MAX 65536 /* bytes; an observation needs about 2,000 */
 
 struct record_header {
 	struct engine_config config;
@@ -19,20 +27,29 @@ struct record_header {
 
 struct recorder;
 
-/* Creates FILE; "-" is standard output. anonymize: prefix-preserving addresses, no process names.
+/*
+ * Creates FILE, readable by its owner only; "-" is standard output. anonymize: prefix-preserving
+ * addresses, no names of the host, its interfaces and its processes, no MAC addresses.
  */
 int recorder_open(const char *path, const struct record_header *header, bool anonymize,
 		  struct recorder **ret);
 /* -ENOSPC and the like once; later calls do nothing. */
 int recorder_write(struct recorder *r, const struct observation *obs);
-int recorder_close(struct recorder *r); /* flushes; NULL is fine */
+/* Flushes. The first error that writing met and nobody was told; NULL is fine. */
+int recorder_close(struct recorder *r);
 
 struct recording;
-/* -EINVAL: ret_why says which line and what. */
+/* "-" is standard input. -EINVAL: ret_why says which line and what; other errors are of the file.
+ */
 int recording_open(const char *path, struct recording **ret, struct record_header *ret_header,
 		   char *ret_why, size_t why_len);
-/* 1 and an observation, 0 at the end, -EINVAL. */
+/*
+ * 1 and an observation, 0 at the end, -EINVAL. At the end ret_why is empty, or says that the last
+ * line was cut off.
+ */
 int recording_next(struct recording *r, struct observation *ret, char *ret_why, size_t why_len);
+/* Observations of a kind that this program does not know. */
+uint64_t recording_ignored(const struct recording *r);
 void recording_close(struct recording *r);
 
 #endif

@@ -1,0 +1,256 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The tables: every member of every observation, under the name that it has in a recording. A
+ * member that is renamed keeps its old name here; one that is removed is ignored by readers.
+ */
+#include "sensor/fields.h"
+
+#include <stddef.h>
+
+/* clang-format off */
+#define MEMBER(s, m)	  .name = #m, .offset = offsetof(s, m), .size = sizeof(((s *)0)->m)
+#define NUMBER(s, m)	  {MEMBER(s, m), .type = FIELD_UNSIGNED}
+#define NUMBERS(s, m)	  {MEMBER(s, m), .type = FIELD_UNSIGNED, .unit = sizeof(((s *)0)->m[0])}
+#define INTEGER(s, m)	  {MEMBER(s, m), .type = FIELD_SIGNED}
+#define BOOLEAN(s, m)	  {MEMBER(s, m), .type = FIELD_BOOL}
+#define WORD(s, m, w)	  {MEMBER(s, m), .type = FIELD_ENUM, .words = (w)}
+#define TEXT(s, m)	  {MEMBER(s, m), .type = FIELD_TEXT}
+#define NAME(s, m)	  {MEMBER(s, m), .type = FIELD_NAME}
+#define MAC(s, m)	  {MEMBER(s, m), .type = FIELD_MAC}
+#define ADDR(s, m)	  {MEMBER(s, m), .type = FIELD_ADDR}
+#define PART(s, m, table) {MEMBER(s, m), .type = FIELD_STRUCT, .fields = (table)}
+#define PAD(s, m)	  {MEMBER(s, m), .type = FIELD_PAD}
+#define END		  {.name = NULL}
+
+static const struct field endpoint_fields[] = {
+	ADDR(struct endpoint, addr),
+	NUMBER(struct endpoint, port),
+	PAD(struct endpoint, pad),
+	END,
+};
+
+static const struct field key_fields[] = {
+	NUMBER(struct flow_key, cookie),
+	NUMBER(struct flow_key, netns),
+	PART(struct flow_key, local, endpoint_fields),
+	PART(struct flow_key, remote, endpoint_fields),
+	PAD(struct flow_key, pad),
+	END,
+};
+
+static const struct field direction_fields[] = {
+	NUMBER(struct direction, bytes),
+	NUMBER(struct direction, progress_ns),
+	NUMBER(struct direction, run_start_ns),
+	NUMBER(struct direction, run_start_bytes),
+	NUMBERS(struct direction, pauses),
+	END,
+};
+
+static const struct field snapshot_fields[] = {
+	PART(struct flow_snapshot, key, key_fields),
+	PART(struct flow_snapshot, snd, direction_fields),
+	PART(struct flow_snapshot, rcv, direction_fields),
+	NUMBER(struct flow_snapshot, born_ns),
+	NUMBER(struct flow_snapshot, owe_since_ns),
+	NUMBER(struct flow_snapshot, last_in_ns),
+	NUMBER(struct flow_snapshot, retrans_ns),
+	NUMBER(struct flow_snapshot, inode),
+	NUMBER(struct flow_snapshot, snd_una),
+	NUMBER(struct flow_snapshot, snd_nxt),
+	NUMBER(struct flow_snapshot, write_seq),
+	NUMBER(struct flow_snapshot, rcv_nxt),
+	NUMBER(struct flow_snapshot, copied_seq),
+	NUMBER(struct flow_snapshot, peer_nxt),
+	NUMBER(struct flow_snapshot, retrans_seq),
+	NUMBER(struct flow_snapshot, retrans_len),
+	NUMBER(struct flow_snapshot, snd_wnd),
+	NUMBER(struct flow_snapshot, rcv_wnd),
+	NUMBER(struct flow_snapshot, mss),
+	NUMBER(struct flow_snapshot, pmtu),
+	NUMBER(struct flow_snapshot, rtt_us),
+	NUMBER(struct flow_snapshot, rttvar_us),
+	NUMBER(struct flow_snapshot, min_rtt_us),
+	NUMBER(struct flow_snapshot, rto_us),
+	NUMBER(struct flow_snapshot, backoff),
+	NUMBER(struct flow_snapshot, retrans),
+	NUMBER(struct flow_snapshot, probes_out),
+	NUMBER(struct flow_snapshot, unacked_segs),
+	NUMBER(struct flow_snapshot, sacked_segs),
+	NUMBER(struct flow_snapshot, lost_segs),
+	NUMBER(struct flow_snapshot, retrans_segs),
+	NUMBER(struct flow_snapshot, reord_seen),
+	NUMBER(struct flow_snapshot, total_retrans),
+	NUMBER(struct flow_snapshot, dup_acks),
+	NUMBER(struct flow_snapshot, in_segs),
+	NUMBER(struct flow_snapshot, wnd_shut_acks),
+	NUMBER(struct flow_snapshot, csum_bad),
+	NUMBER(struct flow_snapshot, old_segs),
+	NUMBER(struct flow_snapshot, hole_segs),
+	NUMBER(struct flow_snapshot, tsoffset),
+	NUMBER(struct flow_snapshot, ts_recent),
+	NUMBER(struct flow_snapshot, busy_us),
+	NUMBER(struct flow_snapshot, rwnd_limited_us),
+	NUMBER(struct flow_snapshot, sndbuf_limited_us),
+	NUMBER(struct flow_snapshot, state),
+	NUMBER(struct flow_snapshot, ca_state),
+	NUMBER(struct flow_snapshot, ttl_in),
+	NUMBER(struct flow_snapshot, flags),
+	NUMBER(struct flow_snapshot, ifindex),
+	NUMBER(struct flow_snapshot, pid),
+	NAME(struct flow_snapshot, comm),
+	NUMBER(struct flow_snapshot, soft_error),
+	PAD(struct flow_snapshot, pad),
+	END,
+};
+
+static const struct field snapshot_observation[] = {
+	PART(struct observation, snapshot, snapshot_fields),
+	END,
+};
+
+static const char *const gone_reasons[] = {
+	[GONE_CLOSED] = "closed", [GONE_RESET] = "reset", [GONE_TIMED_OUT] = "timed-out", NULL,
+};
+
+static const struct field gone_observation[] = {
+	PART(struct observation, gone.last, snapshot_fields),
+	WORD(struct observation, gone.reason, gone_reasons),
+	INTEGER(struct observation, gone.error),
+	END,
+};
+
+static const struct field reset_observation[] = {
+	PART(struct observation, reset.key, key_fields),
+	BOOLEAN(struct observation, reset.inbound),
+	NUMBER(struct observation, reset.ttl),
+	NUMBER(struct observation, reset.ttl_usual),
+	NUMBER(struct observation, reset.ip_id),
+	NUMBER(struct observation, reset.ip_id_usual),
+	NUMBER(struct observation, reset.seq),
+	END,
+};
+
+static const struct field icmp_observation[] = {
+	PART(struct observation, icmp.key, key_fields),
+	ADDR(struct observation, icmp.from),
+	NUMBER(struct observation, icmp.type),
+	NUMBER(struct observation, icmp.code),
+	NUMBER(struct observation, icmp.mtu),
+	END,
+};
+
+static const struct field drop_observation[] = {
+	PART(struct observation, drop.key, key_fields),
+	BOOLEAN(struct observation, drop.inbound),
+	NUMBER(struct observation, drop.count),
+	TEXT(struct observation, drop.reason),
+	TEXT(struct observation, drop.function),
+	END,
+};
+
+static const struct field neigh_observation[] = {
+	NUMBER(struct observation, neigh.netns),
+	NUMBER(struct observation, neigh.ifindex),
+	ADDR(struct observation, neigh.addr),
+	MAC(struct observation, neigh.lladdr),
+	MAC(struct observation, neigh.old_lladdr),
+	NUMBER(struct observation, neigh.nud),
+	END,
+};
+
+static const char *const probe_kinds[] = {
+	[PROBE_IN_FLOW] = "in-flow", [PROBE_IN_FLOW_FULL] = "in-flow-full",
+	[PROBE_CONTROL] = "control", NULL,
+};
+
+static const char *const probe_answers[] = {
+	[ANSWER_NONE] = "none", [ANSWER_TIME_EXCEEDED] = "time-exceeded",
+	[ANSWER_UNREACHABLE] = "unreachable", [ANSWER_TOO_BIG] = "too-big",
+	[ANSWER_ACK] = "ack", [ANSWER_SYN_ACK] = "syn-ack", [ANSWER_RST] = "rst",
+	[ANSWER_NOT_SENT] = "not-sent", NULL,
+};
+
+static const struct field probe_observation[] = {
+	PART(struct observation, probe.key, key_fields),
+	WORD(struct observation, probe.kind, probe_kinds),
+	WORD(struct observation, probe.answer, probe_answers),
+	NUMBER(struct observation, probe.ttl),
+	NUMBER(struct observation, probe.answer_ttl),
+	NUMBER(struct observation, probe.icmp_code),
+	NUMBER(struct observation, probe.size),
+	INTEGER(struct observation, probe.error),
+	NUMBER(struct observation, probe.mtu),
+	NUMBER(struct observation, probe.seq),
+	ADDR(struct observation, probe.from),
+	ADDR(struct observation, probe.quoted_src),
+	NUMBER(struct observation, probe.sent_ns),
+	NUMBER(struct observation, probe.answered_ns),
+	END,
+};
+
+static const struct field route_observation[] = {
+	PART(struct observation, route.key, key_fields),
+	ADDR(struct observation, route.gateway),
+	NUMBER(struct observation, route.ifindex),
+	NAME(struct observation, route.ifname),
+	TEXT(struct observation, route.kind),
+	NUMBER(struct observation, route.mtu),
+	NUMBER(struct observation, route.path_mtu),
+	NUMBER(struct observation, route.nud),
+	MAC(struct observation, route.lladdr),
+	INTEGER(struct observation, route.carrier),
+	INTEGER(struct observation, route.speed_mbps),
+	INTEGER(struct observation, route.full_duplex),
+	BOOLEAN(struct observation, route.loopback),
+	NUMBER(struct observation, route.rx_errors),
+	NUMBER(struct observation, route.tx_errors),
+	NUMBER(struct observation, route.rx_dropped),
+	NUMBER(struct observation, route.tx_dropped),
+	NUMBER(struct observation, route.carrier_changes),
+	END,
+};
+
+static const struct field process_observation[] = {
+	PART(struct observation, process.key, key_fields),
+	NUMBER(struct observation, process.pid),
+	NAME(struct observation, process.comm),
+	NUMBER(struct observation, process.state),
+	TEXT(struct observation, process.wchan),
+	NUMBER(struct observation, process.holders),
+	END,
+};
+
+static const struct field end_observation[] = {
+	BOOLEAN(struct observation, capture_end),
+	END,
+};
+
+static const struct field nothing[] = {END};
+
+const struct observation_info observation_table[OBS_TYPES] = {
+	[OBS_TICK] = {"tick", nothing},
+	[OBS_SNAPSHOT] = {"snapshot", snapshot_observation},
+	[OBS_GONE] = {"gone", gone_observation},
+	[OBS_RESET] = {"reset", reset_observation},
+	[OBS_ICMP] = {"icmp", icmp_observation},
+	[OBS_DROP] = {"drop", drop_observation},
+	[OBS_NEIGH] = {"neigh", neigh_observation},
+	[OBS_PROBE] = {"probe", probe_observation},
+	[OBS_ROUTE] = {"route", route_observation},
+	[OBS_PROCESS] = {"process", process_observation},
+	[OBS_SCANNED] = {"scanned", nothing},
+	[OBS_END] = {"end", end_observation},
+};
+
+const struct field engine_config_fields[] = {
+	NUMBER(struct engine_config, stall_after_ns),
+	NUMBER(struct engine_config, min_bytes),
+	INTEGER(struct engine_config, wall_offset_ns),
+	NUMBER(struct engine_config, max_flows),
+	NUMBER(struct engine_config, max_incidents),
+	BOOLEAN(struct engine_config, probe),
+	BOOLEAN(struct engine_config, offline),
+	END,
+};
+/* clang-format on */
