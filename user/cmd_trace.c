@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * tcpstall trace: the path to a peer, hop by hop, by SYNs from a fresh port.
+ * tcpstall trace: the path to a peer, hop by hop, by SYNs from a fresh port; with --flow also by
+ * segments inside a live connection, whose state comes from the sensor just before each of them.
  *
  * The first round finds out how long the path is, a few hops at a time; the others go over what it
  * found. So no more is sent beyond the peer than those few.
@@ -9,7 +10,6 @@
 #include <errno.h>
 #include <netdb.h>
 #include <poll.h>
-#include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,6 +21,7 @@
 #include "base/parse.h"
 #include "host/host.h"
 #include "probe/probe.h"
+#include "sensor/sensor.h"
 #include "verb.h"
 #include "view/trace.h"
 
@@ -29,9 +30,14 @@
 #define DEFAULT_MAX_HOPS 30
 #define HOPS_AT_ONCE	 6 /* of the first round */
 #define NAMES_WAIT_NS	 NS_PER_S
+#define NEVER_NS	 (86400 * NS_PER_S) /* the sensor need not look for stalls */
 
 struct trace {
 	struct prober *prober;
+	struct namespaces *namespaces; /* NULL: see netns_fd */
+	int netns_fd;		       /* the namespace asked for; -1: none */
+	struct sensor *sensor;
+	bool found; /* by the latest scan */
 	struct flow_snapshot snapshot;
 	struct trace_result result;
 	int waiting; /* for so many probes */
@@ -72,12 +78,9 @@ static void note_hop(struct trace *t, const struct probe_seen *p)
 		h->rtt_us = (uint32_t)rtt_us;
 }
 
-static void on_probe(const struct observation *obs, void *arg)
+static void on_probe(const struct probe_seen *p, struct trace *t)
 {
-	struct trace *t = arg;
-	const struct probe_seen *p = &obs->probe;
-
-	if (obs->type != OBS_PROBE || !p->ttl || p->ttl > MAX_HOPS)
+	if (!p->ttl || p->ttl > MAX_HOPS)
 		return;
 	t->waiting--;
 	if (p->answer == ANSWER_NOT_SENT) {
@@ -106,24 +109,50 @@ static int want(struct trace *t, enum probe_kind kind, int first_ttl, int last_t
 	return r;
 }
 
+/*
+ * Brings the connection's state up to date: boxes on the way take segments for strays that are more
+ * than a window old. -ENOTCONN: it has ended.
+ */
+static int refresh(struct trace *t)
+{
+	struct want listen = {.kind = WANT_LISTEN, .key = t->result.key};
+	int r;
+
+	if (!t->result.in_flow)
+		return 0;
+	t->found = false;
+	r = sensor_scan(t->sensor, true);
+	if (r < 0)
+		return r;
+	if (!t->found)
+		return -ENOTCONN;
+	listen.snapshot = t->snapshot;
+	return prober_want(t->prober, &listen, mono_ns());
+}
+
 /* Probes some hops and waits for all the answers. */
 static int probe_hops(struct trace *t, int first_ttl, int last_ttl, int count)
 {
+	uint64_t next = 0;
 	int r = 0;
 
 	if (t->result.in_flow)
 		r = want(t, PROBE_IN_FLOW, first_ttl, last_ttl, count);
 	if (!r)
 		r = want(t, PROBE_CONTROL, first_ttl, last_ttl, count);
-	if (r)
-		return r;
-	for (;;) {
+	while (!r && t->waiting > 0 && !stopped) {
 		struct pollfd ready = {.fd = prober_fd(t->prober), .events = POLLIN};
-		uint64_t next = prober_run(t->prober, mono_ns()), now = mono_ns();
 		struct timespec wait = {0};
+		uint64_t now = mono_ns();
 
-		if (t->waiting <= 0 || stopped)
-			return 0;
+		if (now >= next)
+			r = refresh(t);
+		if (r)
+			break;
+		next = prober_run(t->prober, mono_ns());
+		if (t->waiting <= 0)
+			break;
+		now = mono_ns();
 		if (next > now) {
 			uint64_t ns = next - now < NS_PER_S ? next - now : NS_PER_S;
 
@@ -131,8 +160,9 @@ static int probe_hops(struct trace *t, int first_ttl, int last_ttl, int count)
 						 .tv_nsec = (long)(ns % NS_PER_S)};
 		}
 		if (ppoll(&ready, 1, &wait, NULL) < 0 && errno != EINTR)
-			return -errno;
+			r = -errno;
 	}
+	return r;
 }
 
 static bool anybody_answered(const struct trace *t, int first_ttl, int last_ttl)
@@ -174,51 +204,94 @@ static int run(struct trace *t, int max_hops, int count)
 	return r;
 }
 
-/* HOST, HOST:PORT, [ADDRESS]:PORT, and ADDRESS for an IPv6 address. */
+/*
+ * Takes HOST, HOST:PORT, [ADDRESS]:PORT or an IPv6 address apart; text is cut up. *ret_port stays
+ * as it is if there is none.
+ */
+static int split_port(char *text, const char **ret_host, uint16_t *ret_port)
+{
+	char *colon = strrchr(text, ':'), *end = strchr(text, ']');
+	uint64_t port;
+
+	*ret_host = text;
+	if (*text == '[' && end) {
+		*ret_host = text + 1;
+		colon = end[1] == ':' ? end + 1 : NULL;
+		if (end[1] && !colon)
+			return -EINVAL;
+		*end = '\0';
+	} else if (colon != strchr(text, ':')) {
+		return 0;
+	}
+	if (!colon)
+		return 0;
+	*colon = '\0';
+	if (parse_u64(colon + 1, 1, UINT16_MAX, &port))
+		return -EINVAL;
+	*ret_port = (uint16_t)port;
+	return 0;
+}
+
+/* Into an exit status. */
 static int read_target(char *text, struct endpoint *ret)
 {
 	struct addrinfo hints = {.ai_socktype = SOCK_STREAM}, *found = NULL;
-	char *colon = strrchr(text, ':'), *host = text;
-	uint64_t port = DEFAULT_PORT;
+	struct endpoint target = {.port = DEFAULT_PORT};
+	const char *host;
 	int r;
 
-	if (*text == '[' && strchr(text, ']')) {
-		char *end = strchr(text, ']');
-
-		*end = '\0';
-		host++;
-		colon = end[1] == ':' ? end + 1 : NULL;
-		if (end[1] && !colon) {
-			warnx("'%s': expected HOST[:PORT]", text);
-			return STATUS_USAGE;
-		}
-	} else if (colon && strchr(text, ':') != colon) {
-		colon = NULL;
-	}
-	if (colon) {
-		*colon = '\0';
-		if (parse_u64(colon + 1, 1, UINT16_MAX, &port)) {
-			warnx("'%s': not a port, expected 1 to 65535", colon + 1);
-			return STATUS_USAGE;
-		}
+	if (split_port(text, &host, &target.port)) {
+		warnx("'%s': expected HOST or HOST:PORT, ports being 1 to 65535", text);
+		return STATUS_USAGE;
 	}
 	r = getaddrinfo(host, NULL, &hints, &found);
 	if (r) {
 		warnx("%s: %s", host, gai_strerror(r));
 		return r == EAI_NONAME ? STATUS_USAGE : STATUS_ERROR;
 	}
-	*ret = (struct endpoint){.port = (uint16_t)port};
 	if (found->ai_family == AF_INET6)
-		ret->addr = addr_v6(&((struct sockaddr_in6 *)found->ai_addr)->sin6_addr);
+		target.addr = addr_v6(&((struct sockaddr_in6 *)found->ai_addr)->sin6_addr);
 	else
-		ret->addr = addr_v4(&((struct sockaddr_in *)found->ai_addr)->sin_addr);
+		target.addr = addr_v4(&((struct sockaddr_in *)found->ai_addr)->sin_addr);
 	freeaddrinfo(found);
-	return 0;
+	*ret = target;
+	return STATUS_DONE;
 }
 
-/* The address that this host would use towards the peer. */
-static int source_towards(const struct endpoint *peer, struct ip_addr *ret)
+static int read_endpoint(char *text, struct endpoint *ret)
 {
+	const char *host;
+
+	if (split_port(text, &host, &ret->port) || !ret->port)
+		return -EINVAL;
+	return addr_parse(host, &ret->addr);
+}
+
+static int read_flow(const char *text, struct flow_key *ret)
+{
+	char *copy = strdup(text), *dash = copy ? strchr(copy, '-') : NULL;
+	struct flow_key key = {0};
+	int r = copy ? -EINVAL : -ENOMEM;
+
+	if (dash) {
+		*dash = '\0';
+		r = read_endpoint(copy, &key.local);
+		if (!r)
+			r = read_endpoint(dash + 1, &key.remote);
+	}
+	if (!r && key.local.addr.family != key.remote.addr.family)
+		r = -EINVAL;
+	if (!r)
+		*ret = key;
+	free(copy);
+	return r;
+}
+
+/* The address that a host would use towards the peer; runs in the namespace. */
+static int source_towards(void *arg)
+{
+	struct flow_key *key = arg;
+	const struct endpoint *peer = &key->remote;
 	const bool v6 = peer->addr.family == AF_INET6;
 	struct sockaddr_in to4 = {.sin_family = AF_INET, .sin_port = htons(peer->port)};
 	struct sockaddr_in6 to6 = {.sin6_family = AF_INET6, .sin6_port = htons(peer->port)};
@@ -234,37 +307,89 @@ static int source_towards(const struct endpoint *peer, struct ip_addr *ret)
 	if (connect(fd, to, len) || getsockname(fd, to, &len))
 		r = -errno;
 	else
-		*ret = v6 ? addr_v6(&to6.sin6_addr) : addr_v4(&to4.sin_addr);
+		key->local.addr = v6 ? addr_v6(&to6.sin6_addr) : addr_v4(&to4.sin_addr);
 	close(fd);
 	return r;
 }
 
-/* Everything from here on happens in that namespace. */
-static int enter(const char *netns)
+static int netns_fd(uint32_t netns, void *arg)
 {
-	uint32_t inode;
-	int fd, r;
+	struct trace *t = arg;
 
-	r = namespace_open(netns, &fd, &inode);
-	if (r) {
-		warnx("--netns %s: %s", netns,
-		      r == -EINVAL ? "not a network namespace" : strerror(-r));
-		return r == -EPERM ? STATUS_UNSUPPORTED : STATUS_USAGE;
-	}
-	if (setns(fd, CLONE_NEWNET)) {
-		warn("--netns %s: cannot enter (needs CAP_SYS_ADMIN)", netns);
-		close(fd);
-		return STATUS_UNSUPPORTED;
-	}
-	close(fd);
-	return 0;
+	if (t->netns_fd >= 0)
+		return t->netns_fd;
+	return t->namespaces ? namespaces_fd(t->namespaces, netns) : -ENOENT;
 }
 
-static int no_other_namespace(uint32_t netns, void *arg)
+static void on_observation(const struct observation *obs, void *arg)
 {
-	(void)netns;
-	(void)arg;
-	return -ENOENT;
+	const struct flow_key *key = &obs->snapshot.key;
+	struct trace *t = arg;
+
+	if (obs->type == OBS_PROBE)
+		on_probe(&obs->probe, t);
+	if (obs->type != OBS_SNAPSHOT || !endpoint_equal(&key->local, &t->result.key.local) ||
+	    !endpoint_equal(&key->remote, &t->result.key.remote))
+		return;
+	t->found = true;
+	t->snapshot = obs->snapshot;
+	t->result.key = *key;
+}
+
+/* Only new connections are probed: all that is to be known is our own address. */
+static int prepare_target(struct trace *t, char *target)
+{
+	struct flow_key *key = &t->result.key;
+	const uint32_t netns = key->netns;
+	/* A name means what it means here, even if the path starts in another namespace. */
+	int status = read_target(target, &key->remote), r;
+
+	if (status)
+		return status;
+	r = t->netns_fd < 0 ? namespace_self(&key->netns) : 0;
+	if (!r)
+		r = namespace_call(t->netns_fd, source_towards, key);
+	if (r) {
+		warnx("%s: %s", target, strerror(-r));
+		return r == -EPERM && netns ? STATUS_UNSUPPORTED : STATUS_ERROR;
+	}
+	t->snapshot.key = *key;
+	return STATUS_DONE;
+}
+
+/* Finds the connection, in the namespace asked for or in any. */
+static int prepare_flow(struct trace *t, const char *text)
+{
+	struct sensor_config config = {.suspect_after_ns = NEVER_NS, .netns = t->result.key.netns};
+	char why[256] = "";
+	int r;
+
+	if (read_flow(text, &t->result.key)) {
+		warnx("--flow %s: expected LADDR:LPORT-RADDR:RPORT, IPv6 addresses in brackets",
+		      text);
+		return STATUS_USAGE;
+	}
+	r = namespaces_new(&t->namespaces);
+	if (!r)
+		r = sensor_open(&config, t->namespaces, on_observation, t, &t->sensor, why,
+				sizeof(why));
+	if (r) {
+		warnx("cannot watch connections: %s", *why ? why : strerror(-r));
+		return r == -EPERM || r == -ENOTSUP ? STATUS_UNSUPPORTED : STATUS_ERROR;
+	}
+	r = sensor_seed(t->sensor);
+	if (r >= 0)
+		r = sensor_scan(t->sensor, true);
+	if (r < 0) {
+		warnx("cannot watch connections: %s", strerror(-r));
+		return STATUS_ERROR;
+	}
+	if (!t->found) {
+		warnx("--flow %s: there is no such connection, or it has moved nothing yet", text);
+		return STATUS_USAGE;
+	}
+	t->result.in_flow = true;
+	return STATUS_DONE;
 }
 
 static int catch_signals(void)
@@ -309,37 +434,42 @@ static int show(const struct options *options, const struct trace_result *result
 	return r ? STATUS_ERROR : STATUS_DONE;
 }
 
+static int prepare(struct trace *t, const struct options *options, int argc, char **argv)
+{
+	int r;
+
+	if (!options->flow == !argc) {
+		warnx("trace needs HOST[:PORT] or --flow; see tcpstall help trace");
+		return STATUS_USAGE;
+	}
+	if (options->netns) {
+		r = namespace_open(options->netns, &t->netns_fd, &t->result.key.netns);
+		if (r) {
+			warnx("--netns %s: %s", options->netns,
+			      r == -EINVAL ? "not a network namespace" : strerror(-r));
+			return r == -EPERM ? STATUS_UNSUPPORTED : STATUS_USAGE;
+		}
+	}
+	return options->flow ? prepare_flow(t, options->flow) : prepare_target(t, argv[0]);
+}
+
 int cmd_trace(const struct options *options, int argc, char **argv)
 {
 	const int max_hops =
 		options_given(options, OPT_MAX_HOPS) ? (int)options->max_hops : DEFAULT_MAX_HOPS;
 	const int count = options_given(options, OPT_COUNT) ? (int)options->count : DEFAULT_COUNT;
 	struct trace *t = calloc(1, sizeof(*t));
-	struct flow_key *key;
-	int status = STATUS_ERROR, r;
+	int status, r;
 
-	(void)argc;
 	if (!t) {
 		warn(NULL);
 		return STATUS_ERROR;
 	}
-	key = &t->result.key;
-	/* A name means what it means here, even if the path starts in another namespace. */
-	status = read_target(argv[0], &key->remote);
-	if (!status && options->netns)
-		status = enter(options->netns);
+	t->netns_fd = -1;
+	status = prepare(t, options, argc, argv);
 	if (status)
 		goto out;
-	status = STATUS_ERROR;
-	r = namespace_self(&key->netns);
-	if (!r)
-		r = source_towards(&key->remote, &key->local.addr);
-	if (r) {
-		warnx("%s: %s", argv[0], strerror(-r));
-		goto out;
-	}
-	t->snapshot.key = *key;
-	r = prober_new(no_other_namespace, on_probe, t, &t->prober);
+	r = prober_new(netns_fd, on_observation, t, &t->prober);
 	if (r == -EPERM) {
 		warnx("cannot send probes: needs CAP_NET_RAW; run as root or "
 		      "`setcap cap_net_raw+ep` the binary");
@@ -351,12 +481,18 @@ int cmd_trace(const struct options *options, int argc, char **argv)
 	if (!r)
 		r = run(t, max_hops, count);
 	if (r) {
-		warnx("cannot probe: %s", strerror(-r));
+		warnx("cannot probe: %s",
+		      r == -ENOTCONN ? "the connection has ended" : strerror(-r));
+		status = STATUS_ERROR;
 		goto out;
 	}
 	status = show(options, &t->result);
 out:
 	prober_free(t->prober);
+	sensor_close(t->sensor);
+	namespaces_free(t->namespaces);
+	if (t->netns_fd >= 0)
+		close(t->netns_fd);
 	free(t);
 	return status;
 }

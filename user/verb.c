@@ -11,12 +11,11 @@ const struct verb verb_table[] = {
 	{
 		.name = "trace",
 		.run = cmd_trace,
-		.options = OPTION(JSON) | OPTION(NUMERIC) | OPTION(NETNS) | OPTION(MAX_HOPS) |
-			   OPTION(COUNT),
-		.min_operands = 1,
+		.options = OPTION(JSON) | OPTION(NUMERIC) | OPTION(NETNS) | OPTION(FLOW) |
+			   OPTION(MAX_HOPS) | OPTION(COUNT),
 		.max_operands = 1,
-		.operands = "HOST[:PORT]",
-		.summary = "the path to a peer, hop by hop",
+		.operands = "[HOST[:PORT]]",
+		.summary = "the path to a peer, hop by hop, also inside a live connection",
 	},
 	{
 		.name = "version",

@@ -66,6 +66,8 @@ int craft_in_flow(const struct flow_snapshot *s, const struct look *look, uint16
 
 	if (s->flags & SNAP_SECURED)
 		return -EPERM;
+	if (s->state == TCP_SYN_SENT || s->state == TCP_SYN_RECV)
+		return -ENOTCONN;
 	if (size) {
 		if (size <= header)
 			return -EINVAL;

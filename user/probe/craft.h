@@ -22,7 +22,7 @@ struct look {
  * A segment inside the flow: one byte, or as many as make an IP packet of `size` bytes (size > 0).
  * Its sequence range ends `offset` bytes below SND.UNA, or nearer if fewer bytes were acknowledged.
  * -EPERM: the flow is signed (TCP-MD5, TCP-AO), the peer would not take it; -ENODATA: fewer bytes
- * acknowledged than asked for; -EINVAL: size has no room for a byte.
+ * acknowledged than asked for; -ENOTCONN: in the handshake; -EINVAL: size has no room for a byte.
  */
 int craft_in_flow(const struct flow_snapshot *s, const struct look *look, uint16_t size,
 		  uint32_t offset, uint64_t now_ns, struct segment *ret);
