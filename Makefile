@@ -46,9 +46,10 @@ UNIT_SRC  := $(wildcard tests/unit/*.c)
 UNIT_OBJ  := $(UNIT_SRC:%.c=$(BUILD)/%.o)
 UNIT_HELP := $(filter-out $(BUILD)/tests/unit/test_%.o,$(UNIT_OBJ))
 UNIT      := $(patsubst %.c,$(BUILD)/%,$(filter tests/unit/test_%,$(UNIT_SRC)))
-# Each executable file there is a test program of its own.
+# Each executable file there is a test program of its own; C files there are what they run.
 LAB_TESTS := $(shell find tests/lab -maxdepth 1 -type f -perm -u+x 2>/dev/null | sort)
 LAB_HELP  := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/lab/*.c))
+WIRE_OBJ  := $(patsubst %.c,$(BUILD)/%.o,$(wildcard tools/lab/*.c))
 
 SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 
@@ -89,9 +90,9 @@ $(LAB_HELP): $(BUILD)/%: $(BUILD)/%.o $(BUILD)/tcpstall.a
 	$(Q)$(CC) $(CFLAGS_ALL) -pie $(LDFLAGS) -o $@ $^ $(LDLIBS_ALL)
 
 # The lab's stand-in for a long cable.
-$(BUILD)/wire: $(patsubst %.c,$(BUILD)/%.o,$(wildcard tools/lab/*.c) user/base/parse.c user/base/addr.c)
+$(BUILD)/wire: $(WIRE_OBJ) $(BUILD)/tcpstall.a
 	$(call msg,LINK,$@)
-	$(Q)$(CC) $(CFLAGS_ALL) -pie $(LDFLAGS) -o $@ $^
+	$(Q)$(CC) $(CFLAGS_ALL) -pie $(LDFLAGS) -o $@ $^ $(LDLIBS_ALL)
 
 # Rewritten only when a version changes. libmnl does not tell its own.
 version_h = printf '\#define %s "%s"\n' TCPSTALL_VERSION '$(VERSION)' \
@@ -101,7 +102,7 @@ $(BUILD)/version.h: FORCE
 	$(Q)mkdir -p $(@D)
 	$(Q)$(version_h) | cmp -s - $@ || $(version_h) > $@
 
--include $(OBJECTS:.o=.d) $(UNIT_OBJ:.o=.d) $(LAB_HELP:=.d)
+-include $(OBJECTS:.o=.d) $(UNIT_OBJ:.o=.d) $(LAB_HELP:=.d) $(WIRE_OBJ:.o=.d)
 
 # One line that says what is missing, instead of a hundred by the compiler.
 need:
