@@ -2,8 +2,10 @@
 /* Finds the verb, reads its options, runs it. What the verbs are is said in verb.c. */
 #include <err.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "verb.h"
 
@@ -47,6 +49,30 @@ static int unknown_verb(const char *word)
 	return STATUS_USAGE;
 }
 
+/*
+ * A standard stream that was closed must not become the number of some other file that we open. It
+ * is opened the wrong way round, so that using it still fails.
+ */
+static int occupy_standard_streams(void)
+{
+	for (int fd = 0; fd <= STDERR_FILENO; fd++) {
+		if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", fd ? O_RDONLY : O_WRONLY) != fd)
+			return -errno;
+	}
+	return 0;
+}
+
+/* Output that did not arrive is an error, whatever the verb thought. */
+static int finished(int status)
+{
+	if (!fflush(stdout) && !ferror(stdout))
+		return status;
+	if (errno == EPIPE || status != STATUS_DONE)
+		return status;
+	warn("standard output");
+	return STATUS_ERROR;
+}
+
 int main(int argc, char **argv)
 {
 	struct options options = {0};
@@ -54,6 +80,8 @@ int main(int argc, char **argv)
 	int words = 0, operands;
 	char why[256] = "";
 
+	if (occupy_standard_streams())
+		return STATUS_ERROR;
 	verb = choose(argc, argv, &words);
 	if (!verb)
 		return unknown_verb(words ? "watch" : argv[1]);
@@ -70,7 +98,7 @@ int main(int argc, char **argv)
 		return usage_error(verb->name, why);
 	if (options.help) {
 		verb_usage(verb, stdout);
-		return STATUS_DONE;
+		return finished(STATUS_DONE);
 	}
 	if (operands < verb->min_operands) {
 		snprintf(why, sizeof(why), "%s needs %s", verb->name, verb->operands);
@@ -81,5 +109,5 @@ int main(int argc, char **argv)
 			 argv[verb->max_operands]);
 		return usage_error(verb->name, why);
 	}
-	return verb->run(&options, operands, argv);
+	return finished(verb->run(&options, operands, argv));
 }

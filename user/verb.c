@@ -7,7 +7,51 @@
 /* What every verb that prints results takes. */
 #define RESULTS (OPTION(JSON) | OPTION(NUMERIC) | OPTION(QUIET) | OPTION(VERBOSE))
 
+/* What the verbs take that watch live traffic. */
+#define LIVE                                                                                       \
+	(RESULTS | OPTION(STALL_AFTER) | OPTION(MIN_BYTES) | OPTION(NO_PROBE) | OPTION(SOURCE) |   \
+	 OPTION(OUTPUT) | OPTION(RECORD) | OPTION(ANONYMIZE) | OPTION(STRICT))
+
+static const char watch_notes[] =
+	"FILTER is pcap-filter(7) text over addresses and ports: host 192.0.2.1 and port 5432.\n"
+	"A flow that matches is reported however little it has moved.\n"
+	"\n"
+	"On a terminal a table of the transfers is kept below the results; q quits. On a pipe\n"
+	"there is a line or a block for each result. Names are looked up only for text on a\n"
+	"terminal and never waited for.\n";
+
+static const char run_notes[] =
+	"stdin, stdout and stderr are CMD's own. Text of ours goes to stderr, so a pipe behind\n"
+	"CMD gets its data only. --json goes to stdout: with it, use -o FILE if CMD writes to\n"
+	"stdout too. A status line is kept on stderr if that is a terminal (not with -q).\n"
+	"\n"
+	"Signals sent to tcpstall are passed on to CMD. If watching is not possible, CMD is not\n"
+	"started and the status is 77.\n"
+	"\n"
+	"Exit status: CMD's, 128+N if signal N ended it, 126 or 127 if it could not be started;\n"
+	"3 if CMD succeeded although a stall never recovered.\n";
+
 const struct verb verb_table[] = {
+	{
+		.name = "watch",
+		.run = cmd_watch,
+		.options = LIVE | OPTION(DURATION) | OPTION(NETNS) | OPTION(PID),
+		.max_operands = -1,
+		.operands = "[FILTER]",
+		.summary = "transfers as they go, and a verdict as soon as one stalls",
+		.notes = watch_notes,
+	},
+	{
+		.name = "run",
+		.run = cmd_run,
+		.options = LIVE | OPTION(NETNS),
+		.command_follows = true,
+		.min_operands = 1,
+		.max_operands = -1,
+		.operands = "[--] CMD [ARG]...",
+		.summary = "run CMD, watch its connections, end with its exit status",
+		.notes = run_notes,
+	},
 	{
 		.name = "trace",
 		.run = cmd_trace,
@@ -16,6 +60,13 @@ const struct verb verb_table[] = {
 		.max_operands = 1,
 		.operands = "[HOST[:PORT]]",
 		.summary = "the path to a peer, hop by hop, also inside a live connection",
+	},
+	{
+		.name = "check",
+		.run = cmd_check,
+		.options = OPTION(JSON),
+		.operands = "",
+		.summary = "what this kernel and these privileges allow, and the fix for each no",
 	},
 	{
 		.name = "version",

@@ -26,7 +26,7 @@ struct verb {
 	int min_operands, max_operands; /* max < 0: no limit */
 	const char *operands;		/* for usage; "" none */
 	const char *summary;		/* one line */
-	const char *notes; /* more for --help, lines of at most 80 columns; NULL none */
+	const char *notes; /* more for --help, lines of at most 86 columns; NULL none */
 };
 
 extern const struct verb verb_table[];

@@ -1,0 +1,259 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * What works here and what does not, each on its own line with the fix. Capabilities and features
+ * are tried, not derived from the user or the kernel's version.
+ */
+#include <errno.h>
+#include <linux/capability.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/utsname.h>
+#include <netinet/in.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "host/host.h"
+#include "sensor/sensor.h"
+#include "verb.h"
+#include "view/format.h"
+#include "view/json_stream.h"
+#include "view/terminal.h"
+
+#define FEATURES_MAX 64
+#define BTF_PATH     "/sys/kernel/btf/vmlinux"
+
+struct report {
+	struct feature feature[FEATURES_MAX];
+	int n;
+	struct namespaces *namespaces;
+};
+
+static struct feature *add(struct report *r, const char *name, bool ok)
+{
+	static struct feature overflow;
+	struct feature *f = r->n < FEATURES_MAX ? &r->feature[r->n++] : &overflow;
+
+	*f = (struct feature){.name = name, .ok = ok};
+	return f;
+}
+
+static void set(char *to, size_t len, const char *text)
+{
+	snprintf(to, len, "%s", text);
+}
+
+#define WHY(f, text) set((f)->why, sizeof((f)->why), text)
+#define FIX(f, text) set((f)->fix, sizeof((f)->fix), text)
+
+/* Effective capabilities of this process, from capget(2). */
+static uint64_t capabilities(void)
+{
+	struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+	struct __user_cap_data_struct data[2] = {{0}};
+
+	if (syscall(SYS_capget, &header, data))
+		return 0;
+	return data[0].effective | (uint64_t)data[1].effective << 32;
+}
+
+static void check_capabilities(struct report *r)
+{
+	static const struct {
+		int capability;
+		const char *name, *why, *fix;
+	} needed[] = {
+		{CAP_BPF, "CAP_BPF", "programs cannot be loaded",
+		 "run as root, or: setcap cap_bpf,cap_perfmon,cap_net_raw+ep on the program"},
+		{CAP_PERFMON, "CAP_PERFMON", "programs cannot be attached to tracepoints",
+		 "run as root, or: setcap cap_bpf,cap_perfmon,cap_net_raw+ep on the program"},
+		{CAP_NET_RAW, "CAP_NET_RAW", "no probes, so hops cannot be named",
+		 "run as root, or: setcap cap_bpf,cap_perfmon,cap_net_raw+ep on the program"},
+		{CAP_SYS_ADMIN, "CAP_SYS_ADMIN",
+		 "no probes and no seeding in other network namespaces",
+		 "run as root, or add cap_sys_admin to the program's capabilities"},
+		{CAP_SYS_PTRACE, "CAP_SYS_PTRACE",
+		 "sockets of other users' processes have no known owner",
+		 "run as root, or add cap_sys_ptrace to the program's capabilities"},
+	};
+	const uint64_t have = capabilities();
+
+	for (size_t i = 0; i < sizeof(needed) / sizeof(needed[0]); i++) {
+		struct feature *f = add(r, needed[i].name, have & 1ull << needed[i].capability);
+
+		if (f->ok)
+			continue;
+		WHY(f, needed[i].why);
+		FIX(f, needed[i].fix);
+	}
+}
+
+static void check_kernel(struct report *r)
+{
+	struct utsname u = {0};
+	struct feature *f;
+
+	uname(&u);
+	f = add(r, "kernel", true);
+	snprintf(f->why, sizeof(f->why), "%.60s %.60s", u.release, u.machine);
+
+	f = add(r, "BTF", !access(BTF_PATH, R_OK));
+	if (!f->ok) {
+		snprintf(f->why, sizeof(f->why), BTF_PATH ": %s", strerror(errno));
+		FIX(f, "boot a kernel built with CONFIG_DEBUG_INFO_BTF=y");
+	}
+}
+
+static void check_raw_socket(struct report *r, const char *name, int family, int protocol)
+{
+	int fd = socket(family, SOCK_RAW | SOCK_CLOEXEC, protocol);
+	struct feature *f = add(r, name, fd >= 0);
+
+	if (fd >= 0) {
+		close(fd);
+		return;
+	}
+	snprintf(f->why, sizeof(f->why), "%s; no probes over it", strerror(errno));
+	if (errno == EPERM)
+		FIX(f, "grant CAP_NET_RAW");
+	else
+		FIX(f, "enable the address family in the kernel");
+}
+
+/* Without the right to see them all addresses read as zero. */
+static void check_kallsyms(struct report *r)
+{
+	unsigned long long address = 0;
+	FILE *file = fopen("/proc/kallsyms", "re");
+	struct feature *f;
+
+	if (!file || fscanf(file, "%llx", &address) != 1)
+		address = 0;
+	if (file)
+		fclose(file);
+	f = add(r, "kallsyms", address);
+	if (f->ok)
+		return;
+	WHY(f, "local drops are reported without the name of the kernel function");
+	FIX(f, "grant CAP_SYSLOG, or: sysctl kernel.kptr_restrict=0");
+}
+
+static void check_namespaces(struct report *r)
+{
+	int n = namespaces_new(&r->namespaces);
+	struct feature *f;
+
+	n = n ? n : namespaces_refresh(r->namespaces);
+	f = add(r, "network namespaces", n > 0);
+	if (f->ok) {
+		snprintf(f->why, sizeof(f->why), "%d in sight", n);
+	} else {
+		WHY(f, n < 0 ? strerror(-n) : "none in sight");
+		FIX(f, "mount /proc; grant CAP_SYS_PTRACE to see those of other users");
+	}
+}
+
+static void ignore(const struct observation *obs, void *arg)
+{
+	(void)obs;
+	(void)arg;
+}
+
+/* The main job, tried as `watch` does it. */
+static bool check_sensor(struct report *r)
+{
+	const struct engine_config engine = engine_defaults();
+	const struct sensor_config config = {
+		.min_bytes = engine.min_bytes,
+		.suspect_after_ns = NS_PER_S,
+	};
+	struct sensor *sensor = NULL;
+	char why[160] = "";
+	struct feature *f;
+	int err;
+
+	r->n += sensor_check(r->feature + r->n, FEATURES_MAX - r->n);
+	err = r->namespaces
+		      ? sensor_open(&config, r->namespaces, ignore, NULL, &sensor, why, sizeof(why))
+		      : -ENOENT;
+	f = add(r, "watching transfers", !err);
+	if (err) {
+		WHY(f, *why ? why : strerror(-err));
+		FIX(f, "see the lines above that say no");
+	}
+	sensor_close(sensor);
+	return !err;
+}
+
+static void print_text(const struct feature *f, bool colour)
+{
+	printf("%s%-4s%s%-36s %s\n", colour ? f->ok ? "\033[32m" : "\033[1;31m" : "",
+	       f->ok ? "ok" : "no", colour ? "\033[0m" : "", f->name, f->why);
+	if (!f->ok && *f->fix)
+		printf("    %-36s fix: %s\n", "", f->fix);
+}
+
+static void json_head(struct jsonw *j, const char *type)
+{
+	const uint64_t now_ns = mono_ns();
+	char ts[FORMAT_LEN], host[NAME_LEN] = "";
+
+	gethostname(host, sizeof(host) - 1);
+	jsonw_open(j, NULL);
+	jsonw_u64(j, "v", 1);
+	jsonw_string(j, "type", type);
+	jsonw_string(j, "ts", format_time_ns(now_ns, wall_offset_ns(), ts));
+	jsonw_u64(j, "mono_ns", now_ns);
+	jsonw_string(j, "host", host);
+}
+
+static int print_json(const struct report *r, bool works)
+{
+	struct jsonw j = {.out = stdout};
+
+	for (int i = 0; i < r->n; i++) {
+		const struct feature *f = &r->feature[i];
+
+		json_head(&j, "feature");
+		jsonw_string(&j, "name", f->name);
+		jsonw_bool(&j, "ok", f->ok);
+		jsonw_string(&j, "why", *f->why ? f->why : NULL);
+		jsonw_string(&j, "fix", *f->fix ? f->fix : NULL);
+		jsonw_close(&j);
+		jsonw_line_end(&j);
+	}
+	json_head(&j, "check");
+	jsonw_bool(&j, "ok", works);
+	jsonw_close(&j);
+	return jsonw_line_end(&j);
+}
+
+int cmd_check(const struct options *options, int argc, char **argv)
+{
+	static struct report r;
+	bool works;
+	int err = 0;
+
+	(void)argc;
+	(void)argv;
+	check_kernel(&r);
+	check_capabilities(&r);
+	check_raw_socket(&r, "raw socket IPv4", AF_INET, IPPROTO_TCP);
+	check_raw_socket(&r, "raw socket IPv6", AF_INET6, IPPROTO_TCP);
+	check_kallsyms(&r);
+	check_namespaces(&r);
+	works = check_sensor(&r);
+
+	if (options->json) {
+		err = print_json(&r, works);
+	} else {
+		for (int i = 0; i < r.n; i++)
+			print_text(&r.feature[i], terminal_colour(STDOUT_FILENO));
+		err = fflush(stdout);
+	}
+	namespaces_free(r.namespaces);
+	if (err)
+		return STATUS_ERROR;
+	return works ? STATUS_DONE : STATUS_UNSUPPORTED;
+}

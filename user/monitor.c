@@ -1,0 +1,504 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Every observation, whoever made it, takes one way: observe(). It is recorded, the engine takes
+ * it, results go to the writer. What the engine wants to know is queued and granted from the loop,
+ * never from within observe(): sensor and prober are not entered again while they hand over
+ * observations, and the engine not while it hands over outputs.
+ */
+#include "monitor.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/signalfd.h>
+#include <sys/timerfd.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "host/host.h"
+#include "probe/probe.h"
+#include "sensor/record.h"
+#include "view/live.h"
+#include "view/names.h"
+
+#define WANTS_MAX     512
+#define REDRAW_NS     NS_PER_S
+#define NAMESPACES_NS (10 * NS_PER_S) /* how long a vanished namespace may be kept alive by us */
+#define SHORTEST_NS   NS_PER_MS	      /* a deadline that does not move must not spin the loop */
+
+enum source { FROM_SENSOR, FROM_PROBER, FROM_TIMER, FROM_SIGNAL, FROM_KEY, FROM_PROCESS };
+
+struct monitor {
+	struct monitor_config config;
+	struct namespaces *namespaces;
+	struct prober *prober; /* NULL: not permitted */
+	struct engine *engine;
+	struct recorder *recorder; /* NULL: none */
+	struct sensor *sensor;
+	int epoll_fd, timer_fd, signal_fd;
+
+	struct want want[WANTS_MAX]; /* ring */
+	unsigned int first_want, n_wants;
+	uint64_t wants_lost;
+
+	uint64_t end_ns;			     /* UINT64_MAX: never */
+	uint64_t scanned_ns, drawn_ns, refreshed_ns; /* when it was last done */
+	uint64_t prober_ns;			     /* when it wants to run */
+	struct monitor_errors errors;
+	bool ended;
+	enum monitor_end result;
+};
+
+static void end(struct monitor *m, enum monitor_end result)
+{
+	if (m->ended)
+		return;
+	m->ended = true;
+	m->result = result;
+}
+
+static void write_result(struct monitor *m, const struct output *out)
+{
+	if (m->errors.output)
+		return;
+	live_wipe(m->config.live);
+	m->errors.output = writer_output(m->config.writer, out);
+	/* A command that we run is not ours to end. */
+	if (m->errors.output && !m->config.forward_to)
+		end(m, END_OUTPUT);
+}
+
+static void queue_want(struct monitor *m, const struct want *want)
+{
+	if (m->n_wants == WANTS_MAX) {
+		m->wants_lost++;
+		return;
+	}
+	m->want[(m->first_want + m->n_wants++) % WANTS_MAX] = *want;
+}
+
+static void observe(const struct observation *obs, void *arg)
+{
+	struct monitor *m = arg;
+	struct output out;
+	int err;
+
+	err = m->recorder ? recorder_write(m->recorder, obs) : 0;
+	if (err && !m->errors.record)
+		m->errors.record = err;
+	if (obs->type == OBS_PROBE)
+		names_want(m->config.names, &obs->probe.from);
+
+	engine_step(m->engine, obs); /* -ENOSPC is among its counts */
+	while (engine_next(m->engine, &out)) {
+		if (out.kind == OUT_WANT)
+			queue_want(m, &out.want);
+		else
+			write_result(m, &out);
+	}
+}
+
+static int netns_fd(uint32_t netns, void *arg)
+{
+	struct monitor *m = arg;
+
+	return namespaces_fd(m->namespaces, netns);
+}
+
+/* What cannot be found out is not observed; the engine decides without. */
+static void ask_host(struct monitor *m, const struct want *want)
+{
+	struct observation obs = {.type = OBS_ROUTE};
+	int fd = netns_fd(want->key.netns, m);
+
+	if (fd >= 0 && !host_route(&want->key, fd, &obs.route)) {
+		obs.now_ns = mono_ns();
+		observe(&obs, m);
+	}
+	obs = (struct observation){.type = OBS_PROCESS};
+	if (want->inode && !host_process(&want->key, want->inode, &obs.process)) {
+		obs.now_ns = mono_ns();
+		observe(&obs, m);
+	}
+}
+
+static void ask_prober(struct monitor *m, const struct want *want)
+{
+	if (!m->prober || (want->kind == WANT_PROBE && !m->config.engine.probe))
+		return;
+	prober_want(m->prober, want, mono_ns());
+	m->prober_ns = 0;
+}
+
+static void grant(struct monitor *m, const struct want *want)
+{
+	switch (want->kind) {
+	case WANT_SCAN:
+		sensor_scan(m->sensor, true);
+		m->scanned_ns = mono_ns();
+		break;
+	case WANT_HOST:
+		ask_host(m, want);
+		break;
+	case WANT_LISTEN:
+		sensor_listen(m->sensor, &want->key);
+		ask_prober(m, want);
+		break;
+	case WANT_PROBE:
+		ask_prober(m, want);
+		break;
+	case WANT_RELEASE:
+		sensor_release(m->sensor, &want->key);
+		ask_prober(m, want);
+		break;
+	}
+}
+
+static void grant_all(struct monitor *m)
+{
+	/* What is granted may lead to new wants; those that come now wait for the next round. */
+	for (unsigned int n = m->n_wants; n; n--) {
+		struct want want = m->want[m->first_want];
+
+		m->first_want = (m->first_want + 1) % WANTS_MAX;
+		m->n_wants--;
+		grant(m, &want);
+	}
+}
+
+static uint64_t min_u64(uint64_t a, uint64_t b)
+{
+	return a < b ? a : b;
+}
+
+static uint64_t next_run_ns(const struct monitor *m)
+{
+	uint64_t next = min_u64(m->end_ns, m->scanned_ns + engine_scan_period_ns(m->engine));
+
+	if (m->n_wants)
+		return 0;
+	if (m->config.live)
+		next = min_u64(next, m->drawn_ns + REDRAW_NS);
+	if (m->prober)
+		next = min_u64(next, m->prober_ns);
+	return min_u64(next, engine_deadline(m->engine));
+}
+
+static int arm(struct monitor *m)
+{
+	uint64_t now = mono_ns(), at = next_run_ns(m);
+	struct itimerspec spec = {0};
+
+	if (at < now + SHORTEST_NS)
+		at = now + (m->n_wants ? 1 : SHORTEST_NS);
+	spec.it_value.tv_sec = (time_t)(at / NS_PER_S);
+	spec.it_value.tv_nsec = (long)(at % NS_PER_S);
+	return timerfd_settime(m->timer_fd, TFD_TIMER_ABSTIME, &spec, NULL) ? -errno : 0;
+}
+
+static void run_due(struct monitor *m)
+{
+	uint64_t now = mono_ns();
+
+	if (now >= m->end_ns)
+		end(m, END_STOPPED);
+	if (now >= m->refreshed_ns + NAMESPACES_NS) {
+		namespaces_refresh(m->namespaces);
+		m->refreshed_ns = now;
+	}
+	if (m->config.live && now >= m->drawn_ns + REDRAW_NS) {
+		sensor_scan(m->sensor, true);
+		live_draw(m->config.live, m->engine);
+		m->scanned_ns = m->drawn_ns = now;
+	} else if (now >= m->scanned_ns + engine_scan_period_ns(m->engine)) {
+		sensor_scan(m->sensor, false);
+		m->scanned_ns = now;
+	}
+	if (m->prober && now >= m->prober_ns)
+		m->prober_ns = prober_run(m->prober, now);
+	if (now >= engine_deadline(m->engine))
+		observe(&(struct observation){.type = OBS_TICK, .now_ns = mono_ns()}, m);
+}
+
+/*
+ * A signal from the terminal has reached the child too, as it is in our process group; one that was
+ * sent to us alone is passed on.
+ */
+static void on_signal(struct monitor *m)
+{
+	struct signalfd_siginfo info;
+
+	if (read(m->signal_fd, &info, sizeof(info)) != sizeof(info))
+		return;
+	if (info.ssi_signo == SIGWINCH)
+		live_resized(m->config.live);
+	else if (!m->config.forward_to)
+		end(m, END_STOPPED);
+	else if (info.ssi_code != SI_KERNEL)
+		kill(m->config.forward_to, (int)info.ssi_signo);
+}
+
+static void on_key(struct monitor *m)
+{
+	char keys[64];
+	ssize_t n = read(m->config.key_fd, keys, sizeof(keys));
+
+	/* The terminal is gone, or 'q'. */
+	if ((n < 0 && errno != EAGAIN && errno != EINTR) || !n ||
+	    (n > 0 && (memchr(keys, 'q', (size_t)n) || memchr(keys, 'Q', (size_t)n))))
+		end(m, END_STOPPED);
+}
+
+static void dispatch(struct monitor *m, enum source source)
+{
+	uint64_t expirations;
+
+	switch (source) {
+	case FROM_SENSOR:
+		sensor_read(m->sensor);
+		break;
+	case FROM_PROBER:
+		m->prober_ns = 0;
+		break;
+	case FROM_TIMER:
+		if (read(m->timer_fd, &expirations, sizeof(expirations)) < 0)
+			break; /* re-armed in between */
+		break;
+	case FROM_SIGNAL:
+		on_signal(m);
+		break;
+	case FROM_KEY:
+		on_key(m);
+		break;
+	case FROM_PROCESS:
+		end(m, END_PROCESS);
+		break;
+	}
+}
+
+static void add_lost(struct summary *s, const char *reason, uint64_t count)
+{
+	const int max = sizeof(s->lost) / sizeof(s->lost[0]);
+
+	if (!reason || s->n_lost == max)
+		return;
+	s->lost[s->n_lost].reason = reason;
+	s->lost[s->n_lost++].count = count;
+}
+
+static void summarise(const struct monitor *m, struct summary *ret)
+{
+	struct sensor_counts sensor = sensor_counts(m->sensor);
+	struct summary s = {.now_ns = mono_ns(), .counts = engine_counts(m->engine)};
+
+	if (m->prober)
+		s.probes_sent = prober_counts(m->prober).sent;
+	for (int i = 0; i < SENSOR_LOST_REASONS; i++)
+		add_lost(&s, sensor.lost[i].reason, sensor.lost[i].count);
+	add_lost(&s, "flow-table-full", s.counts.flows_not_tracked);
+	add_lost(&s, "incident-table-full", s.counts.incidents_not_tracked);
+	add_lost(&s, "results", s.counts.outputs_lost);
+	add_lost(&s, "evidence-requests", m->wants_lost);
+	*ret = s;
+}
+
+/* What is still in the ring buffer happened before the end. */
+static void finish(struct monitor *m)
+{
+	struct summary summary;
+	int err;
+
+	sensor_read(m->sensor);
+	observe(&(struct observation){.type = OBS_END, .now_ns = mono_ns()}, m);
+	err = recorder_close(m->recorder);
+	m->recorder = NULL;
+	if (err && !m->errors.record)
+		m->errors.record = err;
+	if (m->errors.output)
+		return;
+	live_wipe(m->config.live);
+	summarise(m, &summary);
+	m->errors.output = writer_summary(m->config.writer, &summary);
+}
+
+int monitor_run(struct monitor *m)
+{
+	while (!m->ended) {
+		struct epoll_event events[8];
+		int n, err = arm(m);
+
+		if (err)
+			return err;
+		n = epoll_wait(m->epoll_fd, events, 8, -1);
+		if (n < 0 && errno != EINTR)
+			return -errno;
+		for (int i = 0; i < n; i++)
+			dispatch(m, events[i].data.u32);
+		grant_all(m);
+		run_due(m);
+	}
+	finish(m);
+	return m->result;
+}
+
+static int add_source(struct monitor *m, int fd, enum source source)
+{
+	struct epoll_event event = {.events = EPOLLIN, .data.u32 = source};
+
+	if (fd < 0)
+		return 0;
+	return epoll_ctl(m->epoll_fd, EPOLL_CTL_ADD, fd, &event) ? -errno : 0;
+}
+
+static int open_loop(struct monitor *m)
+{
+	static const int handled[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGWINCH};
+	sigset_t signals;
+	int err;
+
+	sigemptyset(&signals);
+	for (size_t i = 0; i < sizeof(handled) / sizeof(handled[0]); i++)
+		sigaddset(&signals, handled[i]);
+	if (m->config.forward_to) {
+		sigaddset(&signals, SIGUSR1);
+		sigaddset(&signals, SIGUSR2);
+	}
+	sigprocmask(SIG_BLOCK, &signals, NULL);
+	signal(SIGPIPE, SIG_IGN);
+
+	m->signal_fd = signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK);
+	m->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+	m->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+	if (m->signal_fd < 0 || m->timer_fd < 0 || m->epoll_fd < 0)
+		return -errno;
+	err = add_source(m, m->signal_fd, FROM_SIGNAL);
+	err = err ? err : add_source(m, m->timer_fd, FROM_TIMER);
+	err = err ? err : add_source(m, m->config.key_fd, FROM_KEY);
+	return err ? err : add_source(m, m->config.pidfd, FROM_PROCESS);
+}
+
+/* Without CAP_NET_RAW everything but probing works. */
+static void open_prober(struct monitor *m)
+{
+	int err = prober_new(netns_fd, observe, m, &m->prober);
+
+	if (!err)
+		err = add_source(m, prober_fd(m->prober), FROM_PROBER);
+	if (!err)
+		return;
+	prober_free(m->prober);
+	m->prober = NULL;
+	if (m->config.engine.probe)
+		m->errors.probe = err;
+	m->config.engine.probe = false;
+}
+
+static int open_recorder(struct monitor *m)
+{
+	struct record_header header = {.config = m->config.engine};
+
+	if (!m->config.record)
+		return 0;
+	snprintf(header.host, sizeof(header.host), "%s", m->config.host);
+	return recorder_open(m->config.record, &header, m->config.anonymize, &m->recorder);
+}
+
+int monitor_new(const struct monitor_config *config, struct monitor **ret, char *ret_why,
+		size_t why_len)
+{
+	struct monitor *m = calloc(1, sizeof(*m));
+	const char *doing = "memory";
+	int err = -ENOMEM;
+
+	*ret_why = '\0';
+	if (!m)
+		goto out;
+	m->config = *config;
+	m->epoll_fd = m->timer_fd = m->signal_fd = -1;
+	m->end_ns = UINT64_MAX;
+
+	doing = "event loop";
+	err = open_loop(m);
+	if (err)
+		goto out;
+	doing = "network namespaces";
+	err = namespaces_new(&m->namespaces);
+	if (err)
+		goto out;
+	namespaces_refresh(m->namespaces);
+	m->refreshed_ns = mono_ns();
+	open_prober(m);
+	doing = "engine";
+	err = engine_new(&m->config.engine, &m->engine);
+	if (err)
+		goto out;
+	doing = "--record";
+	err = open_recorder(m);
+	if (err)
+		goto out;
+	doing = "sensor";
+	err = sensor_open(&m->config.sensor, m->namespaces, observe, m, &m->sensor, ret_why,
+			  why_len);
+	if (err)
+		goto out;
+	err = add_source(m, sensor_fd(m->sensor), FROM_SENSOR);
+	if (err)
+		goto out;
+	sensor_seed(m->sensor);
+	m->scanned_ns = mono_ns();
+	if (config->duration_ns)
+		m->end_ns = m->scanned_ns + config->duration_ns;
+	*ret = m;
+	return 0;
+out:
+	if (!*ret_why)
+		snprintf(ret_why, why_len, "%s: %s", doing, strerror(-err));
+	monitor_free(m);
+	return err;
+}
+
+void monitor_free(struct monitor *m)
+{
+	if (!m)
+		return;
+	sensor_close(m->sensor);
+	prober_free(m->prober);
+	engine_free(m->engine);
+	recorder_close(m->recorder);
+	namespaces_free(m->namespaces);
+	if (m->epoll_fd >= 0)
+		close(m->epoll_fd);
+	if (m->timer_fd >= 0)
+		close(m->timer_fd);
+	if (m->signal_fd >= 0)
+		close(m->signal_fd);
+	free(m);
+}
+
+struct monitor_errors monitor_errors(const struct monitor *m)
+{
+	return m->errors;
+}
+
+struct engine_counts monitor_engine_counts(const struct monitor *m)
+{
+	return engine_counts(m->engine);
+}
+
+struct sensor_counts monitor_sensor_counts(const struct monitor *m)
+{
+	return sensor_counts(m->sensor);
+}
+
+uint64_t monitor_lost(const struct monitor *m)
+{
+	struct summary s;
+	uint64_t lost = 0;
+
+	summarise(m, &s);
+	for (int i = 0; i < s.n_lost; i++)
+		lost += s.lost[i].count;
+	return lost;
+}

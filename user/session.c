@@ -1,0 +1,247 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+#include "session.h"
+
+#include <err.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "host/host.h"
+#include "sensor/filter.h"
+#include "view/format.h"
+#include "view/live.h"
+#include "view/names.h"
+#include "view/terminal.h"
+
+#define FILTER_LEN 1024
+
+/* What sensor and prober need, and how to grant it without root. */
+#define GRANT	   "run as root, or: setcap cap_bpf,cap_perfmon,cap_net_raw+ep on the program"
+
+static int open_output(struct session *s, FILE *text_out)
+{
+	const struct options *o = s->options;
+
+	if (!options_given(o, OPT_OUTPUT))
+		s->out = o->json ? stdout : text_out;
+	else
+		s->out = strcmp(o->output, "-") ? fopen(o->output, "we") : stdout;
+	if (!s->out) {
+		warn("-o '%s'", o->output);
+		return STATUS_ERROR;
+	}
+	if ((fcntl(fileno(s->out), F_GETFL) & O_ACCMODE) == O_RDONLY) {
+		warnx("results cannot be written: standard output is closed");
+		return STATUS_ERROR;
+	}
+	return STATUS_DONE;
+}
+
+static int open_netns(struct session *s)
+{
+	const char *text = s->options->netns;
+	int err;
+
+	if (!text)
+		return STATUS_DONE;
+	err = namespace_open(text, &s->netns_fd, &s->config.sensor.netns);
+	if (!err)
+		return STATUS_DONE;
+	if (err == -EPERM || err == -EACCES) {
+		warnx("--netns '%s': not permitted; CAP_SYS_PTRACE or root is needed", text);
+		return STATUS_UNSUPPORTED;
+	}
+	warnx("--netns '%s': no such network namespace, file or process", text);
+	return STATUS_USAGE;
+}
+
+static int check_options(const struct options *o)
+{
+	if (o->source && strcmp(o->source, "ebpf")) {
+		warnx("--source %s: this build has no live packet source, only ebpf", o->source);
+		return STATUS_UNSUPPORTED;
+	}
+	if (o->anonymize && !o->record) {
+		warnx("--anonymize is about a recording: it needs --record FILE");
+		return STATUS_USAGE;
+	}
+	if (o->record && !strcmp(o->record, "-")) {
+		warnx("--record needs a file: stdout is taken");
+		return STATUS_USAGE;
+	}
+	return STATUS_DONE;
+}
+
+static int open_writer(struct session *s)
+{
+	const struct options *o = s->options;
+	const bool terminal = isatty(fileno(s->out));
+	struct writer_config config = {
+		.out = s->out,
+		.host = s->host,
+		.wall_offset_ns = s->config.engine.wall_offset_ns,
+		.colour = terminal_colour(fileno(s->out)),
+		.verbose = o->quiet ? -1 : o->verbose,
+	};
+	int err;
+
+	/* A script gets addresses only: names come when they come, and lines must not depend on it.
+	 */
+	if (terminal && !o->json && !o->numeric && !names_new(&s->names))
+		config.names = s->config.names = s->names;
+	err = o->json ? writer_json(&config, &s->writer) : writer_text(&config, &s->writer);
+	if (err) {
+		warnx("output: %s", strerror(-err));
+		return STATUS_ERROR;
+	}
+	s->config.writer = s->writer;
+	return STATUS_DONE;
+}
+
+/* The engine weighs what it is shown; it should see a silence well before it matters. */
+static uint64_t suspect_after_ns(const struct engine_config *engine)
+{
+	const uint64_t most = 500 * NS_PER_MS, quarter = engine->stall_after_ns / 4;
+
+	return quarter < most ? quarter : most;
+}
+
+int session_prepare(struct session *s, const struct options *options, FILE *text_out)
+{
+	struct engine_config engine = engine_defaults();
+	int status;
+
+	*s = (struct session){.options = options, .netns_fd = -1};
+	if (options_given(options, OPT_STALL_AFTER))
+		engine.stall_after_ns = options->stall_after_ns;
+	if (options_given(options, OPT_MIN_BYTES))
+		engine.min_bytes = options->min_bytes;
+	engine.wall_offset_ns = wall_offset_ns();
+	engine.probe = !options->no_probe;
+	if (gethostname(s->host, sizeof(s->host) - 1))
+		s->host[0] = '\0';
+
+	s->config = (struct monitor_config){
+		.engine = engine,
+		.sensor =
+			{
+				.min_bytes = engine.min_bytes,
+				.suspect_after_ns = suspect_after_ns(&engine),
+			},
+		.host = s->host,
+		.record = options->record,
+		.anonymize = options->anonymize,
+		.duration_ns = options->duration_ns,
+		.key_fd = -1,
+		.pidfd = -1,
+	};
+	status = check_options(options);
+	if (!status)
+		status = open_netns(s);
+	return status ? status : open_output(s, text_out);
+}
+
+int session_filter(struct session *s, int argc, char **argv)
+{
+	char text[FILTER_LEN] = "", why[256];
+	size_t len = 0;
+
+	for (int i = 0; i < argc; i++) {
+		len += (size_t)snprintf(text + len, sizeof(text) - len, "%s%s", i ? " " : "",
+					argv[i]);
+		if (len >= sizeof(text)) {
+			warnx("FILTER is longer than %d characters", FILTER_LEN - 1);
+			return STATUS_USAGE;
+		}
+	}
+	if (!len)
+		return STATUS_DONE;
+	if (flow_filter_new(text, &s->filter, why, sizeof(why))) {
+		warnx("FILTER %s", why);
+		return STATUS_USAGE;
+	}
+	s->config.sensor.filter = s->filter;
+	return STATUS_DONE;
+}
+
+static void say_start(const struct session *s)
+{
+	const uint32_t now = monitor_engine_counts(s->monitor).flows_now;
+	const pid_t root = s->config.sensor.root_pid;
+	char what[64], after[FORMAT_LEN], bytes[FORMAT_LEN];
+	int err = monitor_errors(s->monitor).probe;
+
+	if (err)
+		warnx("no probes, so hops cannot be named: %s (CAP_NET_RAW; %s)", strerror(-err),
+		      GRANT);
+	if (s->options->quiet)
+		return;
+	if (root)
+		snprintf(what, sizeof(what), "process %d and its children", (int)root);
+	else
+		snprintf(what, sizeof(what), "%" PRIu32 " transfer%s of %s or more", now,
+			 now == 1 ? "" : "s", format_bytes(s->config.engine.min_bytes, bytes));
+	warnx("watching %s in %s%s; a stall is %s of silence%s", what,
+	      s->options->netns ? "network namespace " : "all network namespaces",
+	      s->options->netns ? s->options->netns : "",
+	      format_duration(s->config.engine.stall_after_ns, after),
+	      s->options->no_probe ? "; no probes" : "");
+}
+
+int session_start(struct session *s)
+{
+	char why[256];
+	int err, status = open_writer(s);
+
+	if (status)
+		return status;
+	s->config.live = s->live;
+	err = monitor_new(&s->config, &s->monitor, why, sizeof(why));
+	if (err == -EPERM || err == -EACCES) {
+		warnx("%s (%s); see tcpstall check", why, GRANT);
+		return STATUS_UNSUPPORTED;
+	}
+	if (err) {
+		warnx("%s%s", why, err == -ENOTSUP ? "; see tcpstall check" : "");
+		return err == -ENOTSUP ? STATUS_UNSUPPORTED : STATUS_ERROR;
+	}
+	say_start(s);
+	return STATUS_DONE;
+}
+
+int session_run(struct session *s, int *ret_end)
+{
+	const int end = monitor_run(s->monitor);
+	const struct monitor_errors errors = monitor_errors(s->monitor);
+
+	if (end < 0)
+		warnx("event loop: %s", strerror(-end));
+	if (errors.record)
+		warnx("--record '%s' is incomplete: %s", s->options->record,
+		      strerror(-errors.record));
+	/* A reader that has seen enough, such as head(1), is nothing to complain about. */
+	if (errors.output && errors.output != -EPIPE)
+		warnx("results are incomplete: %s", strerror(-errors.output));
+	*ret_end = end;
+	if (end < 0 || errors.record || (errors.output && errors.output != -EPIPE))
+		return STATUS_ERROR;
+	if (s->options->strict && monitor_lost(s->monitor))
+		return STATUS_INCOMPLETE;
+	return monitor_engine_counts(s->monitor).stalls ? STATUS_STALLED : STATUS_DONE;
+}
+
+void session_close(struct session *s)
+{
+	monitor_free(s->monitor);
+	live_free(s->live);
+	writer_free(s->writer);
+	names_free(s->names);
+	flow_filter_free(s->filter);
+	if (s->out && s->out != stdout && s->out != stderr)
+		fclose(s->out);
+	if (s->netns_fd >= 0)
+		close(s->netns_fd);
+}
