@@ -1,0 +1,183 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * What comes back: errors that quote a probe, segments of the peer that answer one, errors about
+ * what the kernel itself has sent. Anything else is counted or passed over, never believed.
+ */
+#include "base/clock.h"
+#include "probe/internal.h"
+#include "probe/match.h"
+
+#define RECEIVE_MAX 256 /* packets a namespace in one prober_run() */
+
+/* The flow that the segment `from` -> `to` belongs to, seen from its local end. */
+static struct flow *flow_between(const struct prober *p, const struct net *net,
+				 const struct endpoint *local, const struct endpoint *remote)
+{
+	for (int i = 0; i < p->n_flows; i++) {
+		struct flow *f = p->flows[i];
+
+		if (f->net == net && !f->released && endpoint_equal(&f->key.local, local) &&
+		    endpoint_equal(&f->key.remote, remote))
+			return f;
+	}
+	return NULL;
+}
+
+static void answered(struct prober *p, struct sent *s, enum probe_answer answer, uint8_t ttl,
+		     const struct ip_addr *from, uint64_t when_ns)
+{
+	s->seen.answer = answer;
+	s->seen.answer_ttl = ttl;
+	s->seen.from = *from;
+	s->seen.answered_ns = when_ns > s->seen.sent_ns ? when_ns : s->seen.sent_ns;
+	s->flow = NULL;
+	p->counts.answered++;
+	report_probe(p, &s->seen);
+}
+
+/* The kernel's own segment came back as an error, unless the quote is not from what it has in
+ * flight. */
+static void icmp_for_flow(struct prober *p, const struct net *net, const struct icmp_error *e)
+{
+	for (int i = 0; i < p->n_flows; i++) {
+		const struct flow *f = p->flows[i];
+		struct observation obs = {.type = OBS_ICMP, .now_ns = mono_ns()};
+
+		if (f->net != net || f->released || !endpoint_equal(&f->key.remote, &e->quoted_dst))
+			continue;
+		if (f->key.local.port != e->quoted_src.port ||
+		    seq_before(e->quoted_seq, f->snapshot.snd_una) ||
+		    seq_before(f->snd_max, e->quoted_seq)) {
+			p->counts.unmatched++;
+			continue;
+		}
+		obs.icmp = (struct icmp_seen){.key = f->key,
+					      .from = e->from,
+					      .type = e->type,
+					      .code = e->code,
+					      .mtu = e->mtu};
+		p->observe(&obs, p->arg);
+		return;
+	}
+}
+
+static void on_error(struct prober *p, const struct net *net, const struct icmp_error *e,
+		     uint64_t when_ns)
+{
+	enum probe_answer answer = error_answer(e);
+	struct sent *best = NULL;
+	int best_score = 0;
+
+	for (struct sent *s = p->sent; s < p->sent + SENT_MAX; s++) {
+		int score = s->flow && s->flow->net == net ? match_error(e, &s->segment) : 0;
+
+		/* Of equals the oldest. */
+		if (score > best_score ||
+		    (score && score == best_score && s->seen.sent_ns < best->seen.sent_ns)) {
+			best = s;
+			best_score = score;
+		}
+	}
+	if (!best) {
+		icmp_for_flow(p, net, e);
+		return;
+	}
+	if (answer == ANSWER_NONE)
+		return;
+	if (answer == ANSWER_TIME_EXCEEDED && best->flow->routers_to < best->seen.ttl)
+		best->flow->routers_to = best->seen.ttl;
+	best->seen.icmp_code = e->code;
+	best->seen.mtu = e->mtu;
+	best->seen.quoted_src = e->quoted_src.addr;
+	answered(p, best, answer, e->ttl, &e->from, when_ns);
+}
+
+/* What the kernel sends shows how the flow looks on the wire. Our own probes lie below SND.UNA. */
+static void on_outgoing(const struct prober *p, const struct net *net, const struct segment *out)
+{
+	struct flow *f = flow_between(p, net, &out->src, &out->dst);
+
+	if (!f || out->flags & (TH_SYN | TH_RST) || seq_before(out->seq, f->snapshot.snd_una))
+		return;
+	f->look = (struct look){.seen = true,
+				.tos = out->tos,
+				.window = out->window,
+				.flow_label = out->flow_label};
+	if (seq_before(f->snd_max, out->seq + out->payload))
+		f->snd_max = out->seq + out->payload;
+}
+
+/*
+ * A peer without D-SACK answers an old segment with a plain ACK that tells nothing new. It can only
+ * come from a probe that outlived the routers: the one that could go farthest, the oldest of
+ * equals.
+ */
+static struct sent *plain_ack(struct prober *p, struct flow *f, const struct segment *in)
+{
+	struct sent *best = NULL;
+
+	if (in->ack != f->last_ack || f->sends_dsack || in->payload || in->n_sacks)
+		return NULL;
+	for (struct sent *s = p->sent; s < p->sent + SENT_MAX; s++) {
+		if (s->flow != f || s->seen.kind == PROBE_CONTROL || s->seen.ttl <= f->routers_to)
+			continue;
+		if (!best || s->seen.ttl > best->seen.ttl ||
+		    (s->seen.ttl == best->seen.ttl && s->seen.sent_ns < best->seen.sent_ns))
+			best = s;
+	}
+	return best;
+}
+
+static void on_incoming(struct prober *p, const struct net *net, const struct segment *in,
+			uint64_t when_ns)
+{
+	enum probe_answer answer;
+	struct sent *found = NULL;
+	struct flow *f;
+
+	for (struct sent *s = p->sent; s < p->sent + SENT_MAX && !found; s++) {
+		if (s->flow && s->flow->net == net &&
+		    match_segment(in, &s->segment, s->seen.kind, &answer))
+			found = s;
+	}
+	f = flow_between(p, net, &in->dst, &in->src);
+	if (f && in->flags & TH_ACK && !(in->flags & (TH_SYN | TH_FIN | TH_RST))) {
+		if (found) {
+			f->sends_dsack = true;
+		} else {
+			found = plain_ack(p, f, in);
+			answer = ANSWER_ACK;
+		}
+		f->last_ack = in->ack;
+	}
+	if (!found)
+		return;
+	found->seen.seq = answer == ANSWER_ACK ? in->seq : 0;
+	answered(p, found, answer, in->ttl, &in->src.addr, when_ns);
+}
+
+void read_answers(struct prober *p, const struct net *net)
+{
+	for (int i = 0; i < RECEIVE_MAX && net->wire; i++) {
+		struct wire_packet meta;
+		struct packet packet;
+		uint64_t when_ns;
+
+		if (wire_receive(net->wire, p->buf, sizeof(p->buf), &meta))
+			return;
+		when_ns = mono_ns();
+		if (meta.realtime_ns) { /* read late or not, it came when the kernel says */
+			int64_t then = meta.realtime_ns - wall_offset_ns();
+
+			if (then > 0 && (uint64_t)then < when_ns)
+				when_ns = (uint64_t)then;
+		}
+		packet_read(p->buf, meta.len, &packet);
+		if (packet.kind == PACKET_ICMP_ERROR && !meta.outgoing)
+			on_error(p, net, &packet.error, when_ns);
+		else if (packet.kind == PACKET_SEGMENT && meta.outgoing)
+			on_outgoing(p, net, &packet.segment);
+		else if (packet.kind == PACKET_SEGMENT)
+			on_incoming(p, net, &packet.segment, when_ns);
+	}
+}

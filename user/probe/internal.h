@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * State that the three parts of the prober share: prober.c keeps flows and sockets, send.c decides
+ * which probe goes when, answer.c says what came of it.
+ *
+ * observe() may call prober_want(). So a flow found is good for as long as prober_run() lasts:
+ * flows and sockets go away in sweep() only. And prober_want() never calls observe().
+ */
+#ifndef TCPSTALL_PROBE_INTERNAL_H
+#define TCPSTALL_PROBE_INTERNAL_H
+
+#include "probe/craft.h"
+#include "probe/packet.h"
+#include "probe/probe.h"
+#include "probe/wire.h"
+
+#define FLOWS_MAX WIRE_PAIRS_MAX
+#define NETS_MAX  16
+#define WANTS_MAX 16 /* a flow */
+#define SENT_MAX  64 /* unanswered at once; rate and timeout make it about 40 */
+#define HOPS_MAX  64 /* from this TTL on a probe is meant for the peer */
+
+struct net {
+	uint32_t netns;
+	struct wire *wire; /* NULL: free */
+	int flows;
+	bool changed;
+};
+
+/* What is left of a WANT_PROBE. */
+struct queued {
+	enum probe_kind kind;
+	uint8_t first_ttl, last_ttl, ttl; /* ttl: next */
+	uint8_t round, rounds;
+	uint16_t size;
+};
+
+struct flow {
+	struct flow_key key;
+	struct flow_snapshot snapshot;
+	struct look look;
+	struct net *net; /* NULL: see error */
+	int error;
+	bool listening, released;
+	bool sends_dsack;
+	uint32_t snd_max;  /* highest sequence number sent, as far as we know */
+	uint32_t last_ack; /* of the peer */
+	uint32_t n_sent;
+	uint32_t offset;
+	uint8_t routers_to; /* largest TTL that a router has answered */
+	uint64_t last_sent_ns;
+	uint64_t hop_free_ns[HOPS_MAX]; /* virtual schedule of each hop (GCRA) */
+	struct queued queue[WANTS_MAX];
+	int n_queued;
+};
+
+/* A probe that waits for its answer. */
+struct sent {
+	struct flow *flow; /* NULL: free */
+	struct segment segment;
+	struct probe_seen seen;
+};
+
+struct prober {
+	int (*netns_fd)(uint32_t netns, void *arg);
+	observe_fn observe;
+	void *arg;
+	int epoll;
+	uint32_t self_netns;
+	bool running;
+	struct net nets[NETS_MAX];
+	struct flow *flows[FLOWS_MAX]; /* in order of arrival */
+	int n_flows;
+	struct sent sent[SENT_MAX];
+	uint64_t next_send_ns;
+	uint32_t tsval_offset;
+	uint32_t n_control;
+	uint16_t next_ip_id;
+	struct prober_counts counts;
+	uint8_t buf[PACKET_MAX];
+};
+
+/* Hands an observation about a probe over. */
+void report_probe(struct prober *p, const struct probe_seen *seen);
+
+/* Sends what is due. Returns when to come back; UINT64_MAX: there is nothing to send. */
+uint64_t send_due(struct prober *p, uint64_t now_ns);
+
+/* Takes what has come in one namespace; bounded. */
+void read_answers(struct prober *p, const struct net *net);
+
+#endif
