@@ -27,10 +27,11 @@ class Points:
         """skip: why it could not run."""
         self.count += 1
         self.failed += not (good or skip)
+        print(f"{'ok' if good or skip else 'not ok'} {self.count} - {name}"
+              + (f" # SKIP {skip}" if skip else ""))
         for line in output.splitlines():
             print(f"# {line}")
-        print(f"{'ok' if good or skip else 'not ok'} {self.count} - {name}"
-              + (f" # SKIP {skip}" if skip else ""), flush=True)
+        sys.stdout.flush()
 
     def status(self):
         return 1 if self.failed else 0
