@@ -191,6 +191,7 @@ static void what_is_written_is_read_back_bit_for_bit(void **state)
 {
 	static struct observation written[ROUNDS][OBS_TYPES];
 	struct record_header header = a_header(), got_header;
+	struct record_end end = {.probes_sent = 62, .n_lost = 2}, got_end = {0};
 	struct recorder *w;
 	struct recording *r;
 	struct observation got;
@@ -204,9 +205,14 @@ static void what_is_written_is_read_back_bit_for_bit(void **state)
 			assert_int_equal(recorder_write(w, &written[i][t]), 0);
 		}
 	}
+	strcpy(end.lost[0].reason, "ring-buffer");
+	end.lost[0].count = UINT64_MAX;
+	strcpy(end.lost[1].reason, "results");
+	assert_int_equal(recorder_end(w, &end), 0);
 	assert_int_equal(recorder_close(w), 0);
 
 	assert_int_equal(recording_open(path, &r, &got_header, why, sizeof(why)), 0);
+	assert_false(recording_end(r, &got_end));
 	assert_string_equal(got_header.host, header.host);
 	assert_int_equal(got_header.config.wall_offset_ns, -17);
 	assert_memory_equal(&got_header, &header, sizeof(header));
@@ -218,6 +224,8 @@ static void what_is_written_is_read_back_bit_for_bit(void **state)
 	}
 	assert_int_equal(recording_next(r, &got, why, sizeof(why)), 0);
 	assert_string_equal(why, "");
+	assert_true(recording_end(r, &got_end));
+	assert_memory_equal(&got_end, &end, sizeof(end));
 	recording_close(r);
 }
 
@@ -347,6 +355,10 @@ static void a_value_that_does_not_fit_is_named_with_its_line(void **state)
 		 "line 2: \"now_ns\" has a value that does not fit"},
 		{"{\"observation\":\"tick\",\"now_ns\":99999999999999999999}",
 		 "line 2: no JSON object"},
+		{"{\"recording_end\":{\"probes_sent\":null}}",
+		 "line 2: \"probes_sent\" has a value that does not fit"},
+		{"{\"recording_end\":{\"lost\":[{\"count\":[]}]}}",
+		 "line 2: \"count\" has a value that does not fit"},
 		{"{\"observation\":\"reset\",\"ttl\":256}",
 		 "line 2: \"ttl\" has a value that does not fit"},
 		{"{\"observation\":\"reset\",\"inbound\":1}",

@@ -7,6 +7,8 @@
 
 #include <stddef.h>
 
+#include "sensor/record.h"
+
 /* clang-format off */
 #define MEMBER(s, m)	  .name = #m, .offset = offsetof(s, m), .size = sizeof(((s *)0)->m)
 #define NUMBER(s, m)	  {MEMBER(s, m), .type = FIELD_UNSIGNED}
@@ -251,6 +253,27 @@ const struct field engine_config_fields[] = {
 	NUMBER(struct engine_config, max_incidents),
 	BOOLEAN(struct engine_config, probe),
 	BOOLEAN(struct engine_config, offline),
+	END,
+};
+const struct field observation_time_fields[] = {
+	NUMBER(struct observation, now_ns),
+	END,
+};
+
+const struct field record_header_fields[] = {
+	NAME(struct record_header, host),
+	PART(struct record_header, config, engine_config_fields),
+	END,
+};
+
+const struct field record_end_fields[] = {
+	NUMBER(struct record_end, probes_sent),
+	END,
+};
+
+const struct field record_loss_fields[] = {
+	TEXT(struct record_loss, reason),
+	NUMBER(struct record_loss, count),
 	END,
 };
 /* clang-format on */

@@ -33,10 +33,20 @@ struct field {
 
 struct observation_info {
 	const char *name;
-	const struct field *fields; /* offsets in struct observation; type and now_ns left out */
+	const struct field *fields; /* offsets in struct observation */
 };
+extern const struct field observation_time_fields[]; /* what all of them have */
 extern const struct observation_info observation_table[OBS_TYPES];
 extern const struct field engine_config_fields[];
+
+/* The first line of a recording, and its last one: there `lost` is an array of losses. */
+extern const struct field record_header_fields[];
+extern const struct field record_end_fields[];
+extern const struct field record_loss_fields[];
+
+#define RECORD_HEADER_KEY "tcpstall_recording"
+#define RECORD_TYPE_KEY	  "observation"
+#define RECORD_END_KEY	  "recording_end"
 
 /* Its key in the recording: "gone.last" in a table of struct observation is just "last". */
 const char *field_key(const struct field *f);

@@ -6,7 +6,10 @@
  *
  *	{"tcpstall_recording":1,"host":"db1","config":{"stall_after_ns":2000000000,...}}
  *	{"observation":"reset","now_ns":71,"key":{...},"inbound":true,"ttl":64}
+ *	{"recording_end":{"probes_sent":62,"lost":[{"reason":"ring-buffer","count":0}]}}
  *
+ * The last line holds what the summary tells beside what the engine has counted; it is missing if
+ * the recording program was killed.
  * Members that are zero are left out. Field tables (fields.h) make writer and reader one thing. A
  * newer version is refused; an unknown key is ignored, an unknown kind of observation is ignored
  *and counted. A last line that was cut off ends the recording.
@@ -25,6 +28,19 @@ struct record_header {
 	char host[NAME_LEN];
 };
 
+#define RECORD_LOST_REASONS 16
+
+struct record_loss {
+	char reason[NAME_LEN];
+	uint64_t count;
+};
+
+struct record_end {
+	uint64_t probes_sent;
+	int n_lost;
+	struct record_loss lost[RECORD_LOST_REASONS];
+};
+
 struct recorder;
 
 /*
@@ -35,6 +51,8 @@ int recorder_open(const char *path, const struct record_header *header, bool ano
 		  struct recorder **ret);
 /* -ENOSPC and the like once; later calls do nothing. */
 int recorder_write(struct recorder *r, const struct observation *obs);
+/* The last line; recorder_close() is still needed. Errors as recorder_write(). */
+int recorder_end(struct recorder *r, const struct record_end *end);
 /* Flushes. The first error that writing met and nobody was told; NULL is fine. */
 int recorder_close(struct recorder *r);
 
@@ -48,6 +66,8 @@ int recording_open(const char *path, struct recording **ret, struct record_heade
  * line was cut off.
  */
 int recording_next(struct recording *r, struct observation *ret, char *ret_why, size_t why_len);
+/* After the end: what recorder_end() wrote. false: there was nothing. */
+bool recording_end(const struct recording *r, struct record_end *ret);
 /* Observations of a kind that this program does not know. */
 uint64_t recording_ignored(const struct recording *r);
 void recording_close(struct recording *r);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Lines in and out. What is on a line is the business of the field tables; a line that is too long,
+ * Reads recordings. What is on a line is the business of the field tables; a line that is too long,
  * no JSON object or has a value that does not fit ends the reading with its number.
  */
 #include "sensor/record.h"
@@ -11,141 +11,21 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "sensor/anonymize.h"
 #include "sensor/fields.h"
 
-#define HEADER_KEY    "tcpstall_recording"
-#define TYPE_KEY      "observation"
-
-#define MAX_FLOWS     (1u << 20)
-#define MAX_INCIDENTS (1u << 14)
-
-static const struct field now_field[] = {
-	{.name = "now_ns",
-	 .type = FIELD_UNSIGNED,
-	 .offset = offsetof(struct observation, now_ns),
-	 .size = sizeof(uint64_t)},
-	{.name = NULL},
-};
-
-static const struct field header_fields[] = {
-	{.name = "host",
-	 .type = FIELD_NAME,
-	 .offset = offsetof(struct record_header, host),
-	 .size = sizeof(((struct record_header *)0)->host)},
-	{.name = "config",
-	 .type = FIELD_STRUCT,
-	 .offset = offsetof(struct record_header, config),
-	 .size = sizeof(struct engine_config),
-	 .fields = engine_config_fields},
-	{.name = NULL},
-};
-
-struct recorder {
-	FILE *file;
-	bool failed;
-	bool anonymous;
-	struct anonymizer anonymizer;
-};
+#define MAX_FLOWS     (1u << 18)
+#define MAX_INCIDENTS (1u << 13)
 
 struct recording {
 	FILE *file;
 	uint64_t line;
 	uint64_t ignored;
-	bool cut; /* the line read last has no end */
+	bool cut;   /* the line read last has no end */
+	bool ended; /* `end` has been read */
+	struct record_end end;
 	size_t len;
 	char text[RECORD_LINE_MAX];
 };
-
-static int write_line(struct recorder *r, const json_t *object)
-{
-	errno = EIO;
-	if (json_dumpf(object, r->file, JSON_COMPACT) || putc('\n', r->file) == EOF)
-		return -errno;
-	return 0;
-}
-
-int recorder_open(const char *path, const struct record_header *header, bool anonymize,
-		  struct recorder **ret)
-{
-	struct record_header h = *header;
-	struct recorder *r = calloc(1, sizeof(*r));
-	json_t *object = json_object();
-	int fd = -1, error = -ENOMEM;
-
-	if (!r || !object)
-		goto out;
-	r->anonymous = anonymize;
-	if (anonymize) {
-		error = anonymizer_init(&r->anonymizer);
-		if (error)
-			goto out;
-		anonymize_fields(&r->anonymizer, header_fields, &h);
-	}
-	fd = strcmp(path, "-")
-		     ? open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOCTTY, 0600)
-		     : fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3);
-	if (fd < 0) {
-		error = -errno;
-		goto out;
-	}
-	r->file = fdopen(fd, "w");
-	if (!r->file) {
-		error = -errno;
-		close(fd);
-		goto out;
-	}
-	error = -ENOMEM;
-	if (json_object_set_new(object, HEADER_KEY, json_integer(RECORD_VERSION)) ||
-	    fields_write(header_fields, &h, object))
-		goto out;
-	error = write_line(r, object);
-	if (!error && fflush(r->file))
-		error = -errno;
-	if (error)
-		goto out;
-	*ret = r;
-	r = NULL;
-out:
-	json_decref(object);
-	recorder_close(r);
-	return error;
-}
-
-int recorder_write(struct recorder *r, const struct observation *obs)
-{
-	const struct observation_info *info = &observation_table[obs->type];
-	struct observation nameless;
-	json_t *object;
-	int error = -ENOMEM;
-
-	if (r->failed)
-		return 0;
-	if (r->anonymous) {
-		nameless = *obs;
-		anonymize_fields(&r->anonymizer, info->fields, &nameless);
-		obs = &nameless;
-	}
-	object = json_object();
-	if (object && !json_object_set_new(object, TYPE_KEY, json_string(info->name)) &&
-	    !fields_write(now_field, obs, object) && !fields_write(info->fields, obs, object))
-		error = write_line(r, object);
-	json_decref(object);
-	r->failed = error != 0;
-	return error;
-}
-
-int recorder_close(struct recorder *r)
-{
-	int error = 0;
-
-	if (!r)
-		return 0;
-	if (r->file && fclose(r->file) && !r->failed)
-		error = -errno;
-	free(r);
-	return error;
-}
 
 /* 1: a line of len bytes in text, 0: the end, -EINVAL: too long, -EIO. */
 static int read_line(struct recording *r)
@@ -229,7 +109,7 @@ static int read_header(struct recording *r, struct record_header *ret, char *ret
 
 	if (got < 0 && got != -EINVAL)
 		return got;
-	version = json_object_get(object, HEADER_KEY);
+	version = json_object_get(object, RECORD_HEADER_KEY);
 	if (!json_is_integer(version) || json_integer_value(version) < 1) {
 		snprintf(ret_why, why_len, "line 1: no header: this is no recording of tcpstall");
 	} else if (json_integer_value(version) > RECORD_VERSION) {
@@ -237,7 +117,7 @@ static int read_header(struct recording *r, struct record_header *ret, char *ret
 			 "its format is version %lld; this program reads up to version %d",
 			 (long long)json_integer_value(version), RECORD_VERSION);
 	} else {
-		error = read_members(r, header_fields, object, &header, ret_why, why_len);
+		error = read_members(r, record_header_fields, object, &header, ret_why, why_len);
 		if (!error && !is_sane(&header.config)) {
 			snprintf(ret_why, why_len,
 				 "line 1: \"config\" asks for too much or nothing");
@@ -279,6 +159,24 @@ int recording_open(const char *path, struct recording **ret, struct record_heade
 	return 0;
 }
 
+static int read_end(struct recording *r, const json_t *object, char *ret_why, size_t why_len)
+{
+	const json_t *lost = json_object_get(object, "lost");
+	struct record_end end = {0};
+	int error = read_members(r, record_end_fields, object, &end, ret_why, why_len);
+
+	for (size_t i = 0; !error && i < json_array_size(lost) && i < RECORD_LOST_REASONS; i++) {
+		error = read_members(r, record_loss_fields, json_array_get(lost, i), &end.lost[i],
+				     ret_why, why_len);
+		end.n_lost++;
+	}
+	if (error)
+		return error;
+	r->end = end;
+	r->ended = true;
+	return 0;
+}
+
 static const struct observation_info *find_type(const char *name)
 {
 	for (int i = 0; name && i < OBS_TYPES; i++)
@@ -287,40 +185,59 @@ static const struct observation_info *find_type(const char *name)
 	return NULL;
 }
 
-int recording_next(struct recording *r, struct observation *ret, char *ret_why, size_t why_len)
+/* 1 and an observation, 0: the line holds something else, -EINVAL. */
+static int read_observation(struct recording *r, const json_t *object, struct observation *ret,
+			    char *ret_why, size_t why_len)
 {
+	const json_t *type = json_object_get(object, RECORD_TYPE_KEY), *end;
 	const struct observation_info *info;
 	struct observation obs;
-	json_t *object, *type;
-	int got;
+	int error;
 
-	for (;;) {
-		got = read_object(r, &object, ret_why, why_len);
-		if (got <= 0)
-			return got;
-		type = json_object_get(object, TYPE_KEY);
-		if (!json_is_string(type)) {
-			snprintf(ret_why, why_len, "line %llu: does not say what it is in \"%s\"",
-				 (unsigned long long)r->line, TYPE_KEY);
-			json_decref(object);
-			return -EINVAL;
-		}
-		info = find_type(json_string_value(type));
-		if (info)
-			break;
+	end = json_object_get(object, RECORD_END_KEY);
+	if (end)
+		return read_end(r, end, ret_why, why_len);
+	if (!json_is_string(type)) {
+		snprintf(ret_why, why_len, "line %llu: does not say what it is in \"%s\"",
+			 (unsigned long long)r->line, RECORD_TYPE_KEY);
+		return -EINVAL;
+	}
+	info = find_type(json_string_value(type));
+	if (!info) {
 		r->ignored++;
-		json_decref(object);
+		return 0;
 	}
 	memset(&obs, 0, sizeof(obs));
 	obs.type = (enum observation_type)(info - observation_table);
-	got = read_members(r, now_field, object, &obs, ret_why, why_len);
-	if (!got)
-		got = read_members(r, info->fields, object, &obs, ret_why, why_len);
-	json_decref(object);
-	if (got)
-		return got;
+	error = read_members(r, observation_time_fields, object, &obs, ret_why, why_len);
+	if (!error)
+		error = read_members(r, info->fields, object, &obs, ret_why, why_len);
+	if (error)
+		return error;
 	memcpy(ret, &obs, sizeof(obs));
 	return 1;
+}
+
+int recording_next(struct recording *r, struct observation *ret, char *ret_why, size_t why_len)
+{
+	json_t *object;
+	int got;
+
+	do {
+		got = read_object(r, &object, ret_why, why_len);
+		if (got <= 0)
+			return got;
+		got = read_observation(r, object, ret, ret_why, why_len);
+		json_decref(object);
+	} while (!got);
+	return got;
+}
+
+bool recording_end(const struct recording *r, struct record_end *ret)
+{
+	if (r->ended)
+		*ret = r->end;
+	return r->ended;
 }
 
 uint64_t recording_ignored(const struct recording *r)
