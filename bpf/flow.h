@@ -7,21 +7,21 @@
 #define RUN_GAP_NS NS_PER_S    /* a longer gap ends a run */
 #define PAUSE_NS   64000000ull /* shorter gaps are no pauses */
 
-/* The first cache lines are those that tcp_probe writes. */
+/* What tcp_probe writes comes first: a line for each direction. */
 struct flow {
 	u64 last_in_ns;
+	u64 ttl_sampled_ns;
+	u32 old_segs, hole_segs;
 	struct track rcv, snd;
 	u64 owe_since_ns;
-	u64 ttl_sampled_ns;
-	u32 peer_nxt;
 	u32 segs_in; /* tp->segs_in at the last progress of snd */
 	u32 dup_acks, wnd_shut_acks;
-	u32 old_segs, hole_segs;
+	u32 csum_bad;
+	u64 peer_end; /* the peer has shown this offset of its stream, where beyond a hole */
 	u64 born_ns, retrans_ns;
 	u64 reported_ns;
 	u32 retrans_seq, retrans_len;
 	u32 seen_una, seen_rcv_nxt; /* at the last visit of the scan */
-	u32 csum_bad;
 	u32 rst_seq;
 	u32 ifindex;
 	u32 flags; /* enum flow_flag */
@@ -29,7 +29,6 @@ struct flow {
 	u8 ttl, rst_ttl;
 	u16 pad;
 	u32 tgid;
-	u32 pad2;
 	char comm[16];
 };
 
@@ -169,7 +168,6 @@ static __always_inline struct flow *flow_start(struct sock *sk, const struct tcp
 	count(COUNT_TRACKED);
 	f->born_ns = now;
 	f->last_in_ns = now;
-	f->peer_nxt = tp->rcv_nxt;
 	f->segs_in = tp->segs_in;
 	f->seen_una = tp->snd_una;
 	f->seen_rcv_nxt = tp->rcv_nxt;
@@ -284,7 +282,9 @@ static __always_inline void snapshot_of(struct snapshot *s, struct sock *sk, str
 	s->write_seq = tp->write_seq;
 	s->rcv_nxt = tp->rcv_nxt;
 	s->copied_seq = tp->copied_seq;
-	s->peer_nxt = before(f->peer_nxt, tp->rcv_nxt) ? tp->rcv_nxt : f->peer_nxt;
+	s->peer_nxt = s->rcv_nxt;
+	if (f->peer_end > s->rcv_bytes)
+		s->peer_nxt += f->peer_end - s->rcv_bytes;
 	s->retrans_seq = f->retrans_seq;
 	s->retrans_len = f->retrans_len;
 	s->snd_wnd = tp->snd_wnd;

@@ -47,7 +47,6 @@ static __always_inline void established(struct sock *sk, struct tcp_sock *tp)
 	f->born_ns = now;
 	f->last_in_ns = now;
 	f->owe_since_ns = 0;
-	f->peer_nxt = tp->rcv_nxt;
 	f->segs_in = tp->segs_in;
 	f->seen_una = tp->snd_una;
 	f->seen_rcv_nxt = tp->rcv_nxt;

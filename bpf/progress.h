@@ -44,6 +44,18 @@ static __noinline int ack_without_news(struct flow *f, const struct sk_buff *skb
 	return 0;
 }
 
+/*
+ * The peer has sent beyond RCV.NXT: as an offset of the stream, which does not wrap. What lies
+ * outside the window is not believed.
+ */
+static __always_inline void beyond(struct flow *f, const struct tcp_sock *tp, u32 seq)
+{
+	u32 ahead = seq - tp->rcv_nxt;
+
+	if (ahead <= tp->rcv_wnd && tp->bytes_received + ahead > f->peer_end)
+		f->peer_end = tp->bytes_received + ahead;
+}
+
 static __always_inline void data_in(struct flow *f, const struct tcp_sock *tp, u32 seq, u32 end_seq,
 				    u64 now)
 {
@@ -51,6 +63,7 @@ static __always_inline void data_in(struct flow *f, const struct tcp_sock *tp, u
 		f->old_segs++;
 	} else if (before(tp->rcv_nxt, seq)) {
 		f->hole_segs++;
+		beyond(f, tp, end_seq);
 	} else {
 		progress_of(&f->rcv, now, tp->bytes_received);
 		f->old_segs = 0;
@@ -101,8 +114,8 @@ int BPF_PROG(progress, struct sock *sk, struct sk_buff *skb)
 	f->last_in_ns = now;
 	if (seq != end_seq)
 		data_in(f, tp, seq, end_seq, now);
-	if (before(f->peer_nxt, end_seq) && end_seq - tp->rcv_nxt <= tp->rcv_wnd)
-		f->peer_nxt = end_seq; /* of a pure ACK this is seq */
+	else if (before(tp->rcv_nxt, seq)) /* an ACK tells what was sent before it */
+		beyond(f, tp, seq);
 	if (flags & TCP_FLAG_ACK) {
 		if (before(tp->snd_una, ack) && !before(tp->snd_nxt, ack)) {
 			progress_of(&f->snd, now, tp->bytes_acked);
