@@ -46,6 +46,7 @@ struct monitor {
 	uint64_t end_ns;			     /* UINT64_MAX: never */
 	uint64_t scanned_ns, drawn_ns, refreshed_ns; /* when it was last done */
 	uint64_t prober_ns;			     /* when it wants to run */
+	int seeded;
 	struct monitor_errors errors;
 	bool ended;
 	enum monitor_end result;
@@ -304,13 +305,17 @@ static void summarise(const struct monitor *m, struct summary *ret)
 	*ret = s;
 }
 
-/* What is still in the ring buffer happened before the end. */
+/*
+ * What is still in the ring buffer happened before the end; and healthy transfers, which nobody had
+ * a reason to look at, are to be counted.
+ */
 static void finish(struct monitor *m)
 {
 	struct summary summary;
 	int err;
 
 	sensor_read(m->sensor);
+	sensor_scan(m->sensor, true);
 	observe(&(struct observation){.type = OBS_END, .now_ns = mono_ns()}, m);
 	err = recorder_close(m->recorder);
 	m->recorder = NULL;
@@ -446,7 +451,7 @@ int monitor_new(const struct monitor_config *config, struct monitor **ret, char 
 	err = add_source(m, sensor_fd(m->sensor), FROM_SENSOR);
 	if (err)
 		goto out;
-	sensor_seed(m->sensor);
+	m->seeded = sensor_seed(m->sensor);
 	m->scanned_ns = mono_ns();
 	if (config->duration_ns)
 		m->end_ns = m->scanned_ns + config->duration_ns;
@@ -480,6 +485,11 @@ void monitor_free(struct monitor *m)
 struct monitor_errors monitor_errors(const struct monitor *m)
 {
 	return m->errors;
+}
+
+int monitor_seeded(const struct monitor *m)
+{
+	return m->seeded > 0 ? m->seeded : 0; /* what it could not do shows in `check` */
 }
 
 struct engine_counts monitor_engine_counts(const struct monitor *m)

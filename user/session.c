@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 #include "session.h"
 
+#include <dirent.h>
 #include <err.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -86,8 +87,10 @@ static int open_writer(struct session *s)
 		.colour = terminal_colour(fileno(s->out)),
 		.verbose = o->quiet ? -1 : o->verbose,
 	};
-	int err;
+	int err, rows;
 
+	if (terminal)
+		terminal_size(fileno(s->out), &config.columns, &rows);
 	/* A script gets addresses only: names come when they come, and lines must not depend on it.
 	 */
 	if (terminal && !o->json && !o->numeric && !names_new(&s->names))
@@ -167,11 +170,37 @@ int session_filter(struct session *s, int argc, char **argv)
 	return STATUS_DONE;
 }
 
+/* What our maps and programs take, as the kernel accounts for it; 0: it does not tell. */
+static uint64_t kernel_memory(void)
+{
+	DIR *dir = opendir("/proc/self/fdinfo");
+	const struct dirent *d;
+	uint64_t sum = 0, bytes;
+	char line[128];
+
+	while (dir && (d = readdir(dir))) {
+		int fd = openat(dirfd(dir), d->d_name, O_RDONLY | O_CLOEXEC);
+		FILE *f = fd >= 0 ? fdopen(fd, "r") : NULL;
+
+		while (f && fgets(line, sizeof(line), f)) {
+			if (sscanf(line, "memlock: %" SCNu64, &bytes) == 1)
+				sum += bytes;
+		}
+		if (f)
+			fclose(f);
+		else if (fd >= 0)
+			close(fd);
+	}
+	if (dir)
+		closedir(dir);
+	return sum;
+}
+
 static void say_start(const struct session *s)
 {
-	const uint32_t now = monitor_engine_counts(s->monitor).flows_now;
+	const int now = monitor_seeded(s->monitor);
 	const pid_t root = s->config.sensor.root_pid;
-	char what[64], after[FORMAT_LEN], bytes[FORMAT_LEN];
+	char what[64], after[FORMAT_LEN], bytes[FORMAT_LEN], memory[FORMAT_LEN];
 	int err = monitor_errors(s->monitor).probe;
 
 	if (err)
@@ -182,13 +211,13 @@ static void say_start(const struct session *s)
 	if (root)
 		snprintf(what, sizeof(what), "process %d and its children", (int)root);
 	else
-		snprintf(what, sizeof(what), "%" PRIu32 " transfer%s of %s or more", now,
+		snprintf(what, sizeof(what), "%d transfer%s of %s or more", now,
 			 now == 1 ? "" : "s", format_bytes(s->config.engine.min_bytes, bytes));
-	warnx("watching %s in %s%s; a stall is %s of silence%s", what,
+	warnx("watching %s in %s%s; a stall is %s of silence; kernel memory %s%s", what,
 	      s->options->netns ? "network namespace " : "all network namespaces",
 	      s->options->netns ? s->options->netns : "",
 	      format_duration(s->config.engine.stall_after_ns, after),
-	      s->options->no_probe ? "; no probes" : "");
+	      format_bytes(kernel_memory(), memory), s->options->no_probe ? "; no probes" : "");
 }
 
 int session_start(struct session *s)

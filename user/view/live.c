@@ -4,13 +4,15 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 
+#include "base/clock.h"
 #include "view/format.h"
+#include "view/terminal.h"
 
 #define ROWS_MAX    200
 #define FIXED_WIDTH 43 /* all columns of the table but the flow's */
 #define FLOW_MIN    20
+#define SILENT_NS   (500 * NS_PER_MS) /* less is the rhythm of any transfer */
 
 enum rank { RANK_STALLED, RANK_SILENT, RANK_FINE };
 
@@ -39,14 +41,7 @@ struct live {
 
 static void measure(struct live *l)
 {
-	struct winsize size = {0};
-
-	l->columns = 80;
-	l->rows = 24;
-	if (!ioctl(fileno(l->out), TIOCGWINSZ, &size) && size.ws_col && size.ws_row) {
-		l->columns = size.ws_col;
-		l->rows = size.ws_row;
-	}
+	terminal_size(fileno(l->out), &l->columns, &l->rows);
 }
 
 static int live_new(FILE *out, bool colour, bool table, struct live **ret)
@@ -114,18 +109,19 @@ static bool worse(const struct row *a, const struct row *b)
 
 static bool collect(const struct transfer *t, void *arg)
 {
+	const uint64_t silence_ns = t->silence_ns < SILENT_NS ? 0 : t->silence_ns;
 	const struct flow_snapshot *s = t->last;
 	struct live *l = arg;
 	struct row row = {
-		.rank = t->incident	? RANK_STALLED
-			: t->silence_ns ? RANK_SILENT
-					: RANK_FINE,
+		.rank = t->incident  ? RANK_STALLED
+			: silence_ns ? RANK_SILENT
+				     : RANK_FINE,
 		.key = s->key,
 		.local_sends = t->local_sends,
 		.owes = t->owes,
 		.bytes = t->local_sends ? s->snd.bytes : s->rcv.bytes,
 		.rate_bps = t->rate_bps,
-		.silence_ns = t->silence_ns,
+		.silence_ns = silence_ns,
 		.rtt_us = s->rtt_us,
 	};
 	int at;
@@ -142,7 +138,8 @@ static bool collect(const struct transfer *t, void *arg)
 	if (t->incident && t->incident->verdict.cause_confidence > 0) {
 		row.judged = true;
 		row.cause = t->incident->verdict.cause;
-		format_place(&t->incident->verdict.where, t->incident, NULL, row.place);
+		if (t->incident->verdict.where.kind != PLACE_UNKNOWN)
+			format_place(&t->incident->verdict.where, t->incident, NULL, row.place);
 	}
 	if (l->n_rows < l->room)
 		l->n_rows++;

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <termios.h>
 #include <unistd.h>
 
@@ -32,6 +33,18 @@ int terminal_raw(int fd)
 	raw.c_cc[VMIN] = 1;
 	raw.c_cc[VTIME] = 0;
 	return tcsetattr(fd, TCSANOW, &raw) ? -errno : 0;
+}
+
+void terminal_size(int fd, int *ret_columns, int *ret_rows)
+{
+	struct winsize size = {0};
+
+	*ret_columns = 80;
+	*ret_rows = 24;
+	if (!ioctl(fd, TIOCGWINSZ, &size) && size.ws_col && size.ws_row) {
+		*ret_columns = size.ws_col;
+		*ret_rows = size.ws_row;
+	}
 }
 
 bool terminal_colour(int fd)

@@ -10,6 +10,9 @@
 int terminal_raw(int fd);
 void terminal_restore(void); /* as it was before the first terminal_raw() */
 
+/* 80 by 24 if it does not tell. */
+void terminal_size(int fd, int *ret_columns, int *ret_rows);
+
 /* Whether text to this terminal or file may be coloured (NO_COLOR, TERM=dumb). */
 bool terminal_colour(int fd);
 

@@ -18,7 +18,6 @@
 #include "view/names.h"
 #include "view/writer_impl.h"
 
-#define COLUMNS	       100
 #define INDENT	       14 /* of what follows a label */
 #define TEXT_LEN       1024
 #define EVIDENCE_SHOWN 4 /* without -v */
@@ -62,12 +61,14 @@ static void add_safe(struct buffer *b, const char *text)
 
 /* Breaks at blanks; what follows the first line is indented. A word longer than a line stays whole.
  */
-static void wrapped(FILE *out, int column, int indent, const char *text)
+static void wrapped(const struct text_writer *w, int column, int indent, const char *text)
 {
+	FILE *out = w->config.out;
+
 	for (bool first = true; *text; first = false) {
 		int len = (int)strcspn(text, " ");
 
-		if (!first && column + 1 + len > COLUMNS) {
+		if (!first && column + 1 + len > w->config.columns) {
 			fprintf(out, "\n%*s", indent, "");
 			column = indent;
 		} else if (!first) {
@@ -82,12 +83,12 @@ static void wrapped(FILE *out, int column, int indent, const char *text)
 	putc('\n', out);
 }
 
-static void labelled(FILE *out, const char *label, const struct buffer *b)
+static void labelled(const struct text_writer *w, const char *label, const struct buffer *b)
 {
 	if (!b->len)
 		return;
-	fprintf(out, "  %-*s", INDENT - 2, label);
-	wrapped(out, INDENT, INDENT, b->text);
+	fprintf(w->config.out, "  %-*s", INDENT - 2, label);
+	wrapped(w, INDENT, INDENT, b->text);
 }
 
 /* "03:04:05Z STALL", then the rest of the line. */
@@ -102,7 +103,7 @@ static void headline(const struct text_writer *w, const char *colour, const char
 	/* The date is in the incident's id. */
 	column = fprintf(w->config.out, "%s ", strchr(time, ' ') + 1);
 	fprintf(w->config.out, "%s%s%s ", paint ? colour : "", word, paint ? "\033[0m" : "");
-	wrapped(w->config.out, column + (int)strlen(word) + 1, 2, b->text);
+	wrapped(w, column + (int)strlen(word) + 1, 2, b->text);
 }
 
 static void add_flow(struct buffer *b, const struct incident *i)
@@ -152,7 +153,7 @@ static void begin(const struct text_writer *w, const struct incident *i, uint64_
 	headline(w, YELLOW, "STALL", now_ns, &b);
 }
 
-static void transfer(FILE *out, const struct incident *i, uint64_t now_ns, bool verbose)
+static void transfer(const struct text_writer *w, const struct incident *i, uint64_t now_ns)
 {
 	const struct flow_snapshot *s = &i->last;
 	char one[FORMAT_LEN], two[FORMAT_LEN];
@@ -168,14 +169,14 @@ static void transfer(FILE *out, const struct incident *i, uint64_t now_ns, bool 
 		add(&b, ", from a capture");
 	else
 		add(&b, ", %s is this host", i->local_sends ? "the sender" : "the receiver");
-	labelled(out, "transfer", &b);
+	labelled(w, "transfer", &b);
 
 	b = (struct buffer){0};
 	add(&b, "%s", i->id);
-	if (verbose)
+	if (w->config.verbose > 0)
 		add(&b, ", flow %x-%" PRIx64 ", network namespace %" PRIu32, i->key.netns,
 		    i->key.cookie, i->key.netns);
-	labelled(out, "incident", &b);
+	labelled(w, "incident", &b);
 }
 
 static void add_us(struct buffer *b, const char *name, uint32_t us)
@@ -186,7 +187,7 @@ static void add_us(struct buffer *b, const char *name, uint32_t us)
 		add(b, ", %s %s", name, format_duration(us * NS_PER_US, text));
 }
 
-static void tcp(FILE *out, const struct flow_snapshot *s)
+static void tcp(const struct text_writer *w, const struct flow_snapshot *s)
 {
 	char unacked[FORMAT_LEN], notsent[FORMAT_LEN], wnd[FORMAT_LEN];
 	const char *state = tcp_state_name(s->state);
@@ -204,7 +205,7 @@ static void tcp(FILE *out, const struct flow_snapshot *s)
 		add(&b, ", mss %" PRIu32, s->mss);
 	if (s->pmtu)
 		add(&b, ", path mtu %" PRIu32, s->pmtu);
-	labelled(out, "tcp", &b);
+	labelled(w, "tcp", &b);
 }
 
 static const char *tally(const struct tally *t, char buf[FORMAT_LEN])
@@ -221,13 +222,28 @@ static bool is_place(const struct place *p, const struct hop *h)
 	return p->kind == PLACE_HOP && p->ttl == h->ttl;
 }
 
+/* Of the widest one, so that the table is no wider than it must be. */
+static int address_width(const struct incident *i)
+{
+	char addr[ADDR_TEXT_LEN];
+	int width = 15;
+
+	for (int k = 0; k < i->n_hops; k++) {
+		int len = (int)strlen(addr_text(&i->hops[k].address, addr));
+
+		width = len > width ? len : width;
+	}
+	return width;
+}
+
 static void hops(const struct text_writer *w, const struct incident *i)
 {
+	const int width = address_width(i);
 	FILE *out = w->config.out;
 
 	if (!i->n_hops)
 		return;
-	fprintf(out, "  %-*s %-39s %7s  %8s  %8s  %8s\n", INDENT - 3, "hop", "address", "rtt",
+	fprintf(out, "  %-*s %-*s %7s  %8s  %8s  %8s\n", INDENT - 3, "hop", width, "address", "rtt",
 		"in-flow", "full", "control");
 	for (int k = 0; k < i->n_hops; k++) {
 		const struct hop *h = &i->hops[k];
@@ -239,13 +255,13 @@ static void hops(const struct text_writer *w, const struct incident *i)
 			format_duration(h->rtt_us * NS_PER_US, cell[3]);
 		else
 			snprintf(cell[3], FORMAT_LEN, "-");
-		fprintf(out, "  %*u%s%-*s %-39s %7s  %8s  %8s  %8s", 3, h->ttl,
+		fprintf(out, "  %*u%s%-*s %-*s %7s  %8s  %8s  %8s", 3, h->ttl,
 			is_place(&i->verdict.where, h) ? " *" : "  ", INDENT - 8,
 			h->is_peer    ? " peer"
 			: h->balanced ? " some"
 				      : "",
-			h->address.family ? addr_text(&h->address, addr) : "no answer", cell[3],
-			tally(&h->probes[PROBE_IN_FLOW], cell[0]),
+			width, h->address.family ? addr_text(&h->address, addr) : "no answer",
+			cell[3], tally(&h->probes[PROBE_IN_FLOW], cell[0]),
 			tally(&h->probes[PROBE_IN_FLOW_FULL], cell[1]),
 			tally(&h->probes[PROBE_CONTROL], cell[2]));
 		if (*safe)
@@ -254,18 +270,19 @@ static void hops(const struct text_writer *w, const struct incident *i)
 	}
 }
 
-static void witnesses(FILE *out, const struct incident *i)
+static void witnesses(const struct text_writer *w, const struct incident *i)
 {
 	for (int k = 0; k < i->n_witnesses; k++) {
-		const struct witness *w = &i->witnesses[k];
+		const struct witness *other = &i->witnesses[k];
 		char local[ENDPOINT_TEXT_LEN], remote[ENDPOINT_TEXT_LEN], rate[FORMAT_LEN];
 		struct buffer b = {0};
 
-		endpoint_text(&w->key.local, local);
-		endpoint_text(&w->key.remote, remote);
-		add(&b, "%s -> %s moves on at %s, %u shared hops", w->sends ? local : remote,
-		    w->sends ? remote : local, format_rate(w->rate_bps, rate), w->shared_hops);
-		labelled(out, k ? "" : "witness", &b);
+		endpoint_text(&other->key.local, local);
+		endpoint_text(&other->key.remote, remote);
+		add(&b, "%s -> %s moves on at %s, %u shared hops", other->sends ? local : remote,
+		    other->sends ? remote : local, format_rate(other->rate_bps, rate),
+		    other->shared_hops);
+		labelled(w, k ? "" : "witness", &b);
 	}
 }
 
@@ -278,8 +295,9 @@ static int by_weight(const void *a, const void *b)
 	return *x < *y ? -1 : 1; /* as the engine gave them */
 }
 
-static void evidence(FILE *out, const struct verdict *v, bool verbose)
+static void evidence(const struct text_writer *w, const struct verdict *v)
 {
+	const bool verbose = w->config.verbose > 0;
 	const struct evidence *sorted[MAX_EVIDENCE] = {NULL};
 	int shown = verbose || v->n_evidence <= EVIDENCE_SHOWN ? v->n_evidence : EVIDENCE_SHOWN;
 
@@ -294,7 +312,7 @@ static void evidence(FILE *out, const struct verdict *v, bool verbose)
 		add_safe(&b, sorted[k]->text);
 		if (k == shown - 1 && shown < v->n_evidence)
 			add(&b, " (%d more with -v)", v->n_evidence - shown);
-		labelled(out, k ? "" : "evidence", &b);
+		labelled(w, k ? "" : "evidence", &b);
 	}
 }
 
@@ -317,14 +335,12 @@ static void confidence(const struct text_writer *w, const struct incident *i)
 		add(&b, " ");
 		add_percent(&b, v->candidates[k].confidence);
 	}
-	labelled(w->config.out, "confidence", &b);
+	labelled(w, "confidence", &b);
 }
 
 static void verdict(const struct text_writer *w, const struct incident *i, uint64_t now_ns)
 {
 	const struct cause_info *cause = cause_info(i->verdict.cause);
-	const bool verbose = w->config.verbose > 0;
-	FILE *out = w->config.out;
 	struct buffer b = {0};
 
 	if (w->config.verbose < 0) {
@@ -344,15 +360,15 @@ static void verdict(const struct text_writer *w, const struct incident *i, uint6
 	headline(w, cause->severity == SEVERITY_INFO ? BOLD : RED, "VERDICT", now_ns, &b);
 	if (w->config.verbose < 0)
 		return;
-	transfer(out, i, now_ns, verbose);
+	transfer(w, i, now_ns);
 	confidence(w, i);
-	tcp(out, &i->last);
+	tcp(w, &i->last);
 	hops(w, i);
-	witnesses(out, i);
-	evidence(out, &i->verdict, verbose);
+	witnesses(w, i);
+	evidence(w, &i->verdict);
 	b = (struct buffer){0};
 	add_safe(&b, i->verdict.advice);
-	labelled(out, "what to do", &b);
+	labelled(w, "what to do", &b);
 }
 
 static void end(const struct text_writer *w, const struct incident *i, uint64_t now_ns)
@@ -431,6 +447,8 @@ int writer_text(const struct writer_config *config, struct writer **ret)
 		return -ENOMEM;
 	w->writer.ops = &ops;
 	w->config = *config;
+	if (config->columns <= 0 || config->columns > COLUMNS_MAX)
+		w->config.columns = COLUMNS_MAX;
 	*ret = &w->writer;
 	return 0;
 }

@@ -12,11 +12,14 @@
 struct writer;
 struct names;
 
+#define COLUMNS_MAX 100 /* text is never wider */
+
 struct writer_config {
 	FILE *out;
 	const char *host;
 	int64_t wall_offset_ns; /* CLOCK_REALTIME - CLOCK_MONOTONIC */
 	bool colour;
+	int columns; /* text: width of the terminal; 0: COLUMNS_MAX */
 	struct names *names; /* text: show what is known of them; NULL: addresses only */
 	int verbose;	     /* -1 quiet, 0, 1 */
 };
