@@ -265,6 +265,8 @@ int options_parse(uint64_t allowed, bool stop_at_operand, int argc, char **argv,
 		return err;
 	while (c.at < argc)
 		argv[operands++] = argv[c.at++];
+	if (operands < argc)
+		argv[operands] = NULL;
 	*ret = o;
 	return operands;
 }

@@ -72,8 +72,9 @@ static inline bool options_given(const struct options *o, enum option_id id)
 
 /*
  * Reads argv[0..argc) (no program name, no verb). Operands are moved to the front of argv in their
- * order; their number is returned. "--" ends the options, and with stop_at_operand so does the
- * first operand. -EINVAL: ret_why is one line that names the option and the value.
+ * order, followed by NULL; their number is returned. "--" ends the options, and with
+ * stop_at_operand so does the first operand. -EINVAL: ret_why is one line that names the option and
+ * the value.
  */
 int options_parse(uint64_t allowed, bool stop_at_operand, int argc, char **argv,
 		  struct options *ret, char *ret_why, size_t why_len);

@@ -77,6 +77,7 @@ static void a_command_keeps_its_own_options(void **state)
 	assert_true(l.options.quiet && !l.options.verbose && !l.options.json);
 	assert_string_equal(l.argv[0], "dd");
 	assert_string_equal(l.argv[2], "--json");
+	assert_null(l.argv[3]); /* execvp() needs it */
 	assert_int_equal(parse(&l, ALL, true, dashes), 1);
 	assert_string_equal(l.argv[0], "--json");
 }
