@@ -11,7 +11,8 @@ ask or answer) and the options of that role. Roles: `send` sends `bytes` (null: 
 bytes every `every_ms` (0: as fast as the socket takes it, at most `pace_bps`), then does what `then`
 says: fin, hold or reset. `receive` reads all, at most `chunk` bytes every `every_ms`. `ask` asks
 `answer` for `bytes` again and again, a connection each, every `every_ms`, and ends them by `then`:
-fin, half (closes its own direction with the question) or reset (once all has arrived); `count`.
+fin, half (closes its own direction with the question) or reset (some time after all has arrived, so
+that all of it has been acknowledged); `count`.
 """
 
 import hashlib
@@ -24,6 +25,7 @@ import sys
 import time
 
 TICK_S = 0.02
+RESET_AFTER_S = 0.3  # a delayed ACK has gone by then
 BLOCK = 256 * 1024
 TCP_INFO_BYTES = 136  # up to tcpi_bytes_received
 SO_MAX_PACING_RATE = 47
@@ -153,7 +155,7 @@ class Connection:
         if self.sock.fileno() < 0:
             return
         try:
-            self.sample(time.monotonic_ns())
+            Connection.sample(self, time.monotonic_ns())
         except OSError:
             pass
         self.end.forget(self)
@@ -165,7 +167,7 @@ class Connection:
 
 
 class Answer(Connection):
-    """Reads "N\\n", sends N bytes, closes."""
+    """Reads "N\\n", sends N bytes, closes, or leaves that to the other end (then: hold)."""
 
     def __init__(self, end, sock):
         super().__init__(end, sock)
@@ -174,15 +176,15 @@ class Answer(Connection):
         self.sends = True
 
     def wants(self):
-        return selectors.EVENT_READ if self.left is None else selectors.EVENT_WRITE
+        return selectors.EVENT_WRITE if self.left else selectors.EVENT_READ
 
     def ready(self, events):
         try:
-            if self.left is None:
+            if not self.left:
                 data = self.sock.recv(64)
                 self.question += data
                 if b"\n" in self.question:
-                    self.left = int(self.question.split(b"\n")[0])
+                    self.left, self.question = int(self.question), b""
                 elif not data:
                     self.close("fin")
             elif self.left:
@@ -190,7 +192,7 @@ class Answer(Connection):
                 self.stream.used(sent)
                 self.moved += sent
                 self.left -= sent
-            if self.left == 0:
+            if self.left == 0 and self.spec.get("then") != "hold":
                 self.close("fin")
         except BlockingIOError:
             pass
@@ -201,19 +203,25 @@ class Answer(Connection):
 class Ask(Connection):
     def __init__(self, end, sock):
         super().__init__(end, sock)
+        self.complete_s = None
         sock.send(b"%d\n" % self.spec["bytes"])
         if self.spec.get("then") == "half":
             sock.shutdown(socket.SHUT_WR)
 
     def wants(self):
-        return selectors.EVENT_READ
+        return 0 if self.complete_s else selectors.EVENT_READ
+
+    def sample(self, now_ns):
+        super().sample(now_ns)
+        if self.complete_s and time.monotonic() > self.complete_s + RESET_AFTER_S:
+            self.close("reset by us", by_reset=True)
 
     def ready(self, events):
         try:
             count = self.sock.recv_into(self.buffer)
             self.moved += count
             if self.moved >= self.spec["bytes"] and self.spec.get("then") == "reset":
-                self.close("reset by us", by_reset=True)
+                self.complete_s = time.monotonic()
             elif not count:
                 self.close("fin")
         except BlockingIOError:

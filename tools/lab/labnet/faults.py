@@ -38,7 +38,7 @@ def state_deleted(stage, at):
     return None
 
 
-def state_over_bytes(stage, at, over_bytes=8 << 20):
+def state_over_bytes(stage, at, over_bytes=24 << 20):
     """The router stops forwarding any one connection that has moved too much. On from the start."""
     return _nft(stage, at, _chain("forward", f"meta l4proto tcp ct bytes > {over_bytes} counter drop"))
 

@@ -81,10 +81,11 @@ class Server:
         return session.call([*self._psql(), "-c", sql], self.netns).strip()
 
     def keep_writing(self):
-        """A visitor now and then, so that there is always a log to stream."""
+        """Visitors, so that there is always a log to stream: some 400 kB/s."""
         writer = session.start(self._psql(), self.netns, stdin=subprocess.PIPE,
                                stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        writer.stdin.write(b"INSERT INTO visit (what) SELECT string_agg(md5(random()::text), '') FROM generate_series(1, 60) \\watch 0.1\n")
+        writer.stdin.write(b"INSERT INTO visit (what) SELECT string_agg(md5(random()::text), '') "
+                           b"FROM generate_series(1, 1200) \\watch 0.1\n")
         writer.stdin.flush()
         return writer
 

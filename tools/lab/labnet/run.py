@@ -89,14 +89,14 @@ class Stage:
         return getattr(faults, fault.name)(self, fault.at, **fault.options)
 
     def await_fault(self):
-        """Lets the transfer move, switches the fault on; how to undo it, and when it was."""
+        """Lets the transfer move under tcpstall's eyes, then switches the fault on; how to undo it."""
         fault = self.scenario.fault
         if not fault.after_bytes:
             return None
-        self.bus.require(lambda: self.traffic.received(self.main) >= fault.after_bytes, PROGRESS_S,
-                         f"{fault.after_bytes} bytes received")
-        undo = self.break_it()
-        return undo
+        goal = self.traffic.received(self.main) + fault.after_bytes
+        self.bus.require(lambda: self.traffic.received(self.main) >= goal, PROGRESS_S,
+                         f"{goal} bytes received")
+        return self.break_it()
 
     def incident(self):
         return self.monitor.incident_of(*self.flow(self.main))

@@ -12,7 +12,7 @@ MBIT = 1000000
 class Fault:
     name: str  # a function of faults.py
     at: str
-    after_bytes: int = 6 << 20  # received of the main transfer; 0: on before it starts
+    after_bytes: int = 24 << 20  # received under tcpstall's eyes; 0: on before the transfer starts
     undo_after_s: float = 0  # 0: stays
     options: dict = field(default_factory=dict)
 
@@ -62,7 +62,7 @@ class Scenario:
                 "beside": self.beside or {"c": (self.hops, None)}}
 
 
-PACED = {"chunk": 24 << 10, "every_ms": 100}
+PACED = {"chunk": 64 << 10, "every_ms": 100}
 
 # A second connection to the same peer, and one to another destination through the same gateway.
 WITNESSES = (Transfer("same-peer", send=PACED), Transfer("other-peer", listener="c", send=PACED))

@@ -25,14 +25,15 @@ ALL = [
     Scenario("nat66-forgets-hop4", "the NAT at hop 4 loses the entry, IPv6",
              Fault("state_deleted", "r4"), lost_at("r4"), hops=6, nat=(4,), nat66=True, family=6,
              rtt_ms=40, seed=4),
-    Scenario("nat-over-bytes-hop2", "the NAT at hop 2 stops a connection after 8 MiB, 0.2 ms away",
+    Scenario("nat-over-bytes-hop2", "the NAT at hop 2 stops a connection after 24 MiB, 0.2 ms away",
              Fault("state_over_bytes", "r2", 0), lost_at("r2"), hops=3, nat=(2,), rtt_ms=0.2,
              seed=5),
-    Scenario("nat-over-bytes-hop4-v6", "the firewall at hop 4 stops a connection after 8 MiB, IPv6",
+    Scenario("nat-over-bytes-hop4-v6", "the firewall at hop 4 stops a connection after 24 MiB, IPv6",
              Fault("state_over_bytes", "r4", 0), lost_at("r4"), hops=5, nat=(4,), family=6,
              rtt_ms=80, rate_bps=200 * MBIT, seed=6),
-    Scenario("nat-behind-nat", "two NATs in a row, the second (at hop 4) loses the entry",
-             Fault("state_deleted", "r4"), lost_at("r4"), hops=6, nat=(1, 4), seed=7),
+    Scenario("nat-behind-nat", "two NATs in a row, the second (at hop 4) loses the entry early",
+             Fault("state_deleted", "r4", 2 << 20), lost_at("r4"), hops=6, nat=(1, 4),
+             rate_bps=20 * MBIT, seed=7),
     Scenario("nat-forgets-download", "as hop2, but the data comes in; seen by its receiver",
              Fault("state_deleted", "r2"), lost_at("r2"), nat=(2,), main=DOWNLOAD,
              others=DOWNLOAD_WITNESSES, vantage="receiver", seed=8),
@@ -103,7 +104,7 @@ ALL = [
              Fault("blackhole", "r3", undo_after_s=6),
              Truth(("path-blackhole",), ("hop r3", "link r3-r4"), outcome="recovered"),
              hops=5, wire_behind=1, beside={"c": (2, None)}, main=Transfer("main",
-                                                                             send={"bytes": 40 << 20}),
+                                                                             send={"bytes": 60 << 20}),
              seed=30),
 ]
 
@@ -118,7 +119,8 @@ _MIX = (
     Transfer("lossy", listener="c", send={"pace_bps": 10 * MBIT}),
     Transfer("download", sender="listener", send=_BULK),
     Transfer("web-fin", ask=True, send={"bytes": 300 << 10, "every_ms": 200}),
-    Transfer("web-reset", ask=True, send={"bytes": 2 << 20, "every_ms": 1500, "then": "reset"}),
+    Transfer("web-reset", ask=True, send={"bytes": 2 << 20, "every_ms": 1500, "then": "reset"},
+             receive={"then": "hold"}),
     Transfer("web-half", ask=True, send={"bytes": 2 << 20, "every_ms": 1300, "then": "half"}),
 )
 
