@@ -19,7 +19,7 @@ struct writer_config {
 	const char *host;
 	int64_t wall_offset_ns; /* CLOCK_REALTIME - CLOCK_MONOTONIC */
 	bool colour;
-	int columns; /* text: width of the terminal; 0: COLUMNS_MAX */
+	int columns;	     /* text: width of the terminal; 0: COLUMNS_MAX */
 	struct names *names; /* text: show what is known of them; NULL: addresses only */
 	int verbose;	     /* -1 quiet, 0, 1 */
 };
