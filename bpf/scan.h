@@ -3,11 +3,12 @@
 #ifndef TCPSTALL_SCAN_H
 #define TCPSTALL_SCAN_H
 
-#define STEADY_NS (3 * NS_PER_S) /* a run this long makes silence remarkable */
-#define QUIET_OFTEN_NS                                                                             \
-	(60 * NS_PER_S)		       /* a quiet receiver is reported at every scan for so long,  \
-					*/
-#define QUIET_EVERY_NS (60 * NS_PER_S) /* then so often */
+#define STEADY_NS      NS_PER_S /* a run so long, or of so many min_bytes, makes silence remarkable */
+#define STEADY_MINIMA  4
+
+/* A quiet receiver is reported at every scan for so long, then so often. */
+#define QUIET_OFTEN_NS (60 * NS_PER_S)
+#define QUIET_EVERY_NS (60 * NS_PER_S)
 
 /* Set by user space before each scan. */
 __u8 scan_all;
@@ -64,18 +65,31 @@ static __always_inline bool may_receive(u8 tcp_state)
 	       tcp_state == TCP_FIN_WAIT2;
 }
 
-static __always_inline u32 suspicion(const struct flow *f, u8 tcp_state, u64 now)
+static __always_inline bool was_steady(const struct track *d, u64 bytes)
+{
+	return d->progress_ns - d->run_start_ns >= STEADY_NS ||
+	       bytes - d->run_start_bytes >= STEADY_MINIMA * knobs.min_bytes;
+}
+
+/*
+ * A sender knows that it owes. A receiver is quiet if it was fed steadily, or has data that its
+ * program does not read. Of a flow that the user picked, a sender that falls idle is told as well.
+ */
+static __always_inline u32 suspicion(const struct flow *f, const struct sock *sk,
+				     const struct tcp_sock *tp, u64 now)
 {
 	u64 since = f->snd.progress_ns > f->owe_since_ns ? f->snd.progress_ns : f->owe_since_ns;
-	u64 run_ns = f->rcv.progress_ns - f->rcv.run_start_ns;
-	bool steady = run_ns >= STEADY_NS || knobs.track_all || f->flags & FLOW_MINE;
-	s64 owing = now - since, quiet = now - f->rcv.progress_ns;
+	s64 owing = now - since, idle = now - f->snd.progress_ns, quiet = now - f->rcv.progress_ns;
+	bool picked = knobs.track_all || f->flags & FLOW_MINE;
+	s64 enough = knobs.suspect_after_ns;
 	u32 why = 0;
 
-	if (f->owe_since_ns && owing >= (s64)knobs.suspect_after_ns)
+	if (f->owe_since_ns && owing >= enough)
 		why |= WHY_OWES;
-	if (f->rcv.progress_ns && steady && may_receive(tcp_state) &&
-	    quiet >= (s64)knobs.suspect_after_ns)
+	if (f->rcv.progress_ns && quiet >= enough && may_receive(sk->__sk_common.skc_state) &&
+	    (was_steady(&f->rcv, tp->bytes_received) || tp->rcv_nxt != tp->copied_seq))
+		why |= WHY_QUIET;
+	if (picked && f->snd.progress_ns && idle >= enough && was_steady(&f->snd, tp->bytes_acked))
 		why |= WHY_QUIET;
 	return why;
 }
@@ -99,7 +113,7 @@ int scan(struct bpf_iter__bpf_sk_storage_map *ctx)
 	catch_up(f, sk, tp, now);
 
 	if (watched(f, netns_of(sk))) {
-		suspect = suspicion(f, sk->__sk_common.skc_state, now);
+		suspect = suspicion(f, sk, tp, now);
 		why = suspect;
 		if (why == WHY_QUIET && now - f->rcv.progress_ns > QUIET_OFTEN_NS &&
 		    now - f->reported_ns < QUIET_EVERY_NS)

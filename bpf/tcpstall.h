@@ -47,7 +47,7 @@ _Static_assert(sizeof(struct tuple) == 48, "layout");
 /* Why the scan reports a flow. */
 enum why {
 	WHY_OWES = 1 << 0,  /* data is outstanding and nothing was acknowledged for too long */
-	WHY_QUIET = 1 << 1, /* it was receiving steadily and no longer does */
+	WHY_QUIET = 1 << 1, /* it moved steadily, or has unread data, and gets no more */
 	WHY_FINE = 1 << 2,  /* it was reported before and moves again */
 	WHY_ASKED = 1 << 3, /* the scan is for all flows */
 };

@@ -33,14 +33,19 @@ static double silence_s(const struct judgement *j)
 	return (double)(j->e->now_ns - j->s->pub.last_progress_ns) / 1e9;
 }
 
-/* Segments that the peer sent in the silence by itself, not as answers to our probes. */
+/*
+ * Segments that the peer sent in the silence by itself, not as answers to our probes. What arrived
+ * within two round trips of the last progress was under way already.
+ */
 static uint32_t heard(const struct judgement *j)
 {
 	const struct flow_snapshot *s = last(j);
+	uint64_t settled_ns = j->s->pub.last_progress_ns + NS_PER_S / 2 + 2 * NS_PER_US * s->rtt_us;
+	bool asked = j->s->rounds > 0;
 
-	if (!j->s->sends || s->last_in_ns <= j->s->pub.last_progress_ns)
+	if (!j->s->sends || (asked ? j->s->last_in_before_ns : s->last_in_ns) < settled_ns)
 		return 0;
-	return j->s->probing || j->s->rounds ? j->s->in_segs_before : s->in_segs;
+	return asked ? j->s->in_segs_before : s->in_segs;
 }
 
 static void reset_ended_it(struct judgement *j)
@@ -82,7 +87,7 @@ static void peer_window_is_shut(struct judgement *j)
 
 	if (!j->s->sends || !flow_peer_window_shut(s))
 		return;
-	if (heard(j) && s->last_in_ns > j->s->pub.last_progress_ns) {
+	if (heard(j)) {
 		j->cause[CAUSE_RECEIVER_NOT_READING] += DECISIVE;
 		evidence(j, "window-shut-answered", DECISIVE,
 			 "the peer's window is %u bytes with %u waiting; it has sent %u segments "
@@ -113,6 +118,8 @@ static void packets_are_dropped_here(struct judgement *j)
 {
 	const struct stall *s = j->s;
 
+	if (s->reset)
+		return; /* what still comes for a dead socket is dropped, and rightly */
 	for (int i = 0; i < s->n_drops; i++) {
 		const struct drop_tally *d = &s->drops[i];
 		bool judged = !strncmp(d->reason, "TCP_", 4);

@@ -107,11 +107,12 @@ bool flow_is_transfer(const struct engine *e, const struct flow_snapshot *s, boo
 	return (s->flags & SNAP_NAMED) && sends && s->state == TCP_SYN_SENT;
 }
 
-bool flow_was_steady(const struct flow_snapshot *s, bool sends)
+bool flow_was_steady(const struct engine *e, const struct flow_snapshot *s, bool sends)
 {
 	const struct direction *d = flow_dir(s, sends);
 
-	return d->progress_ns - d->run_start_ns >= STEADY_RUN_NS;
+	return d->progress_ns - d->run_start_ns >= STEADY_RUN_NS ||
+	       d->bytes - d->run_start_bytes >= STEADY_RUN_MINIMA * e->config.min_bytes;
 }
 
 /* The longest pause that this direction has made more than once; UINT64_MAX for the open bucket. */
@@ -137,17 +138,18 @@ bool flow_peer_window_shut(const struct flow_snapshot *s)
  * The sender knows what it owes. The receiver knows only its own rhythm: it was fed steadily and
  * pauses of this length are not its habit, or what does arrive does not help.
  */
-bool flow_suspicious(const struct flow_snapshot *s, bool sends, uint64_t silence_ns)
+bool flow_suspicious(const struct engine *e, const struct flow_snapshot *s, bool sends,
+		     uint64_t silence_ns)
 {
 	bool named = s->flags & SNAP_NAMED;
 
 	if (sends)
-		return owed_bytes(s) || (named && flow_was_steady(s, true));
+		return owed_bytes(s) || (named && flow_was_steady(e, s, true));
 	if (s->state != TCP_ESTABLISHED && s->state != TCP_FIN_WAIT1 && s->state != TCP_FIN_WAIT2)
 		return false; /* the peer has said that it is done */
 	if (s->hole_segs || s->old_segs || flow_own_window_shut(s))
 		return true;
-	return flow_was_steady(s, false) && (named || silence_ns > habitual_pause_ns(&s->rcv));
+	return flow_was_steady(e, s, false) && (named || silence_ns > habitual_pause_ns(&s->rcv));
 }
 
 uint64_t flow_silence_ns(const struct flow_snapshot *s, bool sends, uint64_t now_ns)

@@ -97,7 +97,10 @@ int gather_reach(const struct stall *s)
 
 static void begin_round(struct engine *e, struct stall *s)
 {
-	s->rounds++;
+	if (!s->rounds++) {
+		s->in_segs_before = s->pub.last.in_segs;
+		s->last_in_before_ns = s->pub.last.last_in_ns;
+	}
 	s->round_until_ns =
 		e->now_ns + ANSWER_WAIT_NS + (uint64_t)s->outstanding * NS_PER_S / PROBES_A_SECOND;
 	s->next_round_ns = s->round_until_ns + ROUND_GAP_NS;
@@ -116,7 +119,6 @@ static void ask_path(struct engine *e, struct stall *s)
 	bool full = s->sends && size && s->pub.last.snd.bytes >= (uint64_t)size;
 
 	s->probing = true;
-	s->in_segs_before = s->pub.last.in_segs;
 	if (in_flow_possible(s)) {
 		want_probes(e, s, PROBE_IN_FLOW, 1, last_ttl, 2, 0);
 		want_probes(e, s, PROBE_IN_FLOW, END_TTL, END_TTL, 1, 0);
@@ -234,6 +236,12 @@ static bool size_is_exact(const struct stall *s)
 	return s->sizing && s->size_fail - s->size_pass <= SIZE_EXACT;
 }
 
+/* Until there is a verdict, for witnesses; and while it dribbles, for its recovery. */
+static bool scans(const struct stall *s)
+{
+	return s->phase == STALL_CONFIRMED && (!s->verdict_out || s->pub.recovered_bytes);
+}
+
 static bool probing_is_due(const struct engine *e, const struct stall *s)
 {
 	uint64_t silence_ns = e->now_ns - s->pub.last_progress_ns;
@@ -247,12 +255,14 @@ void gather_more(struct engine *e, struct stall *s)
 
 	if (e->config.offline)
 		return;
-	if (e->now_ns >= s->next_scan_ns && s->phase == STALL_CONFIRMED && !s->verdict_out) {
+	if (e->now_ns >= s->next_scan_ns && scans(s)) {
 		want(e, s, WANT_SCAN);
 		s->next_scan_ns = e->now_ns + SCAN_EVERY_NS;
 	}
 	if (s->outstanding > 0 && e->now_ns >= s->round_until_ns)
 		s->outstanding = 0; /* the prober has lost count or is gone */
+	if (s->probing && !s->outstanding)
+		s->asked = true;
 	if (!e->config.probe || s->outstanding > 0 || !probing_is_due(e, s) ||
 	    s->pub.route.loopback)
 		return;
@@ -314,7 +324,7 @@ uint64_t gather_deadline(const struct engine *e, const struct stall *s)
 		t = probe_ns;
 	else if (s->probing && s->rounds < ROUNDS && s->next_round_ns > e->now_ns)
 		t = s->next_round_ns;
-	if (s->phase == STALL_CONFIRMED && !s->verdict_out && s->next_scan_ns < t)
+	if (scans(s) && s->next_scan_ns < t)
 		t = s->next_scan_ns;
 	return t;
 }

@@ -9,13 +9,14 @@
 #include "base/clock.h"
 #include "engine/engine.h"
 
-#define RUN_GAP_NS     NS_PER_S /* progress with gaps shorter than this is one run */
-#define STEADY_RUN_NS  (3 * NS_PER_S)
-#define END_TTL	       MAX_HOPS /* a probe with this TTL is meant for the peer itself */
-#define MAX_DISTANCE   30	/* hops; farther is taken as unknown */
-#define MAX_DROP_KINDS 6
-#define MAX_SIZES      12
-#define PATHS	       64 /* destinations whose hops are remembered */
+#define RUN_GAP_NS	  NS_PER_S /* progress with gaps shorter than this is one run */
+#define STEADY_RUN_NS	  NS_PER_S
+#define STEADY_RUN_MINIMA 4	   /* times min_bytes */
+#define END_TTL		  MAX_HOPS /* a probe with this TTL is meant for the peer itself */
+#define MAX_DISTANCE	  30	   /* hops; farther is taken as unknown */
+#define MAX_DROP_KINDS	  6
+#define MAX_SIZES	  12
+#define PATHS		  64 /* destinations whose hops are remembered */
 
 struct flow {
 	struct flow_snapshot last;
@@ -59,7 +60,8 @@ struct stall {
 	bool sends; /* = pub.local_sends */
 
 	/* what is being gathered */
-	bool listening, host_asked, scan_asked, probing, sizing;
+	bool listening, host_asked, probing, sizing;
+	bool asked;		 /* the first round along the path is complete */
 	int rounds;		 /* of probes, begun */
 	int outstanding;	 /* probes whose result has not come */
 	uint64_t round_until_ns; /* then a round is over, answered or not */
@@ -87,8 +89,9 @@ struct stall {
 	uint16_t size_of[MAX_SIZES];
 	int n_sizes;
 	uint16_t full_size;	 /* bytes of the IP packet of the transfer's own full segments */
-	uint32_t in_segs_before; /* segments from the peer in silence, before our own probes */
-	int distance;		 /* hops to the peer, itself included; 0 unknown */
+	uint32_t in_segs_before; /* segments from the peer in the silence, before our own probes */
+	uint64_t last_in_before_ns;
+	int distance; /* hops to the peer, itself included; 0 unknown */
 	bool reset, reset_forged;
 	uint8_t reset_hops;
 	struct reset_seen reset_seen;
@@ -141,8 +144,10 @@ static inline uint32_t owed_bytes(const struct flow_snapshot *s)
 }
 bool flow_is_transfer(const struct engine *e, const struct flow_snapshot *s, bool sends);
 /* Progress has stopped where it was due or usual. */
-bool flow_suspicious(const struct flow_snapshot *s, bool sends, uint64_t silence_ns);
-bool flow_was_steady(const struct flow_snapshot *s, bool sends);
+bool flow_suspicious(const struct engine *e, const struct flow_snapshot *s, bool sends,
+		     uint64_t silence_ns);
+/* Its present run is long in time or in bytes: what stops now was a transfer, not an exchange. */
+bool flow_was_steady(const struct engine *e, const struct flow_snapshot *s, bool sends);
 /* Too little window for a segment (RFC 9293 3.8.6): ours with unread data, the peer's with data
  * waiting. */
 bool flow_own_window_shut(const struct flow_snapshot *s);

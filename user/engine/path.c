@@ -21,6 +21,19 @@ static int unanswered(const struct hop *h, enum probe_kind kind)
 	return unanswered_of(&h->probes[kind]);
 }
 
+/*
+ * Probes of one kind that went unanswered at this hop beyond what its twin lost there: both kinds
+ * were sent at the same time, so an outage, a rate limit or plain loss takes as many of either.
+ */
+static int missed_more(const struct tally *kind, const struct tally *twin)
+{
+	int expected =
+		twin->sent ? (unanswered_of(twin) * kind->sent + twin->sent - 1) / twin->sent : 0;
+	int missed = unanswered_of(kind) - expected;
+
+	return missed > 0 ? missed : 0;
+}
+
 static int farthest(const struct stall *s, enum probe_kind kind, int n)
 {
 	int at = 0;
@@ -71,20 +84,24 @@ struct path_view path_look(const struct stall *s)
 	p.flow = p.peer_in_flow ? p.n : p.flow;
 	p.full = p.peer_full ? p.n : p.full;
 	p.control = p.peer_control ? p.n : p.control;
-	p.asked = s->probing && !s->outstanding;
+	p.asked = s->asked;
 
 	for (int i = 0; i < s->pub.n_hops && i < p.n; i++) {
 		const struct hop *h = &s->pub.hops[i];
-		int ttl = i + 1, missed = unanswered(h, PROBE_IN_FLOW);
+		const struct tally *probes = h->probes;
+		int ttl = i + 1;
 
 		if (ttl > p.flow && answered(h, PROBE_CONTROL))
-			p.flow_missed += missed;
+			p.flow_missed +=
+				missed_more(&probes[PROBE_IN_FLOW], &probes[PROBE_CONTROL]);
 		if (ttl > p.control)
 			p.control_missed += unanswered(h, PROBE_CONTROL);
 		if (ttl > p.flow && ttl > p.control)
-			p.beyond_missed += missed + unanswered(h, PROBE_CONTROL);
+			p.beyond_missed +=
+				unanswered(h, PROBE_IN_FLOW) + unanswered(h, PROBE_CONTROL);
 		if (ttl > p.full && answered(h, PROBE_IN_FLOW))
-			p.full_missed += unanswered(h, PROBE_IN_FLOW_FULL);
+			p.full_missed +=
+				missed_more(&probes[PROBE_IN_FLOW_FULL], &probes[PROBE_IN_FLOW]);
 	}
 	/* Probes that were meant for the peer itself. */
 	if (!p.peer_in_flow && p.peer_control)

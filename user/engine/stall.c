@@ -17,6 +17,7 @@
 			*/
 #define CLOSING_WAIT_NS (3 * NS_PER_S)
 #define RECOVERED_SEGS	10 /* less than that may be the stuck segment trickling through */
+#define DRIBBLE_LOOK_NS (200 * NS_PER_MS)
 #define ABORT_QUIET_NS	NS_PER_S
 
 struct stall *stall_of(struct engine *e, const struct flow_key *key, bool sends)
@@ -227,7 +228,7 @@ static void consider_suspect(struct engine *e, struct stall *s)
 	if (s->sends || flow_own_window_shut(last) || last->old_segs || last->hole_segs) {
 		confirm(e, s);
 	} else if (peer_says_idle(s)) {
-		if (named && flow_was_steady(last, false)) {
+		if (named && flow_was_steady(e, last, false)) {
 			confirm(e, s);
 			return;
 		}
@@ -288,7 +289,8 @@ void stall_look(struct engine *e, struct flow *f, bool sends)
 	struct stall *s = f->stall[sends] < 0 ? NULL : &e->stalls[f->stall[sends]];
 
 	if (!s) {
-		if (!flow_is_transfer(e, now, sends) || !flow_suspicious(now, sends, silence_ns) ||
+		if (!flow_is_transfer(e, now, sends) ||
+		    !flow_suspicious(e, now, sends, silence_ns) ||
 		    silence_ns < suspect_after_ns(e, now) ||
 		    (f->idle_bytes[sends] && f->idle_bytes[sends] == d->bytes && !now->hole_segs &&
 		     !now->old_segs))
@@ -315,6 +317,8 @@ void stall_look(struct engine *e, struct flow *f, bool sends)
 			stall_close(e, s, OUTCOME_RECOVERED, back_ns);
 			return;
 		}
+		/* The sensor leaves flows alone that move again. */
+		s->next_scan_ns = e->now_ns + DRIBBLE_LOOK_NS;
 	}
 	stall_tick(e, s);
 }

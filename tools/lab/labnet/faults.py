@@ -44,8 +44,14 @@ def state_over_bytes(stage, at, over_bytes=24 << 20):
 
 
 def drop_answers(stage, at):
-    """ACKs of this connection are lost on their way back; its data still passes."""
-    return _nft(stage, at, _chain("forward", _flow(stage, reply=True) + " counter drop"))
+    """ACKs of this connection, and of no other, are lost on their way back; its data still passes.
+    For paths without NAT: both ports are the ends' own."""
+    opener = stage.traffic.end(stage.main, "opener").local[1]
+    side = "sport" if stage.main.sender == "opener" else "dport"
+    other = "dport" if side == "sport" else "sport"
+    listener = stage.traffic.end(stage.main, "listener").local[1]
+    match = f"tcp {side} {listener} tcp {other} {opener}"
+    return _nft(stage, at, _chain("forward", match + " counter drop"))
 
 
 def blackhole(stage, at):
