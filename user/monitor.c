@@ -289,10 +289,10 @@ static void add_lost(struct summary *s, const char *reason, uint64_t count)
 	s->lost[s->n_lost++].count = count;
 }
 
-static void summarise(const struct monitor *m, struct summary *ret)
+static void summarise(const struct monitor *m, uint64_t now_ns, struct summary *ret)
 {
 	struct sensor_counts sensor = sensor_counts(m->sensor);
-	struct summary s = {.now_ns = mono_ns(), .counts = engine_counts(m->engine)};
+	struct summary s = {.now_ns = now_ns, .counts = engine_counts(m->engine)};
 
 	if (m->prober)
 		s.probes_sent = prober_counts(m->prober).sent;
@@ -305,26 +305,44 @@ static void summarise(const struct monitor *m, struct summary *ret)
 	*ret = s;
 }
 
+static void close_recorder(struct monitor *m, const struct summary *summary)
+{
+	struct record_end end = {.probes_sent = summary->probes_sent, .n_lost = summary->n_lost};
+	int err, close_err;
+
+	if (!m->recorder)
+		return;
+	for (int i = 0; i < end.n_lost; i++) {
+		snprintf(end.lost[i].reason, sizeof(end.lost[i].reason), "%s",
+			 summary->lost[i].reason);
+		end.lost[i].count = summary->lost[i].count;
+	}
+	err = recorder_end(m->recorder, &end);
+	close_err = recorder_close(m->recorder);
+	m->recorder = NULL;
+	if (!m->errors.record)
+		m->errors.record = err ? err : close_err;
+}
+
 /*
  * What is still in the ring buffer happened before the end; and healthy transfers, which nobody had
- * a reason to look at, are to be counted.
+ * a reason to look at, are to be counted. The summary is one of the moment of the last observation,
+ * so that a replay prints the same.
  */
 static void finish(struct monitor *m)
 {
+	struct observation last = {.type = OBS_END};
 	struct summary summary;
-	int err;
 
 	sensor_read(m->sensor);
 	sensor_scan(m->sensor, true);
-	observe(&(struct observation){.type = OBS_END, .now_ns = mono_ns()}, m);
-	err = recorder_close(m->recorder);
-	m->recorder = NULL;
-	if (err && !m->errors.record)
-		m->errors.record = err;
+	last.now_ns = mono_ns();
+	observe(&last, m);
+	summarise(m, last.now_ns, &summary);
+	close_recorder(m, &summary);
 	if (m->errors.output)
 		return;
 	live_wipe(m->config.live);
-	summarise(m, &summary);
 	m->errors.output = writer_summary(m->config.writer, &summary);
 }
 
@@ -507,7 +525,7 @@ uint64_t monitor_lost(const struct monitor *m)
 	struct summary s;
 	uint64_t lost = 0;
 
-	summarise(m, &s);
+	summarise(m, mono_ns(), &s);
 	for (int i = 0; i < s.n_lost; i++)
 		lost += s.lost[i].count;
 	return lost;

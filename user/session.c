@@ -76,7 +76,7 @@ static int check_options(const struct options *o)
 	return STATUS_DONE;
 }
 
-static int open_writer(struct session *s)
+int session_writer(struct session *s)
 {
 	const struct options *o = s->options;
 	const bool terminal = isatty(fileno(s->out));
@@ -223,7 +223,7 @@ static void say_start(const struct session *s)
 int session_start(struct session *s)
 {
 	char why[256];
-	int err, status = open_writer(s);
+	int err, status = session_writer(s);
 
 	if (status)
 		return status;

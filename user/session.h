@@ -25,6 +25,9 @@ struct session {
 /* Results go to -o FILE, or NDJSON to stdout, or text to text_out. */
 int session_prepare(struct session *s, const struct options *options, FILE *text_out);
 
+/* The writer that the options ask for, for s->host and s->config.engine. session_start() has it. */
+int session_writer(struct session *s);
+
 /* FILTER from the words of a command line; none is fine. */
 int session_filter(struct session *s, int argc, char **argv);
 

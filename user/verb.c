@@ -31,6 +31,12 @@ static const char run_notes[] =
 	"Exit status: CMD's, 128+N if signal N ended it, 126 or 127 if it could not be started;\n"
 	"3 if CMD succeeded although a stall never recovered.\n";
 
+static const char replay_notes[] =
+	"FILE was kept by --record; - is standard input. The configuration is the recording's "
+	"own,\n"
+	"and the results are those of the live run, byte for byte. With --record a copy is kept:\n"
+	"together with --anonymize one that can be given away.\n";
+
 const struct verb verb_table[] = {
 	{
 		.name = "watch",
@@ -60,6 +66,17 @@ const struct verb verb_table[] = {
 		.max_operands = 1,
 		.operands = "[HOST[:PORT]]",
 		.summary = "the path to a peer, hop by hop, also inside a live connection",
+	},
+	{
+		.name = "replay",
+		.run = cmd_replay,
+		.options = RESULTS | OPTION(OUTPUT) | OPTION(RECORD) | OPTION(ANONYMIZE) |
+			   OPTION(STRICT),
+		.min_operands = 1,
+		.max_operands = 1,
+		.operands = "FILE",
+		.summary = "decide again on a recording: the same verdicts",
+		.notes = replay_notes,
 	},
 	{
 		.name = "check",
