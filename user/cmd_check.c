@@ -4,15 +4,14 @@
  * are tried, not derived from the user or the kernel's version.
  */
 #include <errno.h>
-#include <linux/capability.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/syscall.h>
 #include <sys/utsname.h>
 #include <netinet/in.h>
 #include <unistd.h>
 
+#include "base/capability.h"
 #include "base/clock.h"
 #include "host/host.h"
 #include "sensor/sensor.h"
@@ -22,6 +21,7 @@
 #include "view/terminal.h"
 
 #define FEATURES_MAX 64
+#define NAME_WIDTH   40
 #define BTF_PATH     "/sys/kernel/btf/vmlinux"
 
 struct report {
@@ -47,45 +47,30 @@ static void set(char *to, size_t len, const char *text)
 #define WHY(f, text) set((f)->why, sizeof((f)->why), text)
 #define FIX(f, text) set((f)->fix, sizeof((f)->fix), text)
 
-/* Effective capabilities of this process, from capget(2). */
-static uint64_t capabilities(void)
-{
-	struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
-	struct __user_cap_data_struct data[2] = {{0}};
-
-	if (syscall(SYS_capget, &header, data))
-		return 0;
-	return data[0].effective | (uint64_t)data[1].effective << 32;
-}
-
 static void check_capabilities(struct report *r)
 {
 	static const struct {
 		int capability;
-		const char *name, *why, *fix;
+		const char *name, *why;
 	} needed[] = {
-		{CAP_BPF, "CAP_BPF", "programs cannot be loaded",
-		 "run as root, or: setcap cap_bpf,cap_perfmon,cap_net_raw+ep on the program"},
-		{CAP_PERFMON, "CAP_PERFMON", "programs cannot be attached to tracepoints",
-		 "run as root, or: setcap cap_bpf,cap_perfmon,cap_net_raw+ep on the program"},
-		{CAP_NET_RAW, "CAP_NET_RAW", "no probes, so hops cannot be named",
-		 "run as root, or: setcap cap_bpf,cap_perfmon,cap_net_raw+ep on the program"},
+		{CAP_BPF, "CAP_BPF", "programs cannot be loaded"},
+		{CAP_PERFMON, "CAP_PERFMON", "programs cannot be attached to tracepoints"},
+		{CAP_NET_RAW, "CAP_NET_RAW", "no probes, so hops cannot be named"},
 		{CAP_SYS_ADMIN, "CAP_SYS_ADMIN",
-		 "no probes and no seeding in other network namespaces",
-		 "run as root, or add cap_sys_admin to the program's capabilities"},
+		 "other network namespaces: no probes, and older connections are not seen"},
 		{CAP_SYS_PTRACE, "CAP_SYS_PTRACE",
-		 "sockets of other users' processes have no known owner",
-		 "run as root, or add cap_sys_ptrace to the program's capabilities"},
+		 "sockets of other users' processes have no known owner"},
 	};
-	const uint64_t have = capabilities();
+	char grant[GRANT_LEN];
 
 	for (size_t i = 0; i < sizeof(needed) / sizeof(needed[0]); i++) {
-		struct feature *f = add(r, needed[i].name, have & 1ull << needed[i].capability);
+		struct feature *f = add(r, needed[i].name, capability_held(needed[i].capability));
 
 		if (f->ok)
 			continue;
 		WHY(f, needed[i].why);
-		FIX(f, needed[i].fix);
+		FIX(f, needed[i].capability == CAP_SYS_PTRACE ? "sudo, or add cap_sys_ptrace"
+							      : capability_grant(grant));
 	}
 }
 
@@ -178,20 +163,26 @@ static bool check_sensor(struct report *r)
 		      ? sensor_open(&config, r->namespaces, ignore, NULL, &sensor, why, sizeof(why))
 		      : -ENOENT;
 	f = add(r, "watching transfers", !err);
-	if (err) {
+	if (err)
 		WHY(f, *why ? why : strerror(-err));
-		FIX(f, "see the lines above that say no");
-	}
 	sensor_close(sensor);
 	return !err;
 }
 
-static void print_text(const struct feature *f, bool colour)
+/* One fix often mends many lines: it is printed below the last of them. */
+static void print_text(const struct report *r)
 {
-	printf("%s%-4s%s%-36s %s\n", colour ? f->ok ? "\033[32m" : "\033[1;31m" : "",
-	       f->ok ? "ok" : "no", colour ? "\033[0m" : "", f->name, f->why);
-	if (!f->ok && *f->fix)
-		printf("    %-36s fix: %s\n", "", f->fix);
+	const bool colour = terminal_colour(STDOUT_FILENO);
+
+	for (int i = 0; i < r->n; i++) {
+		const struct feature *f = &r->feature[i], *next = i + 1 < r->n ? f + 1 : NULL;
+
+		printf("%s%s%s  %-*s%s\n", colour ? f->ok ? "\033[32m" : "\033[1;31m" : "",
+		       f->ok ? "ok" : "no", colour ? "\033[0m" : "", *f->why ? NAME_WIDTH : 0,
+		       f->name, f->why);
+		if (!f->ok && *f->fix && !(next && !next->ok && !strcmp(next->fix, f->fix)))
+			printf("      fix: %s\n", f->fix);
+	}
 }
 
 static void json_head(struct jsonw *j, const char *type)
@@ -248,8 +239,7 @@ int cmd_check(const struct options *options, int argc, char **argv)
 	if (options->json) {
 		err = print_json(&r, works);
 	} else {
-		for (int i = 0; i < r.n; i++)
-			print_text(&r.feature[i], terminal_colour(STDOUT_FILENO));
+		print_text(&r);
 		err = fflush(stdout);
 	}
 	namespaces_free(r.namespaces);

@@ -457,10 +457,12 @@ int monitor_new(const struct monitor_config *config, struct monitor **ret, char 
 	err = engine_new(&m->config.engine, &m->engine);
 	if (err)
 		goto out;
-	doing = "--record";
 	err = open_recorder(m);
-	if (err)
+	if (err) {
+		snprintf(ret_why, why_len, "--record '%s': %s", config->record, strerror(-err));
+		err = -EIO;
 		goto out;
+	}
 	doing = "sensor";
 	err = sensor_open(&m->config.sensor, m->namespaces, observe, m, &m->sensor, ret_why,
 			  why_len);

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/capability.h"
 #include "base/clock.h"
 #include "host/host.h"
 #include "sensor/filter.h"
@@ -18,9 +19,6 @@
 #include "view/terminal.h"
 
 #define FILTER_LEN 1024
-
-/* What sensor and prober need, and how to grant it without root. */
-#define GRANT	   "run as root, or: setcap cap_bpf,cap_perfmon,cap_net_raw+ep on the program"
 
 static int open_output(struct session *s, FILE *text_out)
 {
@@ -200,12 +198,15 @@ static void say_start(const struct session *s)
 {
 	const int now = monitor_seeded(s->monitor);
 	const pid_t root = s->config.sensor.root_pid;
-	char what[64], after[FORMAT_LEN], bytes[FORMAT_LEN], memory[FORMAT_LEN];
+	char what[64], after[FORMAT_LEN], bytes[FORMAT_LEN], memory[FORMAT_LEN], grant[GRANT_LEN];
 	int err = monitor_errors(s->monitor).probe;
 
 	if (err)
-		warnx("no probes, so hops cannot be named: %s (CAP_NET_RAW; %s)", strerror(-err),
-		      GRANT);
+		warnx("no probes, so hops cannot be named: %s (CAP_NET_RAW missing; %s)",
+		      strerror(-err), capability_grant(grant));
+	if (!s->options->netns && !capability_held(CAP_SYS_ADMIN))
+		warnx("no probes in other network namespaces, and what is older than this watch is "
+		      "not seen there: CAP_SYS_ADMIN missing");
 	if (s->options->quiet)
 		return;
 	if (root)
@@ -229,13 +230,11 @@ int session_start(struct session *s)
 		return status;
 	s->config.live = s->live;
 	err = monitor_new(&s->config, &s->monitor, why, sizeof(why));
-	if (err == -EPERM || err == -EACCES) {
-		warnx("%s (%s); see tcpstall check", why, GRANT);
-		return STATUS_UNSUPPORTED;
-	}
 	if (err) {
-		warnx("%s%s", why, err == -ENOTSUP ? "; see tcpstall check" : "");
-		return err == -ENOTSUP ? STATUS_UNSUPPORTED : STATUS_ERROR;
+		const bool here = err != -EPERM && err != -ENOTSUP;
+
+		warnx("%s%s", why, here ? "" : "; see tcpstall check");
+		return here ? STATUS_ERROR : STATUS_UNSUPPORTED;
 	}
 	say_start(s);
 	return STATUS_DONE;

@@ -14,14 +14,12 @@
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
+#include "base/capability.h"
 #include "sensor/ebpf.h"
 #include "tcpstall.skel.h"
 
-#define VMLINUX_BTF   "/sys/kernel/btf/vmlinux"
-#define CAP_SYS_ADMIN 21
-#define CAP_PERFMON   38
-#define CAP_BPF	      39
-#define WHY_LEN	      160
+#define VMLINUX_BTF "/sys/kernel/btf/vmlinux"
+#define WHY_LEN	    160
 
 enum need { OPTIONAL, REQUIRED, BY_PROCESS };
 
@@ -93,30 +91,14 @@ static void pick_words(int err, char *ret, size_t len)
 		snprintf(ret, len, "%s", strerror(-err));
 }
 
-static uint64_t effective_capabilities(void)
-{
-	FILE *file = fopen("/proc/self/status", "re");
-	uint64_t caps = 0;
-	char line[256];
-
-	while (file && fgets(line, sizeof(line), file))
-		if (sscanf(line, "CapEff: %" SCNx64, &caps) == 1)
-			break;
-	if (file)
-		fclose(file);
-	return caps;
-}
-
 /* What an EPERM means here, and what grants it. */
 static void explain_eperm(char *ret_why, size_t why_len, char *ret_fix, size_t fix_len)
 {
-	uint64_t caps = effective_capabilities();
-	bool bpf = caps & (1ull << CAP_BPF), perfmon = caps & (1ull << CAP_PERFMON);
-	char self[256] = "tcpstall";
-	ssize_t n;
+	const bool admin = capability_held(CAP_SYS_ADMIN);
+	const bool bpf = admin || capability_held(CAP_BPF);
+	const bool perfmon = admin || capability_held(CAP_PERFMON);
+	char grant[GRANT_LEN];
 
-	if (caps & (1ull << CAP_SYS_ADMIN))
-		bpf = perfmon = true;
 	if (bpf && perfmon) {
 		snprintf(ret_why, why_len,
 			 "the kernel refuses BPF to a process with CAP_BPF and CAP_PERFMON");
@@ -124,13 +106,9 @@ static void explain_eperm(char *ret_why, size_t why_len, char *ret_fix, size_t f
 			 "run it outside the container; look at /sys/kernel/security/lockdown");
 		return;
 	}
-	n = readlink("/proc/self/exe", self, sizeof(self) - 1);
-	if (n > 0)
-		self[n] = '\0';
 	snprintf(ret_why, why_len, "no permission: %s%s%s missing", bpf ? "" : "CAP_BPF",
 		 bpf || perfmon ? "" : " and ", perfmon ? "" : "CAP_PERFMON");
-	snprintf(ret_fix, fix_len,
-		 "sudo, or: setcap cap_bpf,cap_perfmon,cap_sys_admin,cap_net_raw+ep %.80s", self);
+	snprintf(ret_fix, fix_len, "%s", capability_grant(grant));
 }
 
 static bool named_in(const char *list, const char *name)
