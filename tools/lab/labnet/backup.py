@@ -143,7 +143,7 @@ def run_scenario(scenario, bus, result, verdict_s):
         if bus.until(decided, verdict_s):
             bus.until(lambda: False, 3)
         monitor.stop()
-        incident = monitor.incident_of(src, dst)
+        incident = monitor.incident_of(src, dst) if timing else None
         moved_ns = timing["ns"] - int(timing["s"] * 1e9) if timing.get("s") is not None else None
         judge(incident, backup.network, scenario.truth, moved_ns, result)
         main = {src, dst}

@@ -15,6 +15,7 @@ from .scenario import WITNESSES, Transfer
 from .traffic import Traffic
 
 VERDICT_S = 20  # from the fault to a verdict: past that it counts as missed
+LATEST_S = 10  # from the last byte of progress to what it says in the end
 SETTLE_S = 3  # a verdict may still change for so long
 RECOVER_S = 30
 STALLED_S = 2.5
@@ -138,7 +139,7 @@ def run_faulty(stage, result):
     moved_ns = None
     if incident and incident.verdicts:
         moved_ns = stage.traffic.last_progress_ns(stage.main, incident.verdicts[0][1])
-    judge(incident, stage.network, scenario.truth, moved_ns, result)
+    judge(incident if found else None, stage.network, scenario.truth, moved_ns, result)
     if found and scenario.truth.outcome == "recovered" and not result.why:
         ends = [stage.traffic.end(stage.main, w) for w in ("sender", "receiver")]
         if ends[0].sha256 != ends[1].sha256:
@@ -226,6 +227,8 @@ def run(scenario, keep=None):
     except session.LabError as error:
         result.why = str(error)
         result.skipped = isinstance(error, session.Unavailable)
+    if result.final_verdict_s and result.final_verdict_s > LATEST_S and not result.why:
+        result.why = f"later than {LATEST_S} s"
     if result.other_stalls and not result.why:
         result.why = f"false alarm: {result.other_stalls[0]}"
     result.ok = not result.why

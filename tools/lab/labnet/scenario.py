@@ -12,7 +12,7 @@ MBIT = 1000000
 class Fault:
     name: str  # a function of faults.py
     at: str
-    after_bytes: int = 24 << 20  # received under tcpstall's eyes; 0: on before the transfer starts
+    after_bytes: int = 48 << 20  # received under tcpstall's eyes; 0: on before the transfer starts
     undo_after_s: float = 0  # 0: stays
     options: dict = field(default_factory=dict)
 

@@ -104,7 +104,7 @@ ALL = [
              Fault("blackhole", "r3", undo_after_s=6),
              Truth(("path-blackhole",), ("hop r3", "link r3-r4"), outcome="recovered"),
              hops=5, wire_behind=1, beside={"c": (2, None)}, main=Transfer("main",
-                                                                             send={"bytes": 60 << 20}),
+                                                                             send={"bytes": 90 << 20}),
              seed=30),
 ]
 
