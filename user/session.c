@@ -24,16 +24,19 @@ static int open_output(struct session *s, FILE *text_out)
 {
 	const struct options *o = s->options;
 
-	if (!options_given(o, OPT_OUTPUT))
+	if (!options_given(o, OPT_OUTPUT) && !o->json && text_out == stderr)
+		/* A buffer of its own: a verdict leaves in one piece, not mixed with CMD's words. */
+		s->out = fdopen(fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 3), "w");
+	else if (!options_given(o, OPT_OUTPUT))
 		s->out = o->json ? stdout : text_out;
 	else
 		s->out = strcmp(o->output, "-") ? fopen(o->output, "we") : stdout;
 	if (!s->out) {
-		warn("-o '%s'", o->output);
+		warn("%s", options_given(o, OPT_OUTPUT) ? o->output : "standard error");
 		return STATUS_ERROR;
 	}
 	if ((fcntl(fileno(s->out), F_GETFL) & O_ACCMODE) == O_RDONLY) {
-		warnx("results cannot be written: standard output is closed");
+		warnx("results cannot be written: the stream is closed");
 		return STATUS_ERROR;
 	}
 	return STATUS_DONE;
