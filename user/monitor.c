@@ -28,7 +28,15 @@
 #define NAMESPACES_NS (10 * NS_PER_S) /* how long a vanished namespace may be kept alive by us */
 #define SHORTEST_NS   NS_PER_MS	      /* a deadline that does not move must not spin the loop */
 
-enum source { FROM_SENSOR, FROM_PROBER, FROM_TIMER, FROM_SIGNAL, FROM_KEY, FROM_PROCESS };
+enum source {
+	FROM_SENSOR,
+	FROM_PROBER,
+	FROM_TIMER,
+	FROM_SIGNAL,
+	FROM_KEY,
+	FROM_PROCESS,
+	FROM_OUTPUT
+};
 
 struct monitor {
 	struct monitor_config config;
@@ -46,7 +54,6 @@ struct monitor {
 	uint64_t end_ns;			     /* UINT64_MAX: never */
 	uint64_t scanned_ns, drawn_ns, refreshed_ns; /* when it was last done */
 	uint64_t prober_ns;			     /* when it wants to run */
-	int seeded;
 	struct monitor_errors errors;
 	bool ended;
 	enum monitor_end result;
@@ -60,15 +67,26 @@ static void end(struct monitor *m, enum monitor_end result)
 	m->result = result;
 }
 
+/* A command that we run is not ours to end. */
+static void output_failed(struct monitor *m, int err)
+{
+	m->errors.output = err;
+	if (!m->config.forward_to)
+		end(m, END_OUTPUT);
+	if (m->config.out_fd >= 0)
+		epoll_ctl(m->epoll_fd, EPOLL_CTL_DEL, m->config.out_fd, NULL);
+}
+
 static void write_result(struct monitor *m, const struct output *out)
 {
+	int err;
+
 	if (m->errors.output)
 		return;
 	live_wipe(m->config.live);
-	m->errors.output = writer_output(m->config.writer, out);
-	/* A command that we run is not ours to end. */
-	if (m->errors.output && !m->config.forward_to)
-		end(m, END_OUTPUT);
+	err = writer_output(m->config.writer, out);
+	if (err)
+		output_failed(m, err);
 }
 
 static void queue_want(struct monitor *m, const struct want *want)
@@ -276,6 +294,9 @@ static void dispatch(struct monitor *m, enum source source)
 	case FROM_PROCESS:
 		end(m, END_PROCESS);
 		break;
+	case FROM_OUTPUT:
+		output_failed(m, -EPIPE);
+		break;
 	}
 }
 
@@ -368,7 +389,9 @@ int monitor_run(struct monitor *m)
 
 static int add_source(struct monitor *m, int fd, enum source source)
 {
-	struct epoll_event event = {.events = EPOLLIN, .data.u32 = source};
+	/* Of the output only errors are of interest, and those are always told. */
+	struct epoll_event event = {.events = source == FROM_OUTPUT ? 0 : EPOLLIN,
+				    .data.u32 = source};
 
 	if (fd < 0)
 		return 0;
@@ -399,7 +422,13 @@ static int open_loop(struct monitor *m)
 	err = add_source(m, m->signal_fd, FROM_SIGNAL);
 	err = err ? err : add_source(m, m->timer_fd, FROM_TIMER);
 	err = err ? err : add_source(m, m->config.key_fd, FROM_KEY);
-	return err ? err : add_source(m, m->config.pidfd, FROM_PROCESS);
+	err = err ? err : add_source(m, m->config.pidfd, FROM_PROCESS);
+	if (err)
+		return err;
+	/* A plain file cannot be polled and has no reader to lose. */
+	if (add_source(m, m->config.out_fd, FROM_OUTPUT))
+		m->config.out_fd = -1;
+	return 0;
 }
 
 /* Without CAP_NET_RAW everything but probing works. */
@@ -471,7 +500,8 @@ int monitor_new(const struct monitor_config *config, struct monitor **ret, char 
 	err = add_source(m, sensor_fd(m->sensor), FROM_SENSOR);
 	if (err)
 		goto out;
-	m->seeded = sensor_seed(m->sensor);
+	sensor_seed(m->sensor); /* where it may not look shows in `check` */
+	sensor_scan(m->sensor, true);
 	m->scanned_ns = mono_ns();
 	if (config->duration_ns)
 		m->end_ns = m->scanned_ns + config->duration_ns;
@@ -505,11 +535,6 @@ void monitor_free(struct monitor *m)
 struct monitor_errors monitor_errors(const struct monitor *m)
 {
 	return m->errors;
-}
-
-int monitor_seeded(const struct monitor *m)
-{
-	return m->seeded > 0 ? m->seeded : 0; /* what it could not do shows in `check` */
 }
 
 struct engine_counts monitor_engine_counts(const struct monitor *m)

@@ -21,6 +21,7 @@ struct monitor_config {
 	bool anonymize;
 	uint64_t duration_ns; /* 0: no limit */
 	struct writer *writer;
+	int out_fd; /* that the writer writes to: noticed when its reader goes; -1: do not care */
 	struct live *live;   /* redrawn each second from a full scan; NULL: none */
 	struct names *names; /* told of the addresses that answer; NULL: none */
 	int key_fd;	     /* terminal that sends 'q'; -1: none */
@@ -35,9 +36,9 @@ enum monitor_end {
 };
 
 /*
- * Opens everything and attaches; what exists already is seeded. Signals that the loop handles are
- * blocked from here on. On error ret_why holds one line for the user. -EPERM, -ENOTSUP: not here;
- * -EIO: the recording cannot be written.
+ * Opens everything and attaches; what exists already is seeded and shown to the engine once.
+ * Signals that the loop handles are blocked from here on. On error ret_why holds one line for the
+ * user. -EPERM, -ENOTSUP: not here; -EIO: the recording cannot be written.
  */
 int monitor_new(const struct monitor_config *config, struct monitor **ret, char *ret_why,
 		size_t why_len);
@@ -56,9 +57,6 @@ struct monitor_errors {
 	int output; /* results are missing: -EPIPE, -ENOSPC */
 };
 struct monitor_errors monitor_errors(const struct monitor *m);
-
-/* Connections that were there at the start and count as transfers, or as named. */
-int monitor_seeded(const struct monitor *m);
 
 struct engine_counts monitor_engine_counts(const struct monitor *m);
 struct sensor_counts monitor_sensor_counts(const struct monitor *m);

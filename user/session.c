@@ -25,7 +25,8 @@ static int open_output(struct session *s, FILE *text_out)
 	const struct options *o = s->options;
 
 	if (!options_given(o, OPT_OUTPUT) && !o->json && text_out == stderr)
-		/* A buffer of its own: a verdict leaves in one piece, not mixed with CMD's words. */
+		/* A buffer of its own: a verdict leaves in one piece, not mixed with CMD's words.
+		 */
 		s->out = fdopen(fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 3), "w");
 	else if (!options_given(o, OPT_OUTPUT))
 		s->out = o->json ? stdout : text_out;
@@ -141,6 +142,7 @@ int session_prepare(struct session *s, const struct options *options, FILE *text
 		.duration_ns = options->duration_ns,
 		.key_fd = -1,
 		.pidfd = -1,
+		.out_fd = -1,
 	};
 	status = check_options(options);
 	if (!status)
@@ -199,7 +201,7 @@ static uint64_t kernel_memory(void)
 
 static void say_start(const struct session *s)
 {
-	const int now = monitor_seeded(s->monitor);
+	const uint64_t now = monitor_engine_counts(s->monitor).transfers;
 	const pid_t root = s->config.sensor.root_pid;
 	char what[64], after[FORMAT_LEN], bytes[FORMAT_LEN], memory[FORMAT_LEN], grant[GRANT_LEN];
 	int err = monitor_errors(s->monitor).probe;
@@ -214,8 +216,11 @@ static void say_start(const struct session *s)
 		return;
 	if (root)
 		snprintf(what, sizeof(what), "process %d and its children", (int)root);
+	else if (s->filter)
+		snprintf(what, sizeof(what), "%" PRIu64 " matching connection%s", now,
+			 now == 1 ? "" : "s");
 	else
-		snprintf(what, sizeof(what), "%d transfer%s of %s or more", now,
+		snprintf(what, sizeof(what), "%" PRIu64 " transfer%s of %s or more", now,
 			 now == 1 ? "" : "s", format_bytes(s->config.engine.min_bytes, bytes));
 	warnx("watching %s in %s%s; a stall is %s of silence; kernel memory %s%s", what,
 	      s->options->netns ? "network namespace " : "all network namespaces",
@@ -232,6 +237,7 @@ int session_start(struct session *s)
 	if (status)
 		return status;
 	s->config.live = s->live;
+	s->config.out_fd = fileno(s->out);
 	err = monitor_new(&s->config, &s->monitor, why, sizeof(why));
 	if (err) {
 		const bool here = err != -EPERM && err != -ENOTSUP;
