@@ -28,13 +28,16 @@ endif
 .DEFAULT_GOAL := all
 
 LIBS       := libbpf libelf zlib libpcap libmnl jansson
+# Optional: `analyze` reads .zst files.
+ZSTD       := $(shell pkg-config --exists libzstd 2>/dev/null && echo libzstd)
 WARNINGS   := -Wall -Wextra -Wshadow -Wmissing-prototypes -Wstrict-prototypes -Wformat=2 -Wvla \
               -Wpointer-arith -Wundef
 OPTIMISE   ?= -O2
 HARDENING  ?= -fstack-protector-strong -D_FORTIFY_SOURCE=2 -fPIE
 CFLAGS_ALL  = -std=gnu11 -g $(OPTIMISE) $(HARDENING) $(WARNINGS) $(WERROR) -Iuser -I$(BUILD) -Ibpf \
-              -D_GNU_SOURCE -MMD -MP $(shell pkg-config --cflags $(LIBS) 2>/dev/null) $(CFLAGS)
-LDLIBS_ALL  = $(shell pkg-config --libs $(LIBS) 2>/dev/null) -lm $(LDLIBS)
+              -D_GNU_SOURCE -MMD -MP $(shell pkg-config --cflags $(LIBS) $(ZSTD) 2>/dev/null) \
+              $(if $(ZSTD),-DHAVE_ZSTD) $(CFLAGS)
+LDLIBS_ALL  = $(shell pkg-config --libs $(LIBS) $(ZSTD) 2>/dev/null) -lm $(LDLIBS)
 
 SOURCES  := $(wildcard user/*.c user/*/*.c)
 OBJECTS  := $(SOURCES:%.c=$(BUILD)/%.o)

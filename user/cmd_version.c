@@ -9,6 +9,9 @@
 #include <elfutils/version.h>
 #include <jansson.h>
 #include <zlib.h>
+#ifdef HAVE_ZSTD
+#include <zstd.h>
+#endif
 
 #include "verb.h"
 #include "version.h"
@@ -41,6 +44,9 @@ int cmd_version(const struct options *options, int argc, char **argv)
 		{"libpcap", pcap_version(pcap, sizeof(pcap))},
 		{"libmnl", LIBMNL_VERSION},
 		{"jansson", jansson_version_str()},
+#ifdef HAVE_ZSTD
+		{"libzstd", ZSTD_versionString()},
+#endif
 	};
 	const int n = sizeof(library) / sizeof(library[0]);
 	struct utsname kernel = {0};

@@ -1,0 +1,774 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The decoder. A cursor runs over the captured bytes; each layer either steps over its header and
+ * names the next one or gives up. Steps are counted, so that nested headers cannot keep it busy.
+ */
+#include "sensor/frame.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#define MAX_LAYERS	   32 /* headers in one packet */
+
+#define ETHERTYPE_IPV4	   0x0800
+#define ETHERTYPE_TEB	   0x6558
+#define ETHERTYPE_VLAN	   0x8100
+#define ETHERTYPE_IPV6	   0x86dd
+#define ETHERTYPE_MPLS	   0x8847
+#define ETHERTYPE_MPLS_MC  0x8848
+#define ETHERTYPE_PPPOE	   0x8864
+#define ETHERTYPE_QINQ	   0x88a8
+#define ETHERTYPE_ERSPAN   0x88be
+#define ETHERTYPE_QINQ_OLD 0x9100
+#define PPP_IPV4	   0x0021
+#define PPP_IPV6	   0x0057
+#define PORT_GTPU	   2152
+#define PORT_VXLAN	   4789
+#define PORT_VXLAN_LINUX   8472
+
+struct cursor {
+	const uint8_t *at, *end;
+	const uint8_t *wire_end; /* where the packet ended on the wire; may lie behind `end` */
+	struct frame *p;
+	int layers;
+};
+
+static inline uint16_t be16(const uint8_t *p)
+{
+	return (uint16_t)(p[0] << 8 | p[1]);
+}
+
+static inline uint32_t be32(const uint8_t *p)
+{
+	uint32_t v;
+
+	memcpy(&v, p, sizeof(v));
+	return __builtin_bswap32(v);
+}
+
+static inline size_t left(const struct cursor *c)
+{
+	return (size_t)(c->end - c->at);
+}
+
+/* Steps over n bytes; NULL if they were not all captured. */
+static inline const uint8_t *take(struct cursor *c, size_t n)
+{
+	const uint8_t *at = c->at;
+
+	if (left(c) < n)
+		return NULL;
+	c->at += n;
+	return at;
+}
+
+static void ip_packet(struct cursor *c);
+static void ethernet(struct cursor *c);
+
+static void tcp_options(struct frame *p, const uint8_t *o, const uint8_t *end)
+{
+	while (o < end && *o) {
+		unsigned int len;
+
+		if (*o == 1) { /* NOP */
+			o++;
+			continue;
+		}
+		if (end - o < 2)
+			return;
+		len = o[1];
+		if (len < 2 || (size_t)(end - o) < len)
+			return;
+		switch (*o) {
+		case 2:
+			if (len == 4)
+				p->mss = be16(o + 2);
+			break;
+		case 3:
+			if (len == 3)
+				p->wscale = o[2] > 14 ? 14 : o[2]; /* RFC 7323 2.3 */
+			break;
+		case 4:
+			p->has |= HAS_SACK_OK;
+			break;
+		case 5:
+			for (unsigned int i = 2; i + 8 <= len && p->n_sacks < FRAME_SACKS; i += 8) {
+				p->sacks[p->n_sacks][0] = be32(o + i);
+				p->sacks[p->n_sacks++][1] = be32(o + i + 4);
+			}
+			break;
+		case 8:
+			if (len == 10) {
+				p->has |= HAS_TIMESTAMPS;
+				p->tsval = be32(o + 2);
+				p->tsecr = be32(o + 6);
+			}
+			break;
+		default:
+			break;
+		}
+		o += len;
+	}
+}
+
+/* ip_payload: bytes behind the IP header, as the header says. */
+static void tcp(struct cursor *c, uint32_t ip_payload)
+{
+	const uint8_t *t = c->at;
+	struct frame *p = c->p;
+	unsigned int header, got;
+
+	p->kind = FRAME_CUT;
+	if (left(c) < 4)
+		return;
+	p->sport = be16(t);
+	p->dport = be16(t + 2);
+	if (left(c) < 16)
+		return;
+	header = (t[12] >> 4) * 4;
+	if (header < 20 || header > ip_payload)
+		return;
+	p->kind = FRAME_TCP;
+	p->seq = be32(t + 4);
+	p->ack = be32(t + 8);
+	p->flags = t[13];
+	p->window = be16(t + 14);
+	p->payload = ip_payload - header;
+	got = left(c) < header ? (unsigned int)left(c) : header;
+	if (got == header)
+		p->has |= HAS_OPTIONS;
+	if (got == 32 && be32(t + 20) == 0x0101080a) { /* what nearly every segment has */
+		p->has |= HAS_TIMESTAMPS;
+		p->tsval = be32(t + 24);
+		p->tsecr = be32(t + 28);
+	} else if (got > 20) {
+		tcp_options(p, t + 20, t + got);
+	}
+}
+
+static void tunnelled(struct cursor *c, enum tunnel_kind kind, uint32_t id)
+{
+	struct frame *p = c->p;
+
+	if (p->tunnel)
+		return;
+	p->tunnel = kind;
+	p->tunnel_id = id;
+	p->outer_src = p->src;
+	p->outer_dst = p->dst;
+	p->outer_family = p->family;
+}
+
+/* RFC 2784, RFC 2890; ERSPAN types I and II carry an Ethernet frame. */
+static void gre(struct cursor *c)
+{
+	const uint8_t *g = take(c, 4);
+	unsigned int flags, type;
+	uint32_t key = 0;
+
+	if (!g)
+		return;
+	flags = be16(g);
+	type = be16(g + 2);
+	if ((flags & 7) || (flags & 0x4000)) /* another version, source routes */
+		return;
+	if ((flags & 0x8000) && !take(c, 4))
+		return;
+	if (flags & 0x2000) {
+		const uint8_t *k = take(c, 4);
+
+		if (!k)
+			return;
+		key = be32(k);
+	}
+	if ((flags & 0x1000) && !take(c, 4))
+		return;
+	tunnelled(c, TUNNEL_GRE, key);
+	if (type == ETHERTYPE_IPV4 || type == ETHERTYPE_IPV6)
+		ip_packet(c);
+	else if (type == ETHERTYPE_TEB)
+		ethernet(c);
+	else if (type == ETHERTYPE_ERSPAN && (!(flags & 0x1000) || take(c, 8)))
+		ethernet(c);
+}
+
+/* 3GPP TS 29.281 5.1: message type 255 is a user packet. */
+static void gtpu(struct cursor *c)
+{
+	const uint8_t *g = take(c, 8), *x;
+	uint32_t teid;
+	int next;
+
+	if (!g || (g[0] & 0xf0) != 0x30 || g[1] != 0xff)
+		return;
+	teid = be32(g + 4);
+	if (g[0] & 7) {
+		x = take(c, 4);
+		if (!x)
+			return;
+		next = g[0] & 4 ? x[3] : 0;
+		for (int i = 0; next && i < MAX_LAYERS; i++) {
+			size_t len = left(c) ? c->at[0] * 4u : 0;
+
+			x = len >= 4 ? take(c, len) : NULL;
+			if (!x)
+				return;
+			next = x[len - 1];
+		}
+	}
+	tunnelled(c, TUNNEL_GTPU, teid);
+	ip_packet(c);
+}
+
+static void udp(struct cursor *c)
+{
+	const uint8_t *u = take(c, 8), *v;
+	unsigned int from, to;
+
+	if (!u)
+		return;
+	from = be16(u);
+	to = be16(u + 2);
+	if (to == PORT_GTPU || from == PORT_GTPU) {
+		gtpu(c);
+	} else if (to == PORT_VXLAN || to == PORT_VXLAN_LINUX) {
+		v = take(c, 8);
+		if (!v || !(v[0] & 0x08)) /* RFC 7348: the VNI must be valid */
+			return;
+		tunnelled(c, TUNNEL_VXLAN, be32(v + 4) >> 8);
+		ethernet(c);
+	}
+}
+
+/* What an ICMP error quotes: an IP header and at least eight bytes of TCP. */
+static void quoted(struct cursor *c, const struct frame *icmp)
+{
+	struct frame *p = c->p;
+	const uint8_t *q = c->at;
+	size_t header;
+
+	if (left(c) < 20)
+		return;
+	if (q[0] >> 4 == 4) {
+		header = (q[0] & 15) * 4u;
+		if (header < 20 || q[9] != 6 || (be16(q + 6) & 0x1fff) || left(c) < header + 8)
+			return;
+		p->family = 4;
+		p->src = p->dst = (union frame_addr){.words = {0}};
+		memcpy(p->src.bytes, q + 12, 4);
+		memcpy(p->dst.bytes, q + 16, 4);
+		p->ip_len = be16(q + 2);
+	} else if (q[0] >> 4 == 6) {
+		header = 40;
+		if (left(c) < header + 8 || q[6] != 6)
+			return;
+		p->family = 6;
+		memcpy(p->src.bytes, q + 8, 16);
+		memcpy(p->dst.bytes, q + 24, 16);
+		p->ip_len = (uint16_t)(be16(q + 4) > 65495 ? 65535 : be16(q + 4) + 40);
+	} else {
+		return;
+	}
+	p->icmp_from = icmp->src;
+	p->icmp_family = icmp->family;
+	p->sport = be16(q + header);
+	p->dport = be16(q + header + 2);
+	p->seq = be32(q + header + 4);
+	p->kind = FRAME_ICMP;
+}
+
+static void icmp(struct cursor *c)
+{
+	struct frame outer = *c->p;
+	const uint8_t *i = take(c, 8);
+	bool error;
+
+	if (!i)
+		return;
+	if (outer.family == 4)
+		error = i[0] == 3 || i[0] == 4 || i[0] == 11 || i[0] == 12;
+	else
+		error = i[0] >= 1 && i[0] <= 4;
+	if (!error)
+		return;
+	c->p->icmp_type = i[0];
+	c->p->icmp_code = i[1];
+	if (outer.family == 4 && i[0] == 3 && i[1] == 4)
+		c->p->icmp_mtu = be16(i + 6);
+	else if (outer.family == 6 && i[0] == 2)
+		c->p->icmp_mtu = be32(i + 4);
+	quoted(c, &outer);
+}
+
+/* What IP carries; length: bytes of it by the IP header. */
+static void transport(struct cursor *c, int proto, uint32_t length)
+{
+	switch (proto) {
+	case 6:
+		tcp(c, length);
+		break;
+	case 17:
+		udp(c);
+		break;
+	case 1:
+	case 58:
+		icmp(c);
+		break;
+	case 4:
+	case 41:
+		tunnelled(c, TUNNEL_IPIP, 0);
+		ip_packet(c);
+		break;
+	case 47:
+		gre(c);
+		break;
+	default:
+		break;
+	}
+}
+
+/* A fragment: the first one goes on with what follows, of a later one only the length is told. */
+static void fragment(struct cursor *c, int proto, uint32_t offset, bool more, uint32_t length)
+{
+	struct frame *p = c->p;
+
+	if (more)
+		p->has |= HAS_MORE_FRAGS;
+	p->frag_off = offset;
+	if (!offset) {
+		transport(c, proto, length);
+	} else if (proto == 6) {
+		p->kind = FRAME_FRAGMENT;
+		p->payload = length;
+	}
+}
+
+static void ipv4(struct cursor *c)
+{
+	const uint8_t *h = c->at;
+	struct frame *p = c->p;
+	unsigned int header, total, frag;
+
+	if (left(c) < 20)
+		return;
+	header = (h[0] & 15) * 4u;
+	if (header < 20 || left(c) < header)
+		return;
+	total = be16(h + 2);
+	if (!total) /* a segment still to be cut by the NIC */
+		total = (uint32_t)(c->wire_end - h);
+	if (total < header)
+		return;
+	p->family = 4;
+	p->src = p->dst = (union frame_addr){.words = {0}};
+	memcpy(p->src.bytes, h + 12, 4);
+	memcpy(p->dst.bytes, h + 16, 4);
+	p->ttl = h[8];
+	p->ip_id = be16(h + 4);
+	p->ip_len = (uint16_t)(total > 65535 ? 65535 : total);
+	p->has = (uint8_t)((h[1] & 3 ? HAS_ECT : 0) | ((h[1] & 3) == 3 ? HAS_CE : 0));
+	if ((size_t)(c->end - h) > total) /* padding of short frames is no data */
+		c->end = h + total;
+	c->at += header;
+	frag = be16(h + 6) & 0x3fff;
+	if (__builtin_expect(!frag, 1)) {
+		transport(c, h[9], total - header);
+	} else {
+		p->frag_id = p->ip_id;
+		fragment(c, h[9], (frag & 0x1fff) * 8, frag & 0x2000, total - header);
+	}
+}
+
+/* RFC 8200 4: extension headers before the payload. */
+static void ipv6(struct cursor *c)
+{
+	const uint8_t *h = take(c, 40), *x;
+	struct frame *p = c->p;
+	uint32_t length, used;
+	int next;
+
+	if (!h)
+		return;
+	length = be16(h + 4);
+	if (!length)
+		length = c->wire_end > c->at ? (uint32_t)(c->wire_end - c->at) : 0;
+	p->family = 6;
+	memcpy(p->src.bytes, h + 8, 16);
+	memcpy(p->dst.bytes, h + 24, 16);
+	p->ttl = h[7];
+	p->ip_id = 0;
+	p->ip_len = (uint16_t)(length > 65495 ? 65535 : length + 40);
+	p->has = (uint8_t)((h[1] & 0x30 ? HAS_ECT : 0) | ((h[1] & 0x30) == 0x30 ? HAS_CE : 0));
+	if (left(c) > length)
+		c->end = c->at + length;
+	next = h[6];
+	for (int i = 0; i < MAX_LAYERS; i++) {
+		uint32_t len = 8;
+
+		switch (next) {
+		case 0:	 /* hop-by-hop */
+		case 43: /* routing */
+		case 60: /* destination */
+		case 51: /* authentication, RFC 4302 */
+			if (left(c) < 8)
+				return;
+			len = next == 51 ? (c->at[1] + 2u) * 4 : (c->at[1] + 1u) * 8;
+			x = take(c, len);
+			break;
+		case 44: /* fragment */
+			x = take(c, len);
+			if (!x || len > length)
+				return;
+			if (be16(x + 2) & 0xfff9) {
+				p->frag_id = be32(x + 4);
+				fragment(c, x[0], be16(x + 2) & 0xfff8, x[3] & 1, length - 8);
+				return;
+			}
+			break;
+		default:
+			transport(c, next, length);
+			return;
+		}
+		used = len;
+		if (!x || used > length)
+			return;
+		length -= used;
+		next = x[0];
+	}
+}
+
+static void ip_packet(struct cursor *c)
+{
+	if (!left(c) || ++c->layers > MAX_LAYERS)
+		return;
+	if (c->at[0] >> 4 == 4)
+		ipv4(c);
+	else if (c->at[0] >> 4 == 6)
+		ipv6(c);
+}
+
+static void ppp_protocol(struct cursor *c)
+{
+	unsigned int proto;
+	const uint8_t *h;
+
+	if (!left(c))
+		return;
+	if (c->at[0] & 1) { /* RFC 1661 6.5: compressed to one byte */
+		proto = *take(c, 1);
+	} else {
+		h = take(c, 2);
+		if (!h)
+			return;
+		proto = be16(h);
+	}
+	if (proto == PPP_IPV4 || proto == PPP_IPV6)
+		ip_packet(c);
+}
+
+static void ppp(struct cursor *c)
+{
+	if (left(c) >= 2 && c->at[0] == 0xff && c->at[1] == 0x03)
+		c->at += 2;
+	ppp_protocol(c);
+}
+
+static void mpls(struct cursor *c)
+{
+	const uint8_t *label;
+
+	do {
+		label = take(c, 4);
+	} while (label && !(label[2] & 1));
+	if (!label || !left(c))
+		return;
+	if (c->at[0] >> 4 == 4 || c->at[0] >> 4 == 6) {
+		ip_packet(c);
+	} else if (c->at[0] >> 4 == 0 && take(c, 4)) { /* RFC 4448: a control word, then Ethernet */
+		ethernet(c);
+	}
+}
+
+static void ethertype(struct cursor *c, unsigned int type)
+{
+	const uint8_t *h;
+
+	while (++c->layers < MAX_LAYERS) {
+		switch (type) {
+		case ETHERTYPE_IPV4:
+		case ETHERTYPE_IPV6:
+			ip_packet(c);
+			return;
+		case ETHERTYPE_VLAN:
+		case ETHERTYPE_QINQ:
+		case ETHERTYPE_QINQ_OLD:
+			h = take(c, 4);
+			if (!h)
+				return;
+			type = be16(h + 2);
+			continue;
+		case ETHERTYPE_MPLS:
+		case ETHERTYPE_MPLS_MC:
+			mpls(c);
+			return;
+		case ETHERTYPE_PPPOE:
+			if (take(c, 6))
+				ppp_protocol(c);
+			return;
+		default:
+			return;
+		}
+	}
+}
+
+static void llc(struct cursor *c)
+{
+	const uint8_t *h = take(c, 3);
+
+	if (!h)
+		return;
+	if (h[0] == 0xaa && h[1] == 0xaa) {
+		h = take(c, 5);
+		if (h)
+			ethertype(c, be16(h + 3));
+	} else if (h[0] == 0x06) { /* IP over LLC, RFC 948 */
+		ip_packet(c);
+	} else if (h[0] == 0xfe && h[1] == 0xfe && take(c, 1)) { /* NLPID, RFC 2684 */
+		ip_packet(c);
+	}
+}
+
+static void ethernet(struct cursor *c)
+{
+	const uint8_t *h = take(c, 14);
+	unsigned int type;
+
+	if (!h || ++c->layers > MAX_LAYERS)
+		return;
+	type = be16(h + 12);
+	if (__builtin_expect(type == ETHERTYPE_IPV4, 1))
+		ip_packet(c);
+	else if (type >= 0x600)
+		ethertype(c, type);
+	else
+		llc(c);
+}
+
+static void raw(struct cursor *c)
+{
+	ip_packet(c);
+}
+
+/* The family's number differs from system to system; the first nibble of IP does not. */
+static void null_loopback(struct cursor *c)
+{
+	if (take(c, 4))
+		ip_packet(c);
+}
+
+static void sll(struct cursor *c)
+{
+	const uint8_t *h = take(c, 16);
+
+	if (h)
+		ethertype(c, be16(h + 14));
+}
+
+static void sll2(struct cursor *c)
+{
+	const uint8_t *h = take(c, 20);
+
+	if (h)
+		ethertype(c, be16(h));
+}
+
+static void c_hdlc(struct cursor *c)
+{
+	const uint8_t *h = take(c, 4);
+
+	if (h)
+		ethertype(c, be16(h + 2));
+}
+
+static void slip(struct cursor *c)
+{
+	if (take(c, 16))
+		ip_packet(c);
+}
+
+/* RFC 2427: Q.922 address, control, NLPID; or the ethertype that Cisco puts there. */
+static void frame_relay(struct cursor *c)
+{
+	const uint8_t *h = take(c, 4);
+
+	if (!h)
+		return;
+	if (h[2] == 0x03 && h[3] == 0xcc) {
+		ip_packet(c);
+	} else if (h[2] == 0x03 && h[3] == 0x00) {
+		h = take(c, 6);
+		if (h)
+			ethertype(c, be16(h + 4));
+	} else {
+		ethertype(c, be16(h + 2));
+	}
+}
+
+static void fddi(struct cursor *c)
+{
+	if (take(c, 13))
+		llc(c);
+}
+
+/* IEEE 802.11 data frames that are not encrypted. */
+static void wifi(struct cursor *c)
+{
+	const uint8_t *h = c->at;
+	size_t len = 24;
+
+	if (left(c) < len || (h[0] & 0x0c) != 0x08 || (h[0] & 0x40) || (h[1] & 0x40))
+		return;
+	if ((h[1] & 3) == 3)
+		len += 6;
+	if (h[0] & 0x80) {
+		len += 2;
+		if (h[1] & 0x80)
+			len += 4;
+	}
+	if (take(c, len))
+		llc(c);
+}
+
+static void radiotap(struct cursor *c)
+{
+	const uint8_t *h = c->at;
+
+	if (left(c) < 8 || !take(c, (size_t)(h[2] | h[3] << 8)))
+		return;
+	wifi(c);
+}
+
+/* Attributes as in netlink; number 9 is the packet. */
+static void nflog(struct cursor *c)
+{
+	if (!take(c, 4))
+		return;
+	for (int i = 0; i < MAX_LAYERS && left(c) >= 4; i++) {
+		size_t len = (size_t)(c->at[0] | c->at[1] << 8);
+		unsigned int type = (unsigned int)(c->at[2] | c->at[3] << 8) & 0x7fff;
+
+		if (len < 4)
+			return;
+		if (type == 9) {
+			c->at += 4;
+			ip_packet(c);
+			return;
+		}
+		if (!take(c, (len + 3) & ~(size_t)3))
+			return;
+	}
+}
+
+static const struct link {
+	int type;
+	const char *name;
+	void (*decode)(struct cursor *);
+} links[] = {
+	{1, "Ethernet", ethernet},
+	{0, "BSD loopback", null_loopback},
+	{108, "OpenBSD loopback", null_loopback},
+	{101, "raw IP", raw},
+	{12, "raw IP", raw},
+	{14, "raw IP", raw},
+	{228, "raw IPv4", raw},
+	{229, "raw IPv6", raw},
+	{113, "Linux cooked", sll},
+	{276, "Linux cooked v2", sll2},
+	{9, "PPP", ppp},
+	{50, "PPP", ppp},
+	{166, "PPP", ppp},
+	{104, "Cisco HDLC", c_hdlc},
+	{107, "Frame Relay", frame_relay},
+	{8, "SLIP", slip},
+	{10, "FDDI", fddi},
+	{100, "LLC over ATM", llc},
+	{105, "802.11", wifi},
+	{127, "802.11 with radiotap", radiotap},
+	{239, "NFLOG", nflog},
+};
+#define N_LINKS (sizeof(links) / sizeof(*links))
+
+static const struct link *link_find(int linktype)
+{
+	for (size_t i = 0; i < N_LINKS; i++)
+		if (links[i].type == linktype)
+			return &links[i];
+	return NULL;
+}
+
+const char *linktype_name(int linktype)
+{
+	const struct link *link = link_find(linktype);
+
+	return link ? link->name : NULL;
+}
+
+const char *linktypes_known(char *buf, size_t len)
+{
+	size_t used = 0;
+
+	buf[0] = '\0';
+	for (size_t i = 0; i < N_LINKS; i++) {
+		if (i && !strcmp(links[i].name, links[i - 1].name))
+			continue;
+		used += (size_t)snprintf(buf + used, len - used, "%s%s", used ? ", " : "",
+					 links[i].name);
+		if (used >= len)
+			break;
+	}
+	return buf;
+}
+
+void frame_decode(int linktype, const uint8_t *data, uint32_t captured, uint32_t length,
+		  struct frame *ret)
+{
+	struct cursor c = {
+		.at = data,
+		.end = data + captured,
+		.wire_end = data + (length > captured ? length : captured),
+		.p = ret,
+	};
+	const struct link *link;
+
+	/* Addresses and what is only read for its own kind stay as they are. */
+	ret->kind = FRAME_OTHER;
+	ret->flags = ret->has = ret->n_sacks = ret->tunnel = 0;
+	ret->wscale = 0xff;
+	ret->mss = 0;
+	ret->payload = 0;
+	ret->frag_off = 0;
+	ret->icmp_mtu = 0;
+	if (__builtin_expect(linktype == 1, 1)) {
+		ethernet(&c);
+		return;
+	}
+	link = link_find(linktype);
+	if (link)
+		link->decode(&c);
+}
+
+struct ip_addr frame_addr_of(const union frame_addr *a, uint8_t family)
+{
+	return family == 6 ? addr_v6(a->bytes) : addr_v4(a->bytes);
+}
+
+const char *tunnel_name(enum tunnel_kind kind)
+{
+	static const char *const names[] = {
+		[TUNNEL_NONE] = "none",	 [TUNNEL_GRE] = "gre",	     [TUNNEL_VXLAN] = "vxlan",
+		[TUNNEL_GTPU] = "gtp-u", [TUNNEL_IPIP] = "ip-in-ip",
+	};
+
+	return names[kind];
+}
