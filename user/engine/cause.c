@@ -98,6 +98,67 @@ static const struct cause_info causes[CAUSES] = {
 			"The peer is down, unplugged or cut off on its own network. Check it from "
 			"there.",
 		},
+	[CAUSE_PATH_LOSS] =
+		{
+			"path-loss",
+			SEVERITY_WARNING,
+			"the path loses packets",
+			"Packets are lost on the way, and the transfer waits until its timer sends "
+			"them again.",
+			"Look for errors and drops at %s: a bad port, cable or radio link, a full "
+			"queue.",
+		},
+	[CAUSE_PATH_CORRUPTION] =
+		{
+			"path-corruption",
+			SEVERITY_ERROR,
+			"packets arrive damaged",
+			"Segments fail their checksum at the receiver, which drops them.",
+			"Look for a device that damages packets at %s; bad memory, a bad cable, or "
+			"checksum offloading.",
+		},
+	[CAUSE_CONTENT_DROP] =
+		{
+			"content-drop",
+			SEVERITY_ERROR,
+			"one segment never passes",
+			"The same bytes are lost each time they are sent, while those behind them "
+			"arrive.",
+			"A filter that reads the data, or a checksum mended wrongly, drops one "
+			"segment at %s. Look at its intrusion prevention and proxy logs; "
+			"encryption "
+			"gets around it.",
+		},
+	[CAUSE_HEADER_REWRITE] =
+		{
+			"header-rewrite",
+			SEVERITY_ERROR,
+			"a middlebox rewrites TCP inconsistently",
+			"Sequence numbers are shifted on the way but not those in SACK blocks, so "
+			"that recovery from loss fails.",
+			"Turn off sequence number randomisation at %s, or SACK at one of the "
+			"hosts.",
+		},
+	[CAUSE_RATE_LIMIT] =
+		{
+			"rate-limit",
+			SEVERITY_INFO,
+			"the rate is at a ceiling",
+			"The transfer goes on as fast as a policer, a shaper or the narrowest link "
+			"allows.",
+			"The limit is at %s: compare it with the rate that was bought or "
+			"configured.",
+		},
+	[CAUSE_WINDOW_LIMITED] =
+		{
+			"window-limited",
+			SEVERITY_INFO,
+			"the receive window is too small for the path",
+			"The sender may have less on its way than the path holds, because the "
+			"receiver allows no more.",
+			"Raise the receive buffer of the receiving program (SO_RCVBUF, tcp_rmem), "
+			"or check that window scaling survives the path.",
+		},
 };
 
 static const char *const place_kinds[PLACE_KINDS] = {

@@ -363,6 +363,8 @@ void weigh_causes(struct judgement *j)
 		others_live,
 	};
 
-	for (size_t i = 0; i < sizeof(clues) / sizeof(*clues); i++)
+	for (size_t i = 0; !j->s->pub.slow && i < sizeof(clues) / sizeof(*clues); i++)
 		clues[i](j);
+	if (j->e->config.offline)
+		weigh_capture(j);
 }

@@ -124,6 +124,29 @@ static void detail_reset(struct judgement *j)
 		snprintf(j->v->detail, sizeof(j->v->detail), "from the peer itself");
 }
 
+static void detail_rate(struct judgement *j)
+{
+	const struct pace_seen *p = &j->s->pub.pace;
+	double mbps = (double)p->ceiling_bps / 1e6;
+
+	if (p->limit == PACE_POLICER && p->burst_bytes)
+		snprintf(j->v->detail, sizeof(j->v->detail),
+			 "policer at %.3g Mbit/s, bursts of %llu kB pass", mbps,
+			 (unsigned long long)p->burst_bytes / 1000);
+	else
+		snprintf(j->v->detail, sizeof(j->v->detail), "%s at %.3g Mbit/s",
+			 p->limit == PACE_POLICER ? "policer" : "shaper or bottleneck", mbps);
+}
+
+static void detail_loss(struct judgement *j)
+{
+	const struct pace_seen *p = &j->s->pub.pace;
+
+	if (j->s->pub.slow && p->segs)
+		snprintf(j->v->detail, sizeof(j->v->detail), "%.2g %% of %u segments lost",
+			 100.0 * p->lost_segs / p->segs, p->segs);
+}
+
 static void place_text(const struct judgement *j, char *buf, size_t len)
 {
 	const struct place *w = &j->v->where;
@@ -192,5 +215,9 @@ void describe(struct judgement *j)
 		detail_drop(j);
 	else if (j->verdict == CAUSE_CONNECTION_RESET)
 		detail_reset(j);
+	else if (j->verdict == CAUSE_RATE_LIMIT)
+		detail_rate(j);
+	else if (j->verdict == CAUSE_PATH_LOSS)
+		detail_loss(j);
 	advise(j);
 }

@@ -37,11 +37,13 @@ int engine_new(const struct engine_config *config, struct engine **ret)
 	e->flows = calloc(config->max_flows, sizeof(*e->flows));
 	e->buckets = malloc(e->n_buckets * sizeof(*e->buckets));
 	e->stalls = calloc(config->max_incidents, sizeof(*e->stalls));
+	e->slow = calloc(1, sizeof(*e->slow));
 	e->due_ns = malloc(config->max_incidents * sizeof(*e->due_ns));
 	e->paths = calloc(PATHS, sizeof(*e->paths));
 	e->out.slot = calloc(OUTPUTS, sizeof(*e->out.slot));
 	e->out.size = OUTPUTS;
-	if (!e->flows || !e->buckets || !e->stalls || !e->due_ns || !e->paths || !e->out.slot) {
+	if (!e->flows || !e->buckets || !e->stalls || !e->slow || !e->due_ns || !e->paths ||
+	    !e->out.slot) {
 		engine_free(e);
 		return -ENOMEM;
 	}
@@ -61,6 +63,7 @@ void engine_free(struct engine *e)
 	free(e->flows);
 	free(e->buckets);
 	free(e->stalls);
+	free(e->slow);
 	free(e->due_ns);
 	free(e->paths);
 	free(e->out.slot);
@@ -203,6 +206,30 @@ static void step_reset(struct engine *e, const struct reset_seen *r)
 	f->reset_known = true;
 }
 
+/* Belongs to the snapshot that follows. */
+static int step_capture(struct engine *e, const struct capture_seen *c)
+{
+	struct flow *f = flow_find(e, &c->key);
+
+	f = f ? f : flow_take(e, &c->key);
+	if (!f) {
+		e->counts.flows_not_tracked++;
+		return -ENOSPC;
+	}
+	f->capture = *c;
+	for (int sends = 0; sends < 2; sends++) {
+		if (f->stall[sends] >= 0) {
+			struct stall *s = &e->stalls[f->stall[sends]];
+			uint64_t decided = s->pub.capture.decide_frame;
+
+			s->pub.capture = *c;
+			s->pub.capture.decide_frame = decided;
+			s->dirty = true;
+		}
+	}
+	return 0;
+}
+
 static void step_route(struct engine *e, const struct observation *obs)
 {
 	struct flow *f = flow_find(e, &obs->route.key);
@@ -293,6 +320,12 @@ int engine_step(struct engine *e, const struct observation *obs)
 	case OBS_SCANNED:
 		expire_flows(e);
 		step_all(e, scanned);
+		break;
+	case OBS_CAPTURE:
+		err = step_capture(e, &obs->capture);
+		break;
+	case OBS_PACE:
+		slow_phase(e, &obs->pace);
 		break;
 	case OBS_END:
 		e->capture_end = obs->capture_end;

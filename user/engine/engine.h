@@ -58,7 +58,14 @@ struct want {
 	} probe;
 };
 
-enum output_kind { OUT_STALL_BEGIN, OUT_VERDICT, OUT_STALL_END, OUT_WANT };
+enum output_kind {
+	OUT_STALL_BEGIN,
+	OUT_VERDICT,
+	OUT_STALL_END,
+	OUT_WANT,
+	OUT_SLOW_BEGIN,
+	OUT_SLOW_END
+};
 
 struct output {
 	enum output_kind kind;

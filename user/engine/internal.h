@@ -24,6 +24,7 @@ struct flow {
 	uint64_t rate_bps[2], idle_bytes[2]; /* [local_sends] */
 	struct reset_seen reset;
 	struct route_seen route;
+	struct capture_seen capture;
 	int32_t stall[2]; /* [local_sends] index into stalls, or -1 */
 	int32_t next;	  /* in the hash chain or the free list */
 	bool used, counted[2], reset_known, route_known;
@@ -109,6 +110,7 @@ struct engine {
 	int32_t *buckets, free_flow;
 	uint32_t n_buckets, flow_top; /* flows[] is in use below flow_top */
 	struct stall *stalls;
+	struct stall *slow; /* the phase that was reported last */
 	struct path_cache *paths;
 	struct out_ring out;
 	struct engine_counts counts;
@@ -161,7 +163,12 @@ struct stall *stall_of(struct engine *e, const struct flow_key *key, bool sends)
 void stall_look(struct engine *e, struct flow *f, bool sends);
 void stall_gone(struct engine *e, struct flow *f, const struct flow_gone *gone);
 void stall_tick(struct engine *e, struct stall *s);
+/* Its id: when it was confirmed, and which flow. */
+void incident_name(const struct engine *e, struct incident *i);
 void stall_close(struct engine *e, struct stall *s, enum outcome outcome, uint64_t ended_ns);
+
+/* slow.c: phases that crawl */
+void slow_phase(struct engine *e, const struct pace_seen *p);
 
 /* gather.c: what to ask for */
 void gather_start(struct engine *e, struct stall *s);

@@ -160,7 +160,9 @@ static void choose_place(struct judgement *j)
 	} else {
 		bool on_path = v->n_candidates || j->verdict == CAUSE_CONNECTION_STATE_LOST ||
 			       j->verdict == CAUSE_PATH_BLACKHOLE ||
-			       j->verdict == CAUSE_SIZE_BLACKHOLE;
+			       j->verdict == CAUSE_SIZE_BLACKHOLE ||
+			       j->verdict == CAUSE_PATH_LOSS || j->verdict == CAUSE_CONTENT_DROP ||
+			       j->verdict == CAUSE_HEADER_REWRITE || j->verdict == CAUSE_RATE_LIMIT;
 
 		v->where.kind = on_path ? PLACE_PATH : PLACE_UNKNOWN;
 		v->where.confidence = v->n_candidates ? v->candidates[0].confidence : 0;

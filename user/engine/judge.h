@@ -58,6 +58,7 @@ void evidence(struct judgement *j, const char *id, double weight, const char *fo
 	__attribute__((format(printf, 4, 5)));
 
 void weigh_causes(struct judgement *j);
+void weigh_capture(struct judgement *j); /* offline: what only a capture shows */
 void weigh_places(struct judgement *j);
 void describe(struct judgement *j); /* detail and advice */
 

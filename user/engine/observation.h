@@ -206,6 +206,66 @@ struct process_seen {
 	uint32_t holders;     /* processes that have the socket open */
 };
 
+enum capture_position { CAPTURED_UNKNOWN, CAPTURED_NEAR_SRC, CAPTURED_NEAR_DST, CAPTURED_MIDDLE };
+
+/*
+ * What only a capture shows of a silent direction: it saw both ends and knows what came after. The
+ * key's local end is the sender. Packets are counted from 1 as in the file.
+ */
+struct capture_seen {
+	struct flow_key key;
+	uint64_t first_frame, last_frame;     /* last progress; the newest packet of the stall */
+	uint64_t retrans_frame, decide_frame; /* first retransmission, 0 none; when confirmed */
+	enum capture_position position;
+	bool one_way;	     /* nothing of the receiver was captured */
+	bool missing;	     /* the receiver acknowledged what the capture does not have */
+	bool mid_connection; /* no handshake in the capture: window scale unknown */
+	bool recovered;	     /* it went on afterwards */
+	bool jumped;	     /* the first ACK then covered more than was sent again */
+	bool upstream;	     /* the stuck bytes never passed the capture point before */
+	bool receiver_closed, sender_closed; /* a FIN of theirs came before */
+	uint32_t stuck_len;		     /* bytes of the segment at snd_una; 0 unknown */
+	uint32_t stuck_seen;		     /* times that it passed the capture point */
+	uint32_t tries;			     /* retransmissions and window probes in the silence */
+	uint32_t heard, dup_acks;	     /* segments of the receiver in the silence */
+	uint32_t repeats;		     /* of data that was acknowledged already */
+	uint32_t sacked_bytes;		     /* beyond the hole */
+	uint32_t sacked_longest;	     /* bytes of the longest SACK block */
+	uint32_t bad_sacks;		     /* blocks far outside of what was sent */
+	uint32_t passed_len;   /* longest segment that was ever acknowledged, bytes of data */
+	uint32_t resumed_len;  /* bytes of the retransmission that got through; 0 unknown */
+	uint32_t same_pair;    /* other connections of the two hosts that moved in the silence */
+	uint32_t elsewhere;    /* those between other hosts that share one of them */
+	uint32_t stuck_beside; /* others of the two hosts that owed and were silent as well */
+	char tunnel[NAME_LEN]; /* around it: "gtp-u 7, 192.0.2.1 to 192.0.2.2"; empty none */
+};
+
+enum pace_limit {
+	PACE_UNKNOWN,
+	PACE_POLICER, /* losses whenever a token bucket of this rate is empty, no queue before */
+	PACE_SHAPER,  /* a queue builds up and drains at a constant rate */
+	PACE_LOSS,    /* losses at no particular rate */
+	PACE_WINDOW,  /* the receive window is full all the time */
+};
+
+/* How fast a direction went over a phase of its life, and what held it back. */
+struct pace_seen {
+	struct flow_key key;
+	enum pace_limit limit;
+	uint64_t begin_ns, end_ns;
+	uint64_t first_frame, last_frame;
+	enum capture_position position;
+	uint64_t bytes;
+	uint64_t rate_bps, usual_bps; /* in this phase; at its best, 0 unknown */
+	uint64_t ceiling_bps;	      /* PACE_POLICER, PACE_SHAPER */
+	uint64_t burst_bytes;	      /* PACE_POLICER: what passes at once; 0 unknown */
+	uint32_t segs, lost_segs;
+	uint32_t lost_upstream; /* of these, before the capture point */
+	uint32_t flows;		/* that share the ceiling, this one included */
+	uint32_t rtt_us, min_rtt_us, window_bytes;
+	uint32_t fit_permille; /* of losses and passes that the ceiling explains */
+};
+
 enum observation_type {
 	OBS_TICK, /* nothing but time */
 	OBS_SNAPSHOT,
@@ -218,6 +278,8 @@ enum observation_type {
 	OBS_ROUTE,
 	OBS_PROCESS,
 	OBS_SCANNED, /* a full scan is complete: every living transfer has been reported */
+	OBS_CAPTURE, /* offline: belongs to the snapshot that follows */
+	OBS_PACE,    /* a phase of a transfer's life is over */
 	OBS_END,     /* no more will come: close every open stall */
 	OBS_TYPES
 };
@@ -235,6 +297,8 @@ struct observation {
 		struct probe_seen probe;
 		struct route_seen route;
 		struct process_seen process;
+		struct capture_seen capture;
+		struct pace_seen pace;
 		bool capture_end; /* OBS_END: the capture ended, not the watch */
 	};
 };

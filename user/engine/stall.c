@@ -70,6 +70,7 @@ static struct stall *stall_take(struct engine *e, struct flow *f, bool sends)
 	s->pub.bytes_at_stall = flow_dir(&f->last, sends)->bytes;
 	s->pub.rate_bps = f->rate_bps[sends];
 	s->pub.first = s->pub.last = f->last;
+	s->pub.capture = f->capture;
 	s->pub.process.pid = f->last.pid;
 	memcpy(s->pub.process.comm, f->last.comm, sizeof(s->pub.process.comm));
 	s->distance = hops_from_ttl(f->last.ttl_in);
@@ -115,7 +116,7 @@ static uint64_t suspect_after_ns(const struct engine *e, const struct flow_snaps
 }
 
 /* The incident's name: when it was confirmed, and which flow (FNV-1a over the key). */
-static void name_incident(const struct engine *e, struct incident *i)
+void incident_name(const struct engine *e, struct incident *i)
 {
 	uint64_t wall_ns = i->begun_ns + (uint64_t)e->config.wall_offset_ns;
 	time_t seconds = (time_t)(wall_ns / NS_PER_S);
@@ -141,7 +142,7 @@ static void confirm(struct engine *e, struct stall *s)
 	s->pub.first = s->pub.last;
 	s->judge_until_ns = e->now_ns + VERDICT_WAIT_NS;
 	s->dirty = true;
-	name_incident(e, &s->pub);
+	incident_name(e, &s->pub);
 	if (f && !s->pub.rate_bps)
 		s->pub.rate_bps = f->rate_bps[s->sends];
 	e->counts.stalls++;
@@ -165,6 +166,8 @@ static void conclude(struct engine *e, struct stall *s, bool now)
 
 	if (!s->dirty || (!now && !gather_done(e, s) && e->now_ns < s->judge_until_ns))
 		return;
+	if (e->config.offline && !now)
+		return; /* what comes after is in the file: judged when the stall is over */
 	judge(e, s, &v);
 	s->dirty = false;
 	if (s->verdict_out && v.cause == s->pub.verdict.cause && v.way == s->pub.verdict.way &&
@@ -204,7 +207,7 @@ static bool silent_enough(const struct engine *e, const struct stall *s)
 
 	if (silence_ns < wait_ns)
 		return false;
-	if (!s->sends || !last->unacked_segs || silence_ns >= 2 * wait_ns)
+	if (!s->sends || !last->unacked_segs || silence_ns >= 2 * wait_ns || e->config.offline)
 		return true;
 	return last->retrans >= 2 && tried_ns >= 2 * NS_PER_US * last->rtt_us;
 }
@@ -300,6 +303,14 @@ void stall_look(struct engine *e, struct flow *f, bool sends)
 			return;
 		gather_start(e, s);
 	}
+	if (e->config.offline && s->phase == STALL_CONFIRMED && f->capture.recovered &&
+	    d->progress_ns > s->pub.last_progress_ns) {
+		/* Whoever reads a file has seen the rest: the state in the stall is what is judged.
+		 */
+		s->pub.recovered_bytes = d->bytes - s->pub.bytes_at_stall;
+		stall_close(e, s, OUTCOME_RECOVERED, d->progress_ns);
+		return;
+	}
 	s->dirty |= now->state != s->pub.last.state || now->in_segs != s->pub.last.in_segs ||
 		    now->retrans != s->pub.last.retrans || now->snd_wnd != s->pub.last.snd_wnd;
 	s->pub.last = *now;
@@ -379,7 +390,8 @@ void stall_gone(struct engine *e, struct flow *f, const struct flow_gone *gone)
 		if (!s)
 			continue;
 		s->pub.last = gone->last;
-		note_reset(s, f);
+		if (!e->config.offline)
+			note_reset(s, f);
 		if (s->phase == STALL_CONFIRMED && s->reset_forged && !s->verdict_out &&
 		    e->config.probe) {
 			/* Who wrote it answers to a probe of its distance; the end waits for that.

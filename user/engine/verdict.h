@@ -94,7 +94,10 @@ struct incident {
 	struct flow_snapshot last;  /* the latest */
 	struct process_seen process;
 	struct route_seen route;
-	struct hop hops[MAX_HOPS]; /* hops[i] is ttl i + 1 */
+	struct capture_seen capture; /* offline */
+	struct pace_seen pace;	     /* slow phases */
+	bool slow;		     /* a phase that crawls, no stall: begun_ns to ended_ns */
+	struct hop hops[MAX_HOPS];   /* hops[i] is ttl i + 1 */
 	int n_hops;
 	struct witness witnesses[MAX_WITNESSES];
 	int n_witnesses;

@@ -228,6 +228,66 @@ static const struct field end_observation[] = {
 	END,
 };
 
+static const char *const positions[] = {"unknown", "near-src", "near-dst", "middle", NULL};
+static const char *const pace_limits[] = {"unknown", "policer", "shaper", "loss", "window", NULL};
+
+static const struct field capture_observation[] = {
+	PART(struct observation, capture.key, key_fields),
+	NUMBER(struct observation, capture.first_frame),
+	NUMBER(struct observation, capture.last_frame),
+	NUMBER(struct observation, capture.retrans_frame),
+	NUMBER(struct observation, capture.decide_frame),
+	WORD(struct observation, capture.position, positions),
+	BOOLEAN(struct observation, capture.one_way),
+	BOOLEAN(struct observation, capture.missing),
+	BOOLEAN(struct observation, capture.mid_connection),
+	BOOLEAN(struct observation, capture.recovered),
+	BOOLEAN(struct observation, capture.jumped),
+	BOOLEAN(struct observation, capture.upstream),
+	BOOLEAN(struct observation, capture.receiver_closed),
+	BOOLEAN(struct observation, capture.sender_closed),
+	NUMBER(struct observation, capture.stuck_len),
+	NUMBER(struct observation, capture.stuck_seen),
+	NUMBER(struct observation, capture.tries),
+	NUMBER(struct observation, capture.heard),
+	NUMBER(struct observation, capture.dup_acks),
+	NUMBER(struct observation, capture.repeats),
+	NUMBER(struct observation, capture.sacked_bytes),
+	NUMBER(struct observation, capture.sacked_longest),
+	NUMBER(struct observation, capture.bad_sacks),
+	NUMBER(struct observation, capture.passed_len),
+	NUMBER(struct observation, capture.resumed_len),
+	NUMBER(struct observation, capture.same_pair),
+	NUMBER(struct observation, capture.elsewhere),
+	NUMBER(struct observation, capture.stuck_beside),
+	NAME(struct observation, capture.tunnel),
+	END,
+};
+
+static const struct field pace_observation[] = {
+	PART(struct observation, pace.key, key_fields),
+	WORD(struct observation, pace.limit, pace_limits),
+	NUMBER(struct observation, pace.begin_ns),
+	NUMBER(struct observation, pace.end_ns),
+	NUMBER(struct observation, pace.first_frame),
+	NUMBER(struct observation, pace.last_frame),
+	WORD(struct observation, pace.position, positions),
+	NUMBER(struct observation, pace.bytes),
+	NUMBER(struct observation, pace.rate_bps),
+	NUMBER(struct observation, pace.usual_bps),
+	NUMBER(struct observation, pace.ceiling_bps),
+	NUMBER(struct observation, pace.burst_bytes),
+	NUMBER(struct observation, pace.segs),
+	NUMBER(struct observation, pace.lost_segs),
+	NUMBER(struct observation, pace.lost_upstream),
+	NUMBER(struct observation, pace.flows),
+	NUMBER(struct observation, pace.rtt_us),
+	NUMBER(struct observation, pace.min_rtt_us),
+	NUMBER(struct observation, pace.window_bytes),
+	NUMBER(struct observation, pace.fit_permille),
+	END,
+};
+
 static const struct field nothing[] = {END};
 
 const struct observation_info observation_table[OBS_TYPES] = {
@@ -242,6 +302,8 @@ const struct observation_info observation_table[OBS_TYPES] = {
 	[OBS_ROUTE] = {"route", route_observation},
 	[OBS_PROCESS] = {"process", process_observation},
 	[OBS_SCANNED] = {"scanned", nothing},
+	[OBS_CAPTURE] = {"capture", capture_observation},
+	[OBS_PACE] = {"pace", pace_observation},
 	[OBS_END] = {"end", end_observation},
 };
 

@@ -1,0 +1,282 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Clues that only a capture holds: it saw both ends, knows on which side of it a segment was lost,
+ * and has read what came afterwards. Weights as in clues.c.
+ */
+#include <stdio.h>
+
+#include "engine/judge.h"
+
+#define DECISIVE  8.0
+#define STRONG	  4.0
+#define CLEAR	  2.5
+#define HINT	  1.0
+
+#define LARGE_LEN 1000		  /* bytes of data; below it no path is too narrow for a segment */
+#define OUTAGE_NS (30 * NS_PER_S) /* silence of both ends for so long is no lost packet */
+
+static const struct capture_seen *seen(const struct judgement *j)
+{
+	return &j->s->pub.capture;
+}
+
+static bool shut(const struct judgement *j)
+{
+	return flow_peer_window_shut(&j->s->pub.last);
+}
+
+static bool network_fault(const struct judgement *j)
+{
+	return !shut(j) && !j->s->reset;
+}
+
+static void window_stays_shut(struct judgement *j)
+{
+	const struct flow_snapshot *s = &j->s->pub.last;
+	const struct capture_seen *c = seen(j);
+
+	/* It may have data out and be shut all the same: that data found no room. */
+	if (s->wnd_shut_acks < 2 || !c->tries || shut(j))
+		return;
+	j->cause[CAUSE_RECEIVER_NOT_READING] += DECISIVE;
+	evidence(j, "window-shut-answered", DECISIVE,
+		 "the receiver answered %u times in the silence, each time with a shut window",
+		 s->wnd_shut_acks);
+}
+
+static void went_on_after_repeat(struct judgement *j)
+{
+	const struct capture_seen *c = seen(j);
+
+	if (!network_fault(j) || !c->recovered || !c->tries || j->s->pub.last.wnd_shut_acks > 1)
+		return;
+	j->cause[CAUSE_PATH_LOSS] += STRONG + HINT;
+	j->cause[CAUSE_CONNECTION_STATE_LOST] -= CLEAR;
+	j->cause[CAUSE_PEER_GONE] -= CLEAR;
+	j->cause[CAUSE_CONTENT_DROP] -= STRONG;
+	evidence(j, "resumed-by-repeat", STRONG + HINT,
+		 "it went on as soon as a retransmission got through, the %u. try, frame %llu",
+		 c->tries, (unsigned long long)c->last_frame);
+	if (!c->heard && c->tries > 2 &&
+	    j->s->pub.last.retrans_ns > j->s->pub.last_progress_ns + OUTAGE_NS) {
+		j->cause[CAUSE_PATH_BLACKHOLE] += STRONG + HINT;
+		evidence(j, "outage", STRONG, "until then neither end was heard by the other");
+	}
+}
+
+static void receiver_asks_for_hole(struct judgement *j)
+{
+	const struct capture_seen *c = seen(j);
+
+	if (!network_fault(j) || !(c->sacked_bytes || c->upstream))
+		return;
+	j->cause[CAUSE_PATH_LOSS] += CLEAR + HINT;
+	j->way = WAY_FORWARD;
+	if (c->sacked_bytes)
+		evidence(j, "hole-sacked", CLEAR + HINT,
+			 "the receiver has %u bytes behind the missing segment and said so",
+			 c->sacked_bytes);
+	else if (c->dup_acks)
+		evidence(j, "hole-dup-acks", CLEAR + HINT,
+			 "the receiver asked for the missing segment in %u duplicate ACKs",
+			 c->dup_acks);
+	else
+		evidence(j, "hole", CLEAR + HINT,
+			 "data came past the capture point with a gap before it that stayed open");
+}
+
+static void side_of_capture(struct judgement *j)
+{
+	const struct capture_seen *c = seen(j);
+
+	if (!network_fault(j) || !c->tries)
+		return;
+	if (c->upstream) {
+		j->way = WAY_FORWARD;
+		evidence(j, "lost-upstream", 0,
+			 "the missing segment had not come past the capture point: it was lost "
+			 "between the sender and there");
+	} else if (c->stuck_seen > 1) {
+		evidence(j, "lost-downstream", 0,
+			 "the unacknowledged segment came past the capture point %u times: it, or "
+			 "its ACK, was lost between there and the receiver",
+			 c->stuck_seen);
+	}
+	if (c->repeats > 1) {
+		j->way = WAY_REVERSE;
+		evidence(j, "acks-lost", HINT,
+			 "%u segments were sent again although their ACK had come past the capture "
+			 "point",
+			 c->repeats);
+	}
+}
+
+/* It never went on. */
+static void no_answer_to_the_end(struct judgement *j)
+{
+	const struct capture_seen *c = seen(j);
+	double weight = c->tries > 2 ? CLEAR : HINT;
+
+	if (!network_fault(j) || c->recovered || !c->tries)
+		return;
+	if (c->heard) {
+		j->cause[CAUSE_PATH_LOSS] += CLEAR;
+		evidence(j, "receiver-alive", CLEAR,
+			 "%u segments of the receiver came in the silence; the data did not get "
+			 "there in %u tries",
+			 c->heard, c->tries);
+		return;
+	}
+	j->cause[CAUSE_PATH_BLACKHOLE] += weight;
+	j->cause[CAUSE_PEER_GONE] += weight - HINT;
+	j->cause[CAUSE_CONNECTION_STATE_LOST] += weight - HINT;
+	evidence(j, "no-answer", weight,
+		 "%u retransmissions from frame %llu on, and nothing of the receiver to the end",
+		 c->tries, (unsigned long long)c->retrans_frame);
+}
+
+static void others_of_the_hosts(struct judgement *j)
+{
+	const struct capture_seen *c = seen(j);
+
+	if (!network_fault(j))
+		return;
+	if (c->same_pair && !c->recovered && !c->heard) {
+		j->cause[CAUSE_CONNECTION_STATE_LOST] += STRONG;
+		j->cause[CAUSE_PATH_BLACKHOLE] -= CLEAR;
+		j->cause[CAUSE_PEER_GONE] -= DECISIVE;
+		evidence(j, "witness-same-pair", STRONG,
+			 "%u other connections of the two hosts went on in the silence",
+			 c->same_pair);
+	} else if (c->stuck_beside) {
+		j->cause[CAUSE_CONNECTION_STATE_LOST] -= STRONG;
+		evidence(j, "all-of-the-pair", -STRONG,
+			 "%u other connections of the two hosts were silent as well",
+			 c->stuck_beside);
+	}
+}
+
+/*
+ * The same large segment again and again, small ones pass. Whatever large thing arrives, or the
+ * same one in the end, speaks against it.
+ */
+static void only_large_ones_vanish(struct judgement *j)
+{
+	const struct capture_seen *c = seen(j);
+	bool smaller_passed = c->recovered && c->resumed_len && c->resumed_len < c->stuck_len;
+	bool small_sacked = c->sacked_bytes && c->sacked_longest < c->stuck_len / 2;
+
+	if (!network_fault(j) || c->tries < 3 || c->stuck_len < LARGE_LEN || c->one_way ||
+	    c->passed_len >= c->stuck_len || c->sacked_longest >= c->stuck_len)
+		return;
+	if (!smaller_passed && !small_sacked)
+		return;
+	j->cause[CAUSE_SIZE_BLACKHOLE] += STRONG + CLEAR;
+	evidence(j, "only-large-vanish", STRONG + CLEAR,
+		 "segments of %u bytes were lost %u times and never arrived; smaller ones did",
+		 c->stuck_len, c->tries);
+}
+
+static void one_segment_never_passes(struct judgement *j)
+{
+	const struct capture_seen *c = seen(j);
+
+	if (!network_fault(j) || c->recovered || c->tries < 4 || !c->sacked_bytes ||
+	    c->sacked_longest < c->stuck_len)
+		return;
+	j->cause[CAUSE_CONTENT_DROP] += STRONG + CLEAR;
+	evidence(j, "same-segment", STRONG + CLEAR,
+		 "these %u bytes were lost in all of %u tries while %u bytes behind them arrived",
+		 c->stuck_len, c->tries, c->sacked_bytes);
+}
+
+static void sacks_make_no_sense(struct judgement *j)
+{
+	const struct capture_seen *c = seen(j);
+
+	if (c->bad_sacks < 3)
+		return;
+	j->cause[CAUSE_HEADER_REWRITE] += DECISIVE;
+	evidence(j, "sack-shifted", DECISIVE,
+		 "%u SACK blocks lie far outside of what was sent: sequence numbers are rewritten "
+		 "on the way, SACK blocks are not",
+		 c->bad_sacks);
+}
+
+static void seen_one_way(struct judgement *j)
+{
+	const struct capture_seen *c = seen(j);
+
+	if (c->one_way && c->tries) {
+		j->cause[CAUSE_PATH_LOSS] += HINT;
+		evidence(j, "one-direction", HINT,
+			 "only the sender was captured: it sent the same bytes %u times before it "
+			 "went on",
+			 c->tries + 1);
+	}
+	if (c->missing)
+		evidence(j, "capture-lost", 0,
+			 "the capture itself lacks packets of this direction that were "
+			 "acknowledged");
+}
+
+static void weigh_pace(struct judgement *j)
+{
+	const struct pace_seen *p = &j->s->pub.pace;
+	double kbps = (double)p->ceiling_bps / 1e3;
+
+	switch (p->limit) {
+	case PACE_POLICER:
+		j->cause[CAUSE_RATE_LIMIT] += STRONG + CLEAR;
+		evidence(j, "token-bucket", STRONG + CLEAR,
+			 "%u of %u segments were lost, %.0f %% of them when a bucket filled at "
+			 "%.0f kbit/s was empty%s",
+			 p->lost_segs, p->segs, p->fit_permille / 10.0, kbps,
+			 p->flows > 1 ? "; other connections share it" : "");
+		break;
+	case PACE_SHAPER:
+		j->cause[CAUSE_RATE_LIMIT] += STRONG + CLEAR;
+		evidence(
+			j, "queue", STRONG + CLEAR,
+			"the round trip grew from %u to %u us while data arrived at %.0f kbit/s: a "
+			"queue in front of a ceiling",
+			p->min_rtt_us, p->rtt_us, kbps);
+		break;
+	case PACE_LOSS:
+		j->cause[CAUSE_PATH_LOSS] += STRONG + CLEAR;
+		evidence(j, "loss", STRONG + CLEAR,
+			 "%u of %u segments were lost, at no particular rate", p->lost_segs,
+			 p->segs);
+		if (p->lost_upstream * 2 > p->lost_segs)
+			evidence(j, "lost-upstream", 0,
+				 "%u of them between the sender and the capture point",
+				 p->lost_upstream);
+		break;
+	case PACE_WINDOW:
+		j->cause[CAUSE_WINDOW_LIMITED] += STRONG + CLEAR;
+		evidence(j, "window-full", STRONG + CLEAR,
+			 "the sender filled the receive window of %u bytes and waited, round trip "
+			 "%u us",
+			 p->window_bytes, p->rtt_us);
+		break;
+	case PACE_UNKNOWN:
+		break;
+	}
+}
+
+void weigh_capture(struct judgement *j)
+{
+	static void (*const clues[])(struct judgement *) = {
+		window_stays_shut,	went_on_after_repeat,	  receiver_asks_for_hole,
+		side_of_capture,	no_answer_to_the_end,	  others_of_the_hosts,
+		only_large_ones_vanish, one_segment_never_passes, sacks_make_no_sense,
+		seen_one_way,
+	};
+
+	if (j->s->pub.slow) {
+		weigh_pace(j);
+		return;
+	}
+	for (size_t i = 0; i < sizeof(clues) / sizeof(*clues); i++)
+		clues[i](j);
+}
