@@ -59,6 +59,18 @@ const struct verb verb_table[] = {
 		.notes = run_notes,
 	},
 	{
+		.name = "analyze",
+		.run = cmd_analyze,
+		.options = RESULTS | OPTION(STALL_AFTER) | OPTION(MIN_BYTES) | OPTION(STRICT),
+		.min_operands = 1,
+		.max_operands = -1,
+		.operands = "FILE...",
+		.summary = "the same verdicts from pcap and pcapng files; - is standard input",
+		.notes = "Files may be packed with gzip or zstd. Transfers of 64 KiB and more "
+			 "count;\n"
+			 "see --min-bytes. Names are never looked up here.\n",
+	},
+	{
 		.name = "trace",
 		.run = cmd_trace,
 		.options = OPTION(JSON) | OPTION(NUMERIC) | OPTION(NETNS) | OPTION(FLOW) |

@@ -39,6 +39,7 @@ bool looks_like_filter(const char *word);
 void verb_usage(const struct verb *verb, FILE *to);
 
 /* A verb returns an exit status and reports its own errors on stderr, one line each. */
+int cmd_analyze(const struct options *options, int argc, char **argv);
 int cmd_check(const struct options *options, int argc, char **argv);
 int cmd_help(const struct options *options, int argc, char **argv);
 int cmd_replay(const struct options *options, int argc, char **argv);

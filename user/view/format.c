@@ -193,3 +193,15 @@ const char *tcp_state_name(uint8_t state)
 
 	return state < sizeof(names) / sizeof(names[0]) ? names[state] : NULL;
 }
+
+const char *position_id(enum capture_position position)
+{
+	static const char *const ids[] = {
+		[CAPTURED_UNKNOWN] = "unknown",
+		[CAPTURED_NEAR_SRC] = "near-src",
+		[CAPTURED_NEAR_DST] = "near-dst",
+		[CAPTURED_MIDDLE] = "middle",
+	};
+
+	return ids[position];
+}

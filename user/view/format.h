@@ -39,6 +39,9 @@ static inline const struct endpoint *incident_dst(const struct incident *i)
 /* tcp_info's names as `ss` prints them, in lower case: "established", "syn-sent". NULL: unknown. */
 const char *tcp_state_name(uint8_t state);
 
+/* Where the capture point sits: "near-src", "near-dst", "middle", "unknown". */
+const char *position_id(enum capture_position position);
+
 /* The local program: what the host room found, or what the sensor saw. false: unknown. */
 bool incident_process(const struct incident *i, uint32_t *ret_pid, const char **ret_comm);
 

@@ -213,13 +213,31 @@ static void verdict(struct jsonw *j, const struct incident *i)
 	jsonw_string(j, "advice", *v->advice ? v->advice : NULL);
 }
 
+/* Where in the file, so that one can go there in Wireshark. */
+static void captured(struct jsonw *j, const char *file, const struct incident *i)
+{
+	const struct capture_seen *c = &i->capture;
+
+	jsonw_string(j, "file", file);
+	jsonw_known(j, "frame", c->decide_frame);
+	jsonw_list_open(j, "frames");
+	jsonw_u64(j, NULL, c->first_frame);
+	jsonw_u64(j, NULL, c->last_frame);
+	jsonw_list_close(j);
+	jsonw_string(j, "captured_at", position_id(c->position));
+	if (*c->tunnel)
+		jsonw_string(j, "tunnel", c->tunnel);
+	else
+		jsonw_null(j, "tunnel");
+}
+
 static int write_output(struct writer *w, const struct output *out)
 {
 	const struct json_writer *jw = (struct json_writer *)w;
 	static const char *const types[] = {
-		[OUT_STALL_BEGIN] = "stall_begin",
-		[OUT_VERDICT] = "verdict",
-		[OUT_STALL_END] = "stall_end",
+		[OUT_STALL_BEGIN] = "stall_begin", [OUT_VERDICT] = "verdict",
+		[OUT_STALL_END] = "stall_end",	   [OUT_SLOW_BEGIN] = "slow_begin",
+		[OUT_SLOW_END] = "slow_end",
 	};
 	const struct incident *i = out->incident;
 	struct jsonw j = {.out = jw->config.out};
@@ -227,9 +245,17 @@ static int write_output(struct writer *w, const struct output *out)
 	line_open(&j, &jw->config, types[out->kind], out->now_ns);
 	jsonw_string(&j, "incident", i->id);
 	flow(&j, i, out->now_ns);
-	jsonw_u64(&j, "silence_ns", incident_silence_ns(i, out->now_ns));
-	tcp(&j, &i->last);
-	if (out->kind != OUT_STALL_BEGIN)
+	if (!i->slow) {
+		jsonw_u64(&j, "silence_ns", incident_silence_ns(i, out->now_ns));
+		tcp(&j, &i->last);
+	} else {
+		jsonw_u64(&j, "rate_bps", i->pace.rate_bps);
+		jsonw_known(&j, "usual_bps", i->pace.usual_bps);
+		jsonw_known(&j, "ceiling_bps", i->pace.ceiling_bps);
+	}
+	if (jw->config.file)
+		captured(&j, jw->config.file, i);
+	if (out->kind != OUT_STALL_BEGIN && out->kind != OUT_SLOW_BEGIN)
 		verdict(&j, i);
 	if (out->kind == OUT_STALL_END) {
 		jsonw_string(&j, "outcome", outcome_id(i->outcome));
@@ -246,6 +272,8 @@ static int write_summary(struct writer *w, const struct summary *s)
 	struct jsonw j = {.out = jw->config.out};
 
 	line_open(&j, &jw->config, "summary", s->now_ns);
+	if (jw->config.file)
+		jsonw_string(&j, "file", jw->config.file);
 	jsonw_u64(&j, "transfers", s->counts.transfers);
 	jsonw_u64(&j, "stalls", s->counts.stalls);
 	jsonw_u64(&j, "unrecovered", s->counts.unrecovered);

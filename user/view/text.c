@@ -338,6 +338,18 @@ static void confidence(const struct text_writer *w, const struct incident *i)
 	labelled(w, "confidence", &b);
 }
 
+static void captured(const struct text_writer *w, const struct incident *i)
+{
+	const struct capture_seen *c = &i->capture;
+	struct buffer b = {0};
+
+	add(&b, "%" PRIu64 " to %" PRIu64 ", captured %s", c->first_frame, c->last_frame,
+	    c->position == CAPTURED_UNKNOWN ? "at an unknown point" : position_id(c->position));
+	if (*c->tunnel)
+		add(&b, ", inside %s", c->tunnel);
+	labelled(w, "frames", &b);
+}
+
 static void verdict(const struct text_writer *w, const struct incident *i, uint64_t now_ns)
 {
 	const struct cause_info *cause = cause_info(i->verdict.cause);
@@ -362,7 +374,10 @@ static void verdict(const struct text_writer *w, const struct incident *i, uint6
 		return;
 	transfer(w, i, now_ns);
 	confidence(w, i);
-	tcp(w, &i->last);
+	if (w->config.file)
+		captured(w, i);
+	if (!i->slow)
+		tcp(w, &i->last);
 	hops(w, i);
 	witnesses(w, i);
 	evidence(w, &i->verdict);
@@ -403,6 +418,8 @@ static int write_output(struct writer *writer, const struct output *out)
 	};
 	const struct text_writer *w = (struct text_writer *)writer;
 
+	if (out->kind == OUT_SLOW_BEGIN || out->kind == OUT_SLOW_END)
+		return 0; /* the verdict says it all */
 	write[out->kind](w, out->incident, out->now_ns);
 	return flushed(w->config.out);
 }

@@ -17,6 +17,7 @@ struct names;
 struct writer_config {
 	FILE *out;
 	const char *host;
+	const char *file;	/* the capture; NULL: live */
 	int64_t wall_offset_ns; /* CLOCK_REALTIME - CLOCK_MONOTONIC */
 	bool colour;
 	int columns;	     /* text: width of the terminal; 0: COLUMNS_MAX */

@@ -1,0 +1,216 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The flow table: entries in one reserved range that is touched as it fills, a chained hash over
+ * them. Full, it gives up connections that are over or have rested for long; if a few looks find
+ * none, the new one is not tracked.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "sensor/tracker_impl.h"
+
+#define LOOKS	16
+#define REST_NS (120 * NS_PER_S)
+
+static void *reserve(size_t bytes)
+{
+	void *p = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
+		       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	return p == MAP_FAILED ? NULL : p;
+}
+
+static void release(void *p, size_t bytes)
+{
+	if (p)
+		munmap(p, bytes);
+}
+
+int flowtab_init(struct tracker *t)
+{
+	uint32_t n = t->config.max_flows;
+
+	for (t->n_buckets = 1024; t->n_buckets < n; t->n_buckets *= 2)
+		;
+	t->flows = reserve(n * sizeof(*t->flows));
+	t->buckets = reserve(t->n_buckets * sizeof(*t->buckets)); /* index + 1; 0: empty */
+	t->details = reserve(MAX_DETAILS * sizeof(*t->details));
+	t->free = t->detail_free = NONE;
+	return t->flows && t->buckets && t->details ? 0 : -ENOMEM;
+}
+
+void flowtab_free(struct tracker *t)
+{
+	release(t->flows, t->config.max_flows * sizeof(*t->flows));
+	release(t->buckets, t->n_buckets * sizeof(*t->buckets));
+	release(t->details, MAX_DETAILS * sizeof(*t->details));
+}
+
+/* Unbiased enough for addresses chosen by an enemy to cost a chain, not the table. */
+static inline uint32_t hash(const struct frame *f)
+{
+	uint64_t a = f->src.words[0] ^ f->dst.words[0], b = f->src.words[1] ^ f->dst.words[1];
+	uint64_t ports = (uint64_t)(f->sport ^ f->dport) << 32 | (uint32_t)(f->sport + f->dport);
+	uint64_t h = (a ^ (b << 1)) * 0x9e3779b97f4a7c15ull;
+
+	h = (h ^ (h >> 29) ^ ports) * 0xbf58476d1ce4e5b9ull;
+	return (uint32_t)(h >> 32);
+}
+
+static inline bool same_addr(const union frame_addr *a, const union frame_addr *b)
+{
+	return a->words[0] == b->words[0] && a->words[1] == b->words[1];
+}
+
+static inline int direction(const struct flow_entry *e, const struct frame *f)
+{
+	if (e->family != f->family)
+		return -1;
+	if (e->port[0] == f->sport && e->port[1] == f->dport && same_addr(&e->addr[0], &f->src) &&
+	    same_addr(&e->addr[1], &f->dst))
+		return 0;
+	if (e->port[1] == f->sport && e->port[0] == f->dport && same_addr(&e->addr[1], &f->src) &&
+	    same_addr(&e->addr[0], &f->dst))
+		return 1;
+	return -1;
+}
+
+static void drop_detail(struct tracker *t, struct half *h)
+{
+	if (h->detail == NONE)
+		return;
+	t->details[h->detail].next_free = t->detail_free;
+	t->detail_free = h->detail;
+	h->detail = NONE;
+}
+
+struct detail *detail_of(struct tracker *t, struct half *h, bool make)
+{
+	if (h->detail == NONE && make) {
+		if (t->detail_free != NONE) {
+			h->detail = t->detail_free;
+			t->detail_free = t->details[h->detail].next_free;
+		} else if (t->detail_top < MAX_DETAILS) {
+			h->detail = t->detail_top++;
+		}
+		if (h->detail != NONE)
+			memset(&t->details[h->detail], 0, sizeof(*t->details));
+	}
+	return h->detail == NONE ? NULL : &t->details[h->detail];
+}
+
+/* A connection begins in this entry, the ends of which are set. */
+static void begin(struct tracker *t, struct flow_entry *e)
+{
+	memset(e->half, 0, sizeof(e->half));
+	e->half[0].detail = e->half[1].detail = NONE;
+	e->half[0].next = e->half[0].prev = e->half[1].next = e->half[1].prev = NONE;
+	e->opener = 2;
+	e->born_ns = t->now_ns;
+	e->number = ++t->numbers;
+	t->counts.connections++;
+}
+
+static void end(struct tracker *t, struct flow_entry *e)
+{
+	uint32_t node = (uint32_t)(e - t->flows) * 2;
+
+	for (int dir = 0; dir < 2; dir++) {
+		if (e->half[dir].flags & HALF_OPEN)
+			report_gone(t, node + (uint32_t)dir, GONE_CLOSED);
+		wheel_disarm(t, node + (uint32_t)dir);
+		drop_detail(t, &e->half[dir]);
+	}
+}
+
+void flowtab_renew(struct tracker *t, struct flow_entry *e)
+{
+	end(t, e);
+	begin(t, e);
+}
+
+static bool is_over(const struct tracker *t, const struct flow_entry *e)
+{
+	const struct half *a = &e->half[0], *b = &e->half[1];
+	uint64_t last_ns = a->last_ns > b->last_ns ? a->last_ns : b->last_ns;
+
+	if ((a->flags | b->flags) & HALF_OPEN)
+		return false;
+	return ((a->flags | b->flags) & HALF_RESET) || (a->flags & b->flags & HALF_FIN) ||
+	       t->now_ns - last_ns > REST_NS;
+}
+
+static uint32_t entry_hash(const struct flow_entry *e)
+{
+	struct frame f = {
+		.src = e->addr[0], .dst = e->addr[1], .sport = e->port[0], .dport = e->port[1]};
+
+	return hash(&f);
+}
+
+static void unlink_entry(struct tracker *t, struct flow_entry *e)
+{
+	uint32_t index = (uint32_t)(e - t->flows);
+	uint32_t *link = &t->buckets[entry_hash(e) & (t->n_buckets - 1)];
+
+	while (*link != index + 1)
+		link = &t->flows[*link - 1].next;
+	*link = e->next;
+	e->used = 0;
+}
+
+static struct flow_entry *reclaim(struct tracker *t)
+{
+	for (int i = 0; i < LOOKS; i++) {
+		struct flow_entry *e = &t->flows[t->hand];
+
+		t->hand = t->hand + 1 < t->top ? t->hand + 1 : 0;
+		if (e->used && is_over(t, e)) {
+			end(t, e);
+			unlink_entry(t, e);
+			return e;
+		}
+	}
+	return NULL;
+}
+
+static struct flow_entry *make_entry(struct tracker *t, const struct frame *f, uint32_t bucket)
+{
+	struct flow_entry *e;
+
+	if (t->top < t->config.max_flows)
+		e = &t->flows[t->top++];
+	else
+		e = reclaim(t);
+	if (!e)
+		return NULL;
+	e->used = 1;
+	e->addr[0] = f->src;
+	e->addr[1] = f->dst;
+	e->port[0] = f->sport;
+	e->port[1] = f->dport;
+	e->family = f->family;
+	e->tunnel = f->tunnel;
+	e->next = t->buckets[bucket];
+	t->buckets[bucket] = (uint32_t)(e - t->flows) + 1;
+	begin(t, e);
+	return e;
+}
+
+struct flow_entry *flowtab_get(struct tracker *t, const struct frame *f, bool make, int *ret_dir)
+{
+	uint32_t bucket = hash(f) & (t->n_buckets - 1);
+
+	for (uint32_t i = t->buckets[bucket]; i; i = t->flows[i - 1].next) {
+		int dir = direction(&t->flows[i - 1], f);
+
+		if (dir >= 0) {
+			*ret_dir = dir;
+			return &t->flows[i - 1];
+		}
+	}
+	*ret_dir = 0;
+	return make ? make_entry(t, f, bucket) : NULL;
+}

@@ -1,0 +1,306 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * What the tracker tells the engine. Each direction is a flow of its own there, its sender the
+ * local end: the cookie is twice the number of the connection, plus the direction.
+ */
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <string.h>
+
+#include "sensor/tracker_impl.h"
+
+#define WITNESSES_LOOKED_AT 65536
+#define WITNESS_NS	    (NS_PER_S / 2)
+
+static struct endpoint end_of(const struct flow_entry *e, int dir)
+{
+	return (struct endpoint){.addr = frame_addr_of(&e->addr[dir], e->family),
+				 .port = e->port[dir]};
+}
+
+static struct flow_key key_of(const struct flow_entry *e, int dir)
+{
+	return (struct flow_key){
+		.cookie = (uint64_t)e->number * 2 + (uint64_t)dir,
+		.local = end_of(e, dir),
+		.remote = end_of(e, !dir),
+	};
+}
+
+static uint64_t moved_bytes(const struct half *h)
+{
+	uint32_t out = half_out(h);
+
+	return h->sent > out ? h->sent - out : 0;
+}
+
+static uint32_t window_bytes(const struct half *h, const struct half *o)
+{
+	bool scaled = h->wscale != 0xff && o->wscale != 0xff;
+
+	return (uint32_t)h->window << (scaled ? o->wscale : 0);
+}
+
+static struct flow_snapshot snapshot_of(struct tracker *t, uint32_t node)
+{
+	const struct flow_entry *e = &t->flows[node >> 1];
+	int dir = node & 1;
+	const struct half *h = &e->half[dir], *o = &e->half[!dir];
+	const struct detail *d = h->detail == NONE ? NULL : &t->details[h->detail];
+	bool shut = (h->flags & HALF_SHUT) && half_out(h) <= 1;
+	struct flow_snapshot s = {
+		.key = key_of(e, dir),
+		.snd = {.bytes = moved_bytes(h),
+			.progress_ns = h->progress_ns,
+			.run_start_ns = e->born_ns},
+		.rcv = {.bytes = moved_bytes(o), .progress_ns = o->progress_ns},
+		.born_ns = e->born_ns,
+		.owe_since_ns = h->owe_ns,
+		.last_in_ns = o->last_ns,
+		.retrans_ns = d ? d->retrans_ns : 0,
+		.snd_una = h->una,
+		.snd_nxt = h->nxt,
+		.write_seq = h->nxt + ((h->flags & HALF_SHUT) && h->una == h->nxt),
+		.rcv_nxt = o->una,
+		.copied_seq = o->una,
+		.peer_nxt = o->nxt,
+		.retrans_seq = h->una,
+		.retrans_len = d ? d->stuck_len : 0,
+		.snd_wnd = window_bytes(h, o),
+		.mss = h->mss,
+		.rtt_us = h->srtt_us + o->srtt_us,
+		.min_rtt_us = h->min_rtt_us + o->min_rtt_us,
+		.retrans = h->tries,
+		.unacked_segs = shut ? 0 : half_out(h) / (h->mss ? h->mss : 1) + (half_out(h) > 0),
+		.total_retrans = h->retrans,
+		.dup_acks = h->dup_acks,
+		.in_segs = h->heard,
+		.wnd_shut_acks = d ? d->shut_acks : 0,
+		.state = TCP_ESTABLISHED,
+		.ttl_in = o->ttl,
+		.flags = SNAP_OFFLINE,
+	};
+
+	if (h->flags & HALF_TIMESTAMPS)
+		s.flags |= SNAP_TIMESTAMPS;
+	if (h->flags & HALF_FIN)
+		s.state = TCP_FIN_WAIT1;
+	return s;
+}
+
+static void observe(struct tracker *t, const struct observation *obs)
+{
+	t->config.observe(obs, t->config.arg);
+}
+
+/*
+ * Near an end packets of that end have a TTL that nobody has counted down, and its answers come at
+ * once; from the middle both take a while.
+ */
+static enum capture_position position_of(const struct half *h, const struct half *o)
+{
+	uint32_t to_dst = h->min_rtt_us, to_src = o->min_rtt_us;
+	bool src_fresh = h->ttl == 64 || h->ttl == 128 || h->ttl == 255;
+	bool dst_fresh = o->ttl == 64 || o->ttl == 128 || o->ttl == 255;
+
+	if (src_fresh != dst_fresh)
+		return src_fresh ? CAPTURED_NEAR_SRC : CAPTURED_NEAR_DST;
+	if (!to_dst || !to_src || (src_fresh && dst_fresh && to_dst < 1000 && to_src < 1000))
+		return CAPTURED_UNKNOWN;
+	if (to_dst >= 5 * (uint64_t)to_src)
+		return CAPTURED_NEAR_SRC;
+	if (to_src >= 5 * (uint64_t)to_dst)
+		return CAPTURED_NEAR_DST;
+	return CAPTURED_MIDDLE;
+}
+
+/* Other connections of the two hosts, and of one of them, in the silence. */
+static void look_for_witnesses(struct tracker *t, uint32_t node, struct capture_seen *c)
+{
+	const struct flow_entry *e = &t->flows[node >> 1];
+	int dir = node & 1;
+	uint64_t since_ns = half_silent_since(&e->half[dir]) + WITNESS_NS;
+	uint32_t n = t->top < WITNESSES_LOOKED_AT ? t->top : WITNESSES_LOOKED_AT;
+
+	for (uint32_t k = 0; k < n; k++) {
+		const struct flow_entry *w = &t->flows[t->top - 1 - k];
+
+		if (!w->used || w == e || w->family != e->family)
+			continue;
+		for (int d = 0; d < 2; d++) {
+			const struct half *h = &w->half[d];
+			bool src = !memcmp(&w->addr[d], &e->addr[dir], sizeof(e->addr[0]));
+			bool dst = !memcmp(&w->addr[!d], &e->addr[!dir], sizeof(e->addr[0]));
+			bool moved = h->progress_ns > since_ns && h->sent;
+
+			if (src && dst) {
+				c->same_pair += moved;
+				c->stuck_beside += !moved && half_out(h) && h->tries;
+			} else if (src || dst) {
+				c->elsewhere += moved;
+			}
+		}
+	}
+}
+
+static struct capture_seen capture_of(struct tracker *t, uint32_t node)
+{
+	const struct flow_entry *e = &t->flows[node >> 1];
+	int dir = node & 1;
+	const struct half *h = &e->half[dir], *o = &e->half[!dir];
+	const struct detail *d = h->detail == NONE ? NULL : &t->details[h->detail];
+	struct capture_seen c = {
+		.key = key_of(e, dir),
+		.first_frame = h->progress_frame,
+		.last_frame = t->frame,
+		.decide_frame = t->frame,
+		.position = position_of(h, o),
+		.one_way = !(o->flags & HALF_SEEN),
+		.missing = h->flags & HALF_MISSING,
+		.mid_connection = !(h->flags & o->flags & HALF_SYN),
+		.receiver_closed = o->flags & HALF_FIN,
+		.sender_closed = h->flags & HALF_FIN,
+		.tries = h->tries,
+		.heard = h->heard,
+		.dup_acks = h->dup_acks,
+		.passed_len = h->passed,
+	};
+
+	if (d) {
+		bool hole_first = d->n_holes && d->holes[0].seq == h->una;
+
+		c.retrans_frame = d->retrans_frame;
+		c.upstream = d->upstream || hole_first;
+		c.stuck_len = d->stuck_len;
+		c.stuck_seen = d->stuck_seen + !c.upstream;
+		c.repeats = d->repeats;
+		c.sacked_bytes = d->sacked_bytes;
+		c.sacked_longest = d->sacked_longest;
+		c.bad_sacks = d->bad_sacks;
+		c.resumed_len = d->resumed_len;
+	}
+	look_for_witnesses(t, node, &c);
+	return c;
+}
+
+static void tell(struct tracker *t, uint32_t node, uint64_t now_ns, const struct capture_seen *c)
+{
+	struct observation obs = {.type = OBS_CAPTURE, .now_ns = now_ns, .capture = *c};
+
+	observe(t, &obs);
+	obs = (struct observation){.type = OBS_SNAPSHOT, .now_ns = now_ns};
+	obs.snapshot = snapshot_of(t, node);
+	observe(t, &obs);
+}
+
+/* ICMP errors that came in the silence, before it was known to be one. */
+static void tell_kept_icmp(struct tracker *t, uint32_t node)
+{
+	const struct flow_entry *e = &t->flows[node >> 1];
+
+	for (int i = 0; i < ICMP_KEPT; i++) {
+		struct kept_icmp *k = &t->icmp[i];
+		struct observation obs = {.type = OBS_ICMP, .now_ns = t->now_ns, .icmp = k->seen};
+
+		if (k->number == e->number && k->dir == (node & 1) &&
+		    k->now_ns >= half_silent_since(&e->half[node & 1]))
+			observe(t, &obs);
+	}
+}
+
+void report_stall(struct tracker *t, uint32_t node, uint64_t now_ns)
+{
+	const struct half *h = half_at(t, node);
+	struct capture_seen c;
+
+	if (!(h->flags & HALF_TRANSFER))
+		return;
+	c = capture_of(t, node);
+	wheel_open(t, node);
+	tell(t, node, now_ns, &c);
+	tell_kept_icmp(t, node);
+}
+
+void report_before(struct tracker *t, uint32_t node, bool recovered, bool jumped)
+{
+	struct capture_seen c = capture_of(t, node);
+
+	c.recovered = recovered;
+	c.jumped = jumped;
+	tell(t, node, t->now_ns, &c);
+}
+
+static void forget(struct tracker *t, uint32_t node, enum gone_reason reason)
+{
+	struct observation obs = {.type = OBS_GONE, .now_ns = t->now_ns};
+
+	obs.gone.last = snapshot_of(t, node);
+	obs.gone.reason = reason;
+	observe(t, &obs);
+	wheel_disarm(t, node);
+}
+
+void report_recovered(struct tracker *t, uint32_t node)
+{
+	struct observation obs = {.type = OBS_SNAPSHOT, .now_ns = t->now_ns};
+
+	obs.snapshot = snapshot_of(t, node);
+	observe(t, &obs);
+	forget(t, node, GONE_CLOSED);
+	if (half_out(half_at(t, node)))
+		wheel_arm(t, node, t->now_ns + t->config.stall_after_ns);
+}
+
+void report_gone(struct tracker *t, uint32_t node, enum gone_reason reason)
+{
+	struct capture_seen c = capture_of(t, node);
+
+	tell(t, node, t->now_ns, &c);
+	forget(t, node, reason);
+}
+
+/* `node` owed data, was not silent for long, and its receiver has sent this reset. */
+void report_reset(struct tracker *t, uint32_t node, const struct frame *f)
+{
+	const struct flow_entry *e = &t->flows[node >> 1];
+	struct capture_seen c;
+	struct observation obs = {.type = OBS_RESET, .now_ns = t->now_ns};
+
+	if (!(half_at(t, node)->flags & HALF_TRANSFER))
+		return;
+	c = capture_of(t, node);
+	obs.reset = (struct reset_seen){
+		.key = c.key,
+		.inbound = true,
+		.ttl = f->ttl,
+		.ttl_usual = e->half[!(node & 1)].ttl,
+		.ip_id = f->ip_id,
+		.seq = f->seq,
+	};
+	observe(t, &obs);
+	obs = (struct observation){.type = OBS_CAPTURE, .now_ns = t->now_ns, .capture = c};
+	observe(t, &obs);
+	forget(t, node, GONE_RESET);
+}
+
+void report_icmp(struct tracker *t, struct flow_entry *e, int dir, const struct frame *f)
+{
+	struct half *h = &e->half[dir];
+	struct kept_icmp *k = &t->icmp[t->next_icmp++ % ICMP_KEPT];
+	struct observation obs = {.type = OBS_ICMP, .now_ns = t->now_ns};
+
+	/* A quote of what this connection never sent is forged or of an earlier one. */
+	if (seq_diff(f->seq, h->nxt) > 0 || seq_diff(f->seq, h->una) < -MAX_JUMP)
+		return;
+	*k = (struct kept_icmp){.number = e->number, .dir = (uint8_t)dir, .now_ns = t->now_ns};
+	k->seen = (struct icmp_seen){
+		.key = key_of(e, dir),
+		.from = frame_addr_of(&f->icmp_from, f->icmp_family),
+		.type = f->icmp_type,
+		.code = f->icmp_code,
+		.mtu = f->icmp_mtu,
+	};
+	obs.icmp = k->seen;
+	if (h->flags & HALF_OPEN)
+		observe(t, &obs);
+}

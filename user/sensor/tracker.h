@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * TCP from packets: finds the directions that owe progress and make none, in captures from any
+ * point of the path. Memory is bounded by the number of flows, not by packets: an entry is less
+ * than 300 bytes, and only directions that lose packets have more beside it.
+ *
+ * A direction owes progress when data is unacknowledged or its window is shut, and there is
+ * something to show for it: a retransmission, a hole that the receiver asks for, a window probe.
+ * Data that waits for an ACK without any of these may as well be a capture without the ACKs.
+ */
+#ifndef TCPSTALL_SENSOR_TRACKER_H
+#define TCPSTALL_SENSOR_TRACKER_H
+
+#include "engine/observation.h"
+#include "sensor/frame.h"
+
+struct tracker;
+
+struct tracker_config {
+	uint64_t stall_after_ns;
+	uint64_t min_bytes; /* of data seen in a direction, or it is no transfer */
+	uint32_t max_flows;
+	observe_fn observe;
+	void *arg;
+};
+
+struct tracker_counts {
+	uint64_t packets, segments, bytes; /* TCP segments and their data */
+	uint64_t connections, transfers;
+	uint64_t not_tracked; /* segments of connections that found no room */
+	uint64_t cut;	      /* TCP headers that were not captured whole */
+	uint64_t duplicates;  /* the same packet captured twice */
+	uint64_t missing;     /* bytes acknowledged that the capture does not have */
+	uint64_t retransmissions, spurious, reordered, zero_windows, resets;
+	uint64_t mid_connection, one_way; /* connections */
+	uint64_t back_in_time;
+};
+
+/* -ENOMEM */
+int tracker_new(const struct tracker_config *config, struct tracker **ret);
+void tracker_free(struct tracker *t); /* NULL is fine */
+
+/* now_ns: since the first packet, plus one; a packet older than the one before counts as now. */
+void tracker_frame(struct tracker *t, const struct frame *f, uint64_t now_ns, uint64_t number);
+/* The capture is over: what is still open is told. The caller sends OBS_END. */
+void tracker_end(struct tracker *t);
+
+struct tracker_counts tracker_counts(const struct tracker *t);
+
+#endif

@@ -1,0 +1,172 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* What the files of the tracker share; for nobody else. */
+#ifndef TCPSTALL_SENSOR_TRACKER_IMPL_H
+#define TCPSTALL_SENSOR_TRACKER_IMPL_H
+
+#include "base/clock.h"
+#include "sensor/tracker.h"
+
+#define NONE	     UINT32_MAX
+#define HOLES	     6
+#define FINGERPRINTS 4
+#define WHEEL_SLOTS  64
+#define HELD	     32 /* first fragments that wait for the rest */
+#define ICMP_KEPT    64
+#define MAX_DETAILS  65536
+#define MAX_JUMP     (1 << 28) /* bytes; a sequence number farther off is not of this flow */
+
+enum half_flag {
+	HALF_SEEN = 1 << 0,	 /* it has sent something */
+	HALF_BASED = 1 << 1,	 /* una and nxt are known */
+	HALF_SYN = 1 << 2,	 /* its SYN was seen, so that its window scale is known */
+	HALF_FIN = 1 << 3,	 /* it has sent a FIN, which lies at nxt - 1 */
+	HALF_SHUT = 1 << 4,	 /* its peer's window is zero */
+	HALF_ARMED = 1 << 5,	 /* in the wheel */
+	HALF_WAITING = 1 << 6,	 /* silent long enough, but nothing to show for it yet */
+	HALF_OPEN = 1 << 7,	 /* a stall of it is open */
+	HALF_MISSING = 1 << 8,	 /* acknowledged bytes were not captured */
+	HALF_TRANSFER = 1 << 9,	 /* counted as one */
+	HALF_LATE_ACK = 1 << 10, /* was acknowledged more after its receiver's FIN */
+	HALF_TIMESTAMPS = 1 << 11,
+	HALF_RTT_PENDING = 1 << 12,
+	HALF_RESET = 1 << 13, /* it has sent a reset */
+};
+
+/* One direction: what this end has sent and the other has acknowledged. */
+struct half {
+	uint64_t progress_ns; /* last time that una advanced */
+	uint64_t owe_ns;      /* data is outstanding, or the window shut, without a break since */
+	uint64_t last_ns;     /* last packet of this end */
+	uint64_t sent;	      /* bytes of data seen for the first time */
+	uint32_t una, nxt;
+	uint32_t rtt_seq, rtt_sent_us; /* one segment at a time is timed (RFC 6298, Karn) */
+	uint32_t min_rtt_us, srtt_us;  /* from the capture point to the receiver and back */
+	uint32_t retrans;	       /* segments, life-long */
+	uint32_t progress_frame;
+	uint32_t prints[FINGERPRINTS];	 /* of its last packets */
+	uint32_t next, prev;		 /* in the wheel: flow * 2 + direction */
+	uint32_t detail;		 /* index or NONE */
+	uint16_t flags;			 /* enum half_flag */
+	uint16_t mss, passed;		 /* longest segment; longest one acknowledged */
+	uint16_t window;		 /* as its peer advertised it last, not scaled */
+	uint16_t tries, heard, dup_acks; /* since the last progress; saturating */
+	uint8_t wscale, ttl;		 /* of its own packets */
+};
+
+struct flow_entry {
+	union frame_addr addr[2];
+	uint16_t port[2];
+	uint8_t family, tunnel, opener, used; /* opener: the half that sent the SYN, 2 unknown */
+	uint8_t slot[2], pad[2];
+	uint64_t born_ns;
+	uint32_t number; /* of the connection in the file, from 1 */
+	uint32_t next;	 /* in the hash chain or the free list */
+	struct half half[2];
+};
+_Static_assert(sizeof(struct flow_entry) <= 296, "300 bytes a flow with its hash bucket");
+
+struct hole {
+	uint32_t seq, end;
+	uint64_t since_ns;
+	uint32_t frame;
+};
+
+/* Beside a direction that has lost something. */
+struct detail {
+	struct hole holes[HOLES]; /* bytes below nxt that were not captured, ascending */
+	uint32_t n_holes;
+	uint32_t next_free;
+	/* since the last progress */
+	uint32_t stuck_len, stuck_seen, retrans_frame, repeats;
+	uint64_t retrans_ns;
+	uint32_t rtx_top; /* highest byte sent again */
+	uint32_t sacked_bytes, sacked_longest, bad_sacks, resumed_len, shut_acks;
+	bool upstream;
+};
+
+struct held_fragment {
+	struct frame first;
+	uint64_t number, now_ns;
+};
+
+struct kept_icmp {
+	uint32_t number, seq; /* of the connection; 0 free */
+	uint8_t dir;
+	uint64_t now_ns;
+	struct icmp_seen seen;
+};
+
+struct tracker {
+	struct tracker_config config;
+	struct tracker_counts counts;
+	uint64_t now_ns, frame;
+
+	struct flow_entry *flows;
+	uint32_t *buckets, n_buckets, top, free, hand;
+	uint32_t numbers;
+
+	uint32_t wheel[WHEEL_SLOTS], open; /* heads; `open` is the list of open stalls */
+	uint64_t slot_ns, wheel_ns;	   /* everything before wheel_ns has fired */
+
+	struct detail *details;
+	uint32_t detail_top, detail_free;
+
+	struct held_fragment *held;
+	uint32_t next_held;
+	struct kept_icmp icmp[ICMP_KEPT];
+	uint32_t next_icmp;
+};
+
+static inline int32_t seq_diff(uint32_t a, uint32_t b)
+{
+	return (int32_t)(a - b);
+}
+
+/* Bytes of data that are not acknowledged; a FIN is none. */
+static inline uint32_t half_out(const struct half *h)
+{
+	uint32_t out = h->nxt - h->una;
+
+	return out && (h->flags & HALF_FIN) ? out - 1 : out;
+}
+
+static inline uint64_t half_silent_since(const struct half *h)
+{
+	return h->progress_ns > h->owe_ns ? h->progress_ns : h->owe_ns;
+}
+
+static inline void count16(uint16_t *n)
+{
+	*n = (uint16_t)(*n + (*n != UINT16_MAX));
+}
+
+static inline struct half *half_at(struct tracker *t, uint32_t node)
+{
+	return &t->flows[node >> 1].half[node & 1];
+}
+
+/* flowtab.c */
+int flowtab_init(struct tracker *t);
+void flowtab_free(struct tracker *t);
+/* The flow of these two ends, made if there is none. NULL: no room. ret_dir: which half src is. */
+struct flow_entry *flowtab_get(struct tracker *t, const struct frame *f, bool make, int *ret_dir);
+void flowtab_renew(struct tracker *t, struct flow_entry *e); /* the same ends, a new connection */
+struct detail *detail_of(struct tracker *t, struct half *h, bool make); /* NULL: none, no room */
+
+/* wheel.c */
+void wheel_arm(struct tracker *t, uint32_t node, uint64_t due_ns);
+void wheel_disarm(struct tracker *t, uint32_t node);
+void wheel_open(struct tracker *t, uint32_t node); /* into the list of open stalls */
+/* Calls fire for all that is due by now_ns, in order of their slots. */
+void wheel_advance(struct tracker *t, uint64_t now_ns,
+		   void (*fire)(struct tracker *, uint32_t node, uint64_t due_ns));
+
+/* report.c: towards the engine */
+void report_stall(struct tracker *t, uint32_t node, uint64_t now_ns);
+void report_before(struct tracker *t, uint32_t node, bool recovered, bool jumped);
+void report_recovered(struct tracker *t, uint32_t node);
+void report_gone(struct tracker *t, uint32_t node, enum gone_reason reason);
+void report_reset(struct tracker *t, uint32_t node, const struct frame *f);
+void report_icmp(struct tracker *t, struct flow_entry *e, int dir, const struct frame *f);
+
+#endif
