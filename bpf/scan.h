@@ -6,7 +6,7 @@
 #define STEADY_NS      NS_PER_S /* a run so long, or of so many min_bytes, makes silence remarkable */
 #define STEADY_MINIMA  4
 
-/* A quiet receiver is reported at every scan for so long, then so often. */
+/* Who is quiet and owes nothing is reported at every scan for so long, then so often. */
 #define QUIET_OFTEN_NS (60 * NS_PER_S)
 #define QUIET_EVERY_NS (60 * NS_PER_S)
 
@@ -101,7 +101,7 @@ int scan(struct bpf_iter__bpf_sk_storage_map *ctx)
 	struct sock *sk = ctx->sk;
 	struct tcp_sock *tp;
 	u32 why = 0, suspect = 0;
-	u64 now;
+	u64 now, moved;
 
 	if (!sk || !f)
 		return 0;
@@ -112,10 +112,11 @@ int scan(struct bpf_iter__bpf_sk_storage_map *ctx)
 	now = clock_ns();
 	catch_up(f, sk, tp, now);
 
+	moved = f->rcv.progress_ns > f->snd.progress_ns ? f->rcv.progress_ns : f->snd.progress_ns;
 	if (watched(f, netns_of(sk))) {
 		suspect = suspicion(f, sk, tp, now);
 		why = suspect;
-		if (why == WHY_QUIET && now - f->rcv.progress_ns > QUIET_OFTEN_NS &&
+		if (why == WHY_QUIET && now - moved > QUIET_OFTEN_NS &&
 		    now - f->reported_ns < QUIET_EVERY_NS)
 			why = 0;
 		if (!suspect && f->flags & FLOW_REPORTED)

@@ -350,6 +350,47 @@ static void recovery_is_told_with_its_length(void **state)
 	world_free(&w);
 }
 
+/* The path heals before the sender's next timeout: later probes pass where the first ones did not. */
+static void a_path_that_heals_does_not_change_the_verdict(void **state)
+{
+	(void)state;
+	for (int tenths = 36; tenths < 66; tenths += 3) {
+		struct world w;
+
+		world_init(&w, true, false);
+		w.has_witness = false;
+		w.fault.blackhole_at = 3;
+		world_run(&w, (uint64_t)tenths * NS_PER_S / 10);
+		w.fault.blackhole_at = 0;
+		world_run(&w, 8 * NS_PER_S - (uint64_t)tenths * NS_PER_S / 10);
+		world_progress(&w, 64000);
+		world_run(&w, NS_PER_S);
+		assert_int_equal(w.incident.outcome, OUTCOME_RECOVERED);
+		expect(&w, CAUSE_PATH_BLACKHOLE, PLACE_LINK, 0);
+		world_free(&w);
+	}
+}
+
+/* The first bytes after a stall may be the stuck segment trickling through. */
+static void a_dribble_is_watched_until_it_is_recovery(void **state)
+{
+	struct world w;
+
+	(void)state;
+	world_init(&w, true, false);
+	w.fault.blackhole_at = 2;
+	world_run(&w, 5 * NS_PER_S);
+	w.fault.blackhole_at = 0;
+	world_progress(&w, 1448);
+	world_run(&w, NS_PER_S);
+	assert_int_equal(w.ends, 0);
+	world_progress(&w, 64000);
+	world_run(&w, NS_PER_S);
+	assert_int_equal(w.ends, 1);
+	assert_int_equal(w.incident.outcome, OUTCOME_RECOVERED);
+	world_free(&w);
+}
+
 static void without_probes_the_cause_is_said_to_be_open(void **state)
 {
 	struct engine_config config = engine_defaults();
@@ -439,6 +480,8 @@ int main(void)
 		cmocka_unit_test(a_reset_in_mid_transfer_has_an_author),
 		cmocka_unit_test(a_reset_with_nothing_owed_is_a_goodbye),
 		cmocka_unit_test(recovery_is_told_with_its_length),
+		cmocka_unit_test(a_path_that_heals_does_not_change_the_verdict),
+		cmocka_unit_test(a_dribble_is_watched_until_it_is_recovery),
 		cmocka_unit_test(without_probes_the_cause_is_said_to_be_open),
 		cmocka_unit_test(full_tables_are_counted_not_overrun),
 		cmocka_unit_test(the_end_closes_every_open_stall),

@@ -19,6 +19,8 @@ static void learn_hop(struct stall *s, const struct probe_seen *p)
 	h->probes[p->kind].sent++;
 	if (p->answer == ANSWER_NONE || p->answer == ANSWER_TOO_BIG)
 		return;
+	if (s->asked && !h->probes[p->kind].answered && h->probes[p->kind].sent > 2)
+		s->path_changed = true;
 	h->probes[p->kind].answered++;
 	if (p->answer != ANSWER_TIME_EXCEEDED && p->answer != ANSWER_UNREACHABLE) {
 		h->is_peer = true;

@@ -173,7 +173,7 @@ static void peer_repeats(struct judgement *j)
 {
 	const struct flow_snapshot *s = last(j);
 
-	if (j->s->sends || !s->old_segs)
+	if (j->s->sends || !flow_peer_repeats(s))
 		return;
 	j->cause[CAUSE_SENDER_IDLE] -= STRONG;
 	j->cause[CAUSE_PATH_BLACKHOLE] += HINT / 2;
@@ -219,7 +219,7 @@ static void peer_answers_in_flow(struct judgement *j)
 		evidence(j, "peer-ahead", CLEAR,
 			 "the peer answers small packets and has sent %u bytes that did not arrive",
 			 ahead);
-	} else if (!last(j)->hole_segs && !last(j)->old_segs) {
+	} else if (!last(j)->hole_segs && !flow_peer_repeats(last(j))) {
 		j->cause[CAUSE_SENDER_IDLE] += DECISIVE;
 		evidence(j, "peer-idle", DECISIVE,
 			 "the peer answers and has sent nothing that did not arrive: its program "

@@ -134,6 +134,13 @@ bool flow_peer_window_shut(const struct flow_snapshot *s)
 	return !s->unacked_segs && owed_bytes(s) && s->snd_wnd < (s->mss ? s->mss : 1);
 }
 
+bool flow_peer_repeats(const struct flow_snapshot *s)
+{
+	uint64_t settled_ns = s->rcv.progress_ns + NS_PER_S / 2 + 2 * NS_PER_US * s->rtt_us;
+
+	return s->old_segs >= 2 && s->last_in_ns >= settled_ns;
+}
+
 /*
  * The sender knows what it owes. The receiver knows only its own rhythm: it was fed steadily and
  * pauses of this length are not its habit, or what does arrive does not help.
@@ -147,7 +154,7 @@ bool flow_suspicious(const struct engine *e, const struct flow_snapshot *s, bool
 		return owed_bytes(s) || (named && flow_was_steady(e, s, true));
 	if (s->state != TCP_ESTABLISHED && s->state != TCP_FIN_WAIT1 && s->state != TCP_FIN_WAIT2)
 		return false; /* the peer has said that it is done */
-	if (s->hole_segs || s->old_segs || flow_own_window_shut(s))
+	if (s->hole_segs || flow_peer_repeats(s) || flow_own_window_shut(s))
 		return true;
 	return flow_was_steady(e, s, false) && (named || silence_ns > habitual_pause_ns(&s->rcv));
 }

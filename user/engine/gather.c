@@ -14,6 +14,7 @@
 
 #include "engine/internal.h"
 
+#define FRESH_STARTS	2
 #define ROUNDS		4
 #define ROUND_GAP_NS	(1500 * NS_PER_MS)
 #define ANSWER_WAIT_NS	(1500 * NS_PER_MS) /* the prober gives up earlier; this is if it is gone */
@@ -249,6 +250,25 @@ static bool probing_is_due(const struct engine *e, const struct stall *s)
 	return s->phase != STALL_SUSPECT || silence_ns >= e->config.stall_after_ns / 4 * 3;
 }
 
+/*
+ * Between two rounds the path has healed, moved or broken elsewhere. What was learnt before must
+ * not be weighed against what comes now; the verdict that is out stands until a whole round says
+ * more.
+ */
+static void start_over(struct stall *s)
+{
+	s->path_changed = false;
+	if (s->fresh_starts == FRESH_STARTS)
+		return;
+	s->fresh_starts++;
+	for (int i = 0; i < s->pub.n_hops; i++)
+		memset(s->pub.hops[i].probes, 0, sizeof(s->pub.hops[i].probes));
+	memset(&s->peer, 0, sizeof(s->peer));
+	s->asked = s->probing = s->sizing = false;
+	s->n_sizes = 0;
+	s->rounds = 1; /* what the peer said by itself was counted before the first */
+}
+
 void gather_more(struct engine *e, struct stall *s)
 {
 	struct verdict v = {0};
@@ -263,6 +283,8 @@ void gather_more(struct engine *e, struct stall *s)
 		s->outstanding = 0; /* the prober has lost count or is gone */
 	if (s->probing && !s->outstanding)
 		s->asked = true;
+	if (s->path_changed && !s->outstanding)
+		start_over(s);
 	if (!e->config.probe || s->outstanding > 0 || !probing_is_due(e, s) ||
 	    s->pub.route.loopback)
 		return;
@@ -291,9 +313,9 @@ void gather_more(struct engine *e, struct stall *s)
 	if (v.cause != CAUSE_UNKNOWN && v.cause_confidence >= SURE &&
 	    (!s->probing || v.where.confidence >= 0.6))
 		return;
-	if (!s->probing)
+	if (!s->probing && (!s->fresh_starts || e->now_ns >= s->next_round_ns))
 		ask_path(e, s);
-	else if (s->rounds < ROUNDS && e->now_ns >= s->next_round_ns)
+	else if (s->probing && s->rounds < ROUNDS && e->now_ns >= s->next_round_ns)
 		ask_frontier(e, s);
 }
 
@@ -302,7 +324,7 @@ bool gather_done(const struct engine *e, const struct stall *s)
 	const struct flow_snapshot *last = &s->pub.last;
 	struct verdict v = {0};
 
-	if (s->outstanding > 0 && !s->sizing)
+	if ((s->outstanding > 0 && !s->sizing) || s->path_changed)
 		return false;
 	if (e->config.offline || !e->config.probe || s->probing)
 		return true;
@@ -322,7 +344,8 @@ uint64_t gather_deadline(const struct engine *e, const struct stall *s)
 		t = s->round_until_ns;
 	else if (e->config.probe && !s->rounds && probe_ns > e->now_ns)
 		t = probe_ns;
-	else if (s->probing && s->rounds < ROUNDS && s->next_round_ns > e->now_ns)
+	else if ((s->probing || s->fresh_starts) && s->rounds < ROUNDS &&
+		 s->next_round_ns > e->now_ns)
 		t = s->next_round_ns;
 	if (scans(s) && s->next_scan_ns < t)
 		t = s->next_scan_ns;

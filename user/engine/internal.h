@@ -62,7 +62,9 @@ struct stall {
 
 	/* what is being gathered */
 	bool listening, host_asked, probing, sizing;
-	bool asked;		 /* the first round along the path is complete */
+	bool asked;	   /* the first round along the path is complete */
+	bool path_changed; /* a later round was answered where the first was not: start over */
+	int fresh_starts;
 	int rounds;		 /* of probes, begun */
 	int outstanding;	 /* probes whose result has not come */
 	uint64_t round_until_ns; /* then a round is over, answered or not */
@@ -153,6 +155,9 @@ bool flow_was_steady(const struct engine *e, const struct flow_snapshot *s, bool
 /* Too little window for a segment (RFC 9293 3.8.6): ours with unread data, the peer's with data
  * waiting. */
 bool flow_own_window_shut(const struct flow_snapshot *s);
+/* The peer goes on repeating what we have acknowledged: more than the odd spurious retransmission.
+ */
+bool flow_peer_repeats(const struct flow_snapshot *s);
 bool flow_peer_window_shut(const struct flow_snapshot *s);
 uint64_t flow_silence_ns(const struct flow_snapshot *s, bool sends, uint64_t now_ns);
 /* Hops that an IP packet of this TTL has most likely come, itself counted as one; 0 unknown. */

@@ -103,14 +103,14 @@ static void stall_free(struct engine *e, struct stall *s)
 }
 
 /* Half of the silence that confirms, but two retransmission timeouts if those are longer. */
-static uint64_t suspect_after_ns(const struct engine *e, const struct flow_snapshot *s)
+static uint64_t suspect_after_ns(const struct engine *e, const struct flow_snapshot *s, bool sends)
 {
 	uint64_t rto_ns = ((uint64_t)s->rto_us * NS_PER_US) >> (s->backoff < 16 ? s->backoff : 16);
 	uint64_t t = e->config.stall_after_ns / 2;
 
 	if (t > SUSPECT_MIN_NS)
 		t = SUSPECT_MIN_NS;
-	if (t < 2 * rto_ns)
+	if (sends && t < 2 * rto_ns)
 		t = 2 * rto_ns;
 	return t < e->config.stall_after_ns ? t : e->config.stall_after_ns;
 }
@@ -158,13 +158,15 @@ static bool same_place(const struct place *a, const struct place *b)
 
 /*
  * The first verdict waits until what was asked for has come, since half of a round of probes
- * misleads; later ones are told only if they say something else.
+ * misleads, but not for ever. Later ones wait for whole rounds and are told only if they say
+ * something else.
  */
 static void conclude(struct engine *e, struct stall *s, bool now)
 {
+	bool overdue = !s->verdict_out && e->now_ns >= s->judge_until_ns;
 	struct verdict v = {0};
 
-	if (!s->dirty || (!now && !gather_done(e, s) && e->now_ns < s->judge_until_ns))
+	if (!s->dirty || (!now && !overdue && !gather_done(e, s)))
 		return;
 	if (e->config.offline && !now)
 		return; /* what comes after is in the file: judged when the stall is over */
@@ -183,9 +185,10 @@ static void conclude(struct engine *e, struct stall *s, bool now)
 void stall_close(struct engine *e, struct stall *s, enum outcome outcome, uint64_t ended_ns)
 {
 	if (s->phase == STALL_CONFIRMED || s->phase == STALL_CLOSING) {
-		if (!s->verdict_out)
+		if (!s->verdict_out) {
 			s->dirty = true;
-		conclude(e, s, true);
+			conclude(e, s, true);
+		}
 		s->pub.outcome = outcome;
 		s->pub.ended_ns = ended_ns;
 		e->counts.stalls_now--;
@@ -217,7 +220,7 @@ static bool peer_says_idle(const struct stall *s)
 {
 	return !s->sends && s->peer.acked && s->peer.nxt_known &&
 	       (int32_t)(s->peer.nxt - s->pub.last.rcv_nxt) <= 0 && !s->pub.last.hole_segs &&
-	       !s->pub.last.old_segs;
+	       !flow_peer_repeats(&s->pub.last);
 }
 
 static void consider_suspect(struct engine *e, struct stall *s)
@@ -228,7 +231,7 @@ static void consider_suspect(struct engine *e, struct stall *s)
 
 	if (!silent_enough(e, s))
 		return;
-	if (s->sends || flow_own_window_shut(last) || last->old_segs || last->hole_segs) {
+	if (s->sends || flow_own_window_shut(last) || flow_peer_repeats(last) || last->hole_segs) {
 		confirm(e, s);
 	} else if (peer_says_idle(s)) {
 		if (named && flow_was_steady(e, last, false)) {
@@ -294,9 +297,9 @@ void stall_look(struct engine *e, struct flow *f, bool sends)
 	if (!s) {
 		if (!flow_is_transfer(e, now, sends) ||
 		    !flow_suspicious(e, now, sends, silence_ns) ||
-		    silence_ns < suspect_after_ns(e, now) ||
+		    silence_ns < suspect_after_ns(e, now, sends) ||
 		    (f->idle_bytes[sends] && f->idle_bytes[sends] == d->bytes && !now->hole_segs &&
-		     !now->old_segs))
+		     !flow_peer_repeats(now)))
 			return;
 		s = stall_take(e, f, sends);
 		if (!s)
