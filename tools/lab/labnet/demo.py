@@ -92,18 +92,21 @@ class Demo:
         self.bulk = bulk
         self.say("lab", f"R1 loses the state of the connection that carries the data (port "
                  f"{bulk.client_port}). Nothing else is touched.")
-        tools = [self.tool("ping", ["ping", "-n", "-c", "5", "-i", "0.3", host]),
-                 self.tool("mtr", ["mtr", "-n", "-r", "-c", "4", "-i", "0.5", host]),
-                 self.tool("mtr --tcp", ["mtr", "-n", "-r", "-c", "4", "-i", "0.5", "--tcp",
-                                         "--port", str(backup.port), host])]
+        self.tool("ping", ["ping", "-n", "-c", "5", "-i", "0.3", host])
         self.bus.until(lambda: self.verdict, VERDICT_S)
-        self.bus.until(lambda: all(t is None or t.poll() is not None for t in tools), 15)
-        self.bus.until(lambda: False, 0.3)  # the rest of what they have said
+        # One after the other and a packet a second: routers answer no more (icmp_ratelimit).
+        mtr = ["mtr", "-n", "-r", "-c", "4", "-i", "1"]
+        for name, command in (("mtr", [*mtr, host]),
+                              ("mtr --tcp", [*mtr, "--tcp", "--port", str(backup.port), host])):
+            tool = self.tool(name, command)
+            if tool:
+                self.bus.until_ended(tool, 20)
+                self.bus.drain()
         for state, sent in backup.server.senders():
             moved = f", {sent - log_before} bytes of log since" if state == "streaming" else ""
             self.say("PostgreSQL", f"pg_stat_replication: {state}{moved}")
         child.send_signal(signal.SIGINT)
-        self.bus.until(lambda: child.poll() is not None, 5)
+        self.bus.until_ended(child, 5)
         self.bus.drain()
         return self.judge()
 

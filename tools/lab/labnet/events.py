@@ -59,6 +59,18 @@ class Bus:
                 key.data()
         return True
 
+    def until_ended(self, process, timeout_s):
+        """Handles events until a Popen has ended; whether it has."""
+        if process.poll() is not None:
+            return True
+        fd = os.pidfd_open(process.pid)
+        self._selector.register(fd, selectors.EVENT_READ, lambda: None)
+        try:
+            return self.until(lambda: process.poll() is not None, timeout_s)
+        finally:
+            self._selector.unregister(fd)
+            os.close(fd)
+
     def require(self, true, timeout_s, what):
         if not self.until(true, timeout_s):
             raise session.LabError(f"{what}: not within {timeout_s:g} s")

@@ -99,11 +99,7 @@ class Monitor:
         """Ends it as Ctrl-C does; its exit status."""
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGINT)
-        self.bus.until(lambda: self.process.poll() is not None, 0)
-        end = time.monotonic() + timeout_s
-        while self.process.poll() is None and time.monotonic() < end:
-            self.bus.until(lambda: False, 0.05)
-        if self.process.poll() is None:
+        if not self.bus.until_ended(self.process, timeout_s):
             self.process.kill()
             self.process.wait()
         self.bus.drain()
