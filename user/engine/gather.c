@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * What to ask for while something is suspect, and taking in what comes back.
+ * What to ask for while something is suspect.
  *
  * Probes are asked for only where the connection itself does not show the cause. A round asks every
  * hop with small and full-size packets inside the flow and with SYNs from a fresh port beside it;
@@ -14,16 +14,20 @@
 
 #include "engine/internal.h"
 
-#define FRESH_STARTS	2
-#define ROUNDS		4
-#define ROUND_GAP_NS	(1500 * NS_PER_MS)
-#define ANSWER_WAIT_NS	(1500 * NS_PER_MS) /* the prober gives up earlier; this is if it is gone */
+#define FRESH_STARTS   2
+#define ROUNDS	       4
+#define ROUND_GAP_NS   (1500 * NS_PER_MS)
+#define ANSWER_WAIT_NS (1500 * NS_PER_MS) /* the prober gives up earlier; this is if it is gone */
+#define HOP_RESTS_NS                                                                               \
+	(1100 * NS_PER_MS) /* the prober asks one hop no faster after the first round */
 #define PROBES_A_SECOND 40
 #define BLIND_DISTANCE	12 /* hops to ask where the distance is unknown */
 #define FRONTIER_BEHIND 3  /* hops behind the frontier that later rounds ask */
 #define SCAN_EVERY_NS	NS_PER_S
+#define PLACE_ENOUGH	0.6
 #define SURE		0.95
-#define SIZE_STEPS	10
+#define SIZE_STEPS	10 /* sizes at once towards the peer, whose ACKs are not limited */
+#define SIZE_STEPS_HOP	5  /* towards a router */
 #define SIZE_EXACT	1
 #define SMALL_V4	41 /* bytes of the IP packet of a small probe, without options */
 #define SMALL_V6	61
@@ -169,11 +173,12 @@ static void ask_frontier(struct engine *e, struct stall *s)
 	if (first > last_ttl)
 		first = last_ttl;
 	if (in_flow_possible(s))
-		want_probes(e, s, PROBE_IN_FLOW, first, last_ttl, 2, 0);
-	want_probes(e, s, PROBE_CONTROL, first, last_ttl, 2, 0);
+		want_probes(e, s, PROBE_IN_FLOW, first, last_ttl, 1, 0);
+	want_probes(e, s, PROBE_CONTROL, first, last_ttl, 1, 0);
 	if (in_flow_possible(s) && s->full_size)
 		want_probes(e, s, PROBE_IN_FLOW_FULL, first, last_ttl, 1, s->full_size);
 	begin_round(e, s);
+	s->round_until_ns += 3 * HOP_RESTS_NS;
 }
 
 /* Which TTL a full-size packet is known not to reach while a small one does; 0: none. */
@@ -194,7 +199,7 @@ static int size_target(const struct stall *s)
 /* A k-ary search between the largest size that passed and the smallest that did not. */
 static void ask_sizes(struct engine *e, struct stall *s)
 {
-	int ttl = size_target(s), gap;
+	int ttl = size_target(s), steps = ttl == END_TTL ? SIZE_STEPS : SIZE_STEPS_HOP, gap;
 
 	if (!s->sizing) {
 		bool v6 = s->pub.key.remote.addr.family == AF_INET6;
@@ -206,8 +211,8 @@ static void ask_sizes(struct engine *e, struct stall *s)
 	}
 	s->n_sizes = 0;
 	gap = s->size_fail - s->size_pass;
-	for (int i = 1; i <= SIZE_STEPS && ttl; i++) {
-		int size = s->size_pass + gap * i / (SIZE_STEPS + 1);
+	for (int i = 1; i <= steps && ttl; i++) {
+		int size = s->size_pass + gap * i / (steps + 1);
 
 		if (size <= s->size_pass || (s->n_sizes && s->size_of[s->n_sizes - 1] == size))
 			continue;
@@ -269,32 +274,12 @@ static void start_over(struct stall *s)
 	s->rounds = 1; /* what the peer said by itself was counted before the first */
 }
 
-void gather_more(struct engine *e, struct stall *s)
+/* What can still be asked that would help; nothing while an answer is out. */
+static void ask_next(struct engine *e, struct stall *s)
 {
+	bool rested = e->now_ns >= s->next_round_ns;
 	struct verdict v = {0};
 
-	if (e->config.offline)
-		return;
-	if (e->now_ns >= s->next_scan_ns && scans(s)) {
-		want(e, s, WANT_SCAN);
-		s->next_scan_ns = e->now_ns + SCAN_EVERY_NS;
-	}
-	if (s->outstanding > 0 && e->now_ns >= s->round_until_ns)
-		s->outstanding = 0; /* the prober has lost count or is gone */
-	if (s->probing && !s->outstanding)
-		s->asked = true;
-	if (s->path_changed && !s->outstanding)
-		start_over(s);
-	if (!e->config.probe || s->outstanding > 0 || !probing_is_due(e, s) ||
-	    s->pub.route.loopback)
-		return;
-	if (s->n_sizes)
-		narrow_sizes(s);
-	if (s->phase == STALL_CLOSING) {
-		if (!s->rounds && s->reset_hops)
-			ask_author(e, s);
-		return;
-	}
 	if (!s->sends && !s->rounds) {
 		if (!flow_own_window_shut(&s->pub.last) && in_flow_possible(s))
 			ask_peer(e, s);
@@ -302,7 +287,7 @@ void gather_more(struct engine *e, struct stall *s)
 	}
 	if (!s->sends && s->phase == STALL_SUSPECT)
 		return;
-	if (s->rounds && e->now_ns < s->next_round_ns && s->probing && !s->sizing && s->verdict_out)
+	if (s->probing && !s->sizing && s->verdict_out && !rested)
 		return;
 	judge(e, s, &v);
 	if (v.cause == CAUSE_SIZE_BLACKHOLE && s->full_size && size_target(s) &&
@@ -311,12 +296,35 @@ void gather_more(struct engine *e, struct stall *s)
 		return;
 	}
 	if (v.cause != CAUSE_UNKNOWN && v.cause_confidence >= SURE &&
-	    (!s->probing || v.where.confidence >= 0.6))
+	    (!s->probing || v.where.confidence >= PLACE_ENOUGH))
 		return;
-	if (!s->probing && (!s->fresh_starts || e->now_ns >= s->next_round_ns))
+	if (!s->probing && (!s->fresh_starts || rested))
 		ask_path(e, s);
-	else if (s->probing && s->rounds < ROUNDS && e->now_ns >= s->next_round_ns)
+	else if (s->probing && s->rounds < ROUNDS && rested)
 		ask_frontier(e, s);
+}
+
+void gather_more(struct engine *e, struct stall *s)
+{
+	if (e->config.offline)
+		return;
+	if (e->now_ns >= s->next_scan_ns && scans(s)) {
+		want(e, s, WANT_SCAN);
+		s->next_scan_ns = e->now_ns + SCAN_EVERY_NS;
+	}
+	if (s->outstanding > 0 && e->now_ns >= s->round_until_ns)
+		s->outstanding = 0; /* the prober has lost count or is gone */
+	if (s->outstanding > 0 || !e->config.probe || s->pub.route.loopback)
+		return;
+	s->asked |= s->probing;
+	if (s->path_changed)
+		start_over(s);
+	if (s->n_sizes)
+		narrow_sizes(s);
+	if (s->phase == STALL_CLOSING && !s->rounds && s->reset_hops)
+		ask_author(e, s);
+	else if (s->phase != STALL_CLOSING && probing_is_due(e, s))
+		ask_next(e, s);
 }
 
 bool gather_done(const struct engine *e, const struct stall *s)
