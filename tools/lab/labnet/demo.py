@@ -85,7 +85,9 @@ class Demo:
         self.bus.require(lambda: backup.percent >= STOP_AT_PERCENT or child.poll() is not None, 60,
                          f"{STOP_AT_PERCENT} % copied")
         if child.poll() is not None:
-            raise session.LabError(f"the backup ended early, status {child.returncode}")
+            self.bus.drain()
+            kind = session.Unavailable if child.returncode == session.NOT_HERE else session.LabError
+            raise kind(f"the backup ended early, status {child.returncode}")
         log_before = dict(backup.server.senders()).get("streaming", 0)
         bulk = backup.find_bulk()
         backup.lose(bulk)

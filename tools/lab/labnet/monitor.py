@@ -66,7 +66,9 @@ class Monitor:
         while not self.watching():
             if self.process.poll() is not None or time.monotonic() > end:
                 self.bus.drain()
-                raise session.LabError("tcpstall does not run: " + " | ".join(self.words)[-300:])
+                kind = session.Unavailable if self.process.poll() == session.NOT_HERE \
+                    else session.LabError
+                raise kind("tcpstall does not run: " + " | ".join(self.words)[-300:])
             self.bus.until(lambda: False, 0.05)
 
     def _heard(self, text):
