@@ -350,7 +350,8 @@ static void recovery_is_told_with_its_length(void **state)
 	world_free(&w);
 }
 
-/* The path heals before the sender's next timeout: later probes pass where the first ones did not. */
+/* The path heals before the sender's next timeout: later probes pass where the first ones did not.
+ */
 static void a_path_that_heals_does_not_change_the_verdict(void **state)
 {
 	(void)state;
