@@ -304,3 +304,41 @@ void report_icmp(struct tracker *t, struct flow_entry *e, int dir, const struct 
 	if (h->flags & HALF_OPEN)
 		observe(t, &obs);
 }
+
+#define PACE_BYTES (16u << 10) /* a flow that has moved less shares no ceiling worth a look */
+
+static void pace_one(struct tracker *t, uint32_t node, bool *ret_first)
+{
+	const struct flow_entry *e = &t->flows[node >> 1];
+	int dir = node & 1;
+	struct pace_flow flow = {
+		.key = key_of(e, dir),
+		.position = position_of(&e->half[dir], &e->half[!dir]),
+	};
+
+	*ret_first = false;
+	if (!e->half[dir].pace)
+		t->flows[node >> 1].half[dir].pace =
+			pace_join(t->pace, &flow, t->now_ns, ret_first);
+}
+
+void report_pace(struct tracker *t, uint32_t node)
+{
+	const struct flow_entry *e = &t->flows[node >> 1];
+	uint32_t n = t->top < WITNESSES_LOOKED_AT ? t->top : WITNESSES_LOOKED_AT;
+	bool first;
+
+	pace_one(t, node, &first);
+	for (uint32_t k = 0; first && k < n; k++) {
+		const struct flow_entry *w = &t->flows[t->top - 1 - k];
+		uint32_t beside = (uint32_t)(w - t->flows) * 2;
+
+		for (uint32_t d = 0; d < 2 && w->used && w->family == e->family; d++) {
+			bool none;
+
+			if (w->half[d].sent >= PACE_BYTES &&
+			    !memcmp(&w->addr[!d], &e->addr[!(node & 1)], sizeof(e->addr[0])))
+				pace_one(t, beside + d, &none);
+		}
+	}
+}

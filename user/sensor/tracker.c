@@ -33,6 +33,8 @@ int tracker_new(const struct tracker_config *config, struct tracker **ret)
 	t->held = calloc(HELD, sizeof(*t->held));
 	if (t->held)
 		err = flowtab_init(t);
+	if (!err)
+		err = pace_new(config->observe, config->arg, &t->pace);
 	if (err < 0) {
 		tracker_free(t);
 		return err;
@@ -46,6 +48,7 @@ void tracker_free(struct tracker *t)
 	if (!t)
 		return;
 	flowtab_free(t);
+	pace_free(t->pace);
 	free(t->held);
 	free(t);
 }
@@ -173,6 +176,7 @@ static void holes_acked(struct tracker *t, struct half *h, struct detail *d)
 
 		t->counts.missing += end - o->seq;
 		h->flags |= HALF_MISSING;
+		pace_unlost(t->pace, h->pace, o->seq);
 		o->seq = end;
 		if (o->seq != o->end)
 			break;
@@ -213,7 +217,8 @@ static void count_transfer(struct tracker *t, struct half *h)
 	}
 }
 
-static void append(struct tracker *t, uint32_t node, uint32_t seq, uint32_t end, bool fin)
+static void append(struct tracker *t, uint32_t node, const struct frame *f, uint32_t seq,
+		   uint32_t end, bool fin)
 {
 	struct half *h = half_at(t, node);
 	bool was_idle = h->una == h->nxt;
@@ -246,6 +251,8 @@ static void append(struct tracker *t, uint32_t node, uint32_t seq, uint32_t end,
 		h->rtt_sent_us = (uint32_t)(t->now_ns / NS_PER_US);
 		h->flags |= HALF_RTT_PENDING;
 	}
+	if (h->pace)
+		pace_sent(t->pace, h->pace, seq, f->ip_len, t->now_ns, t->frame);
 }
 
 static uint64_t round_trip_ns(const struct half *h, const struct half *o)
@@ -254,7 +261,8 @@ static uint64_t round_trip_ns(const struct half *h, const struct half *o)
 }
 
 /* [seq, end) lies below nxt: a hole filled late, sent again, or a probe. */
-static void repeated(struct tracker *t, uint32_t node, uint32_t seq, uint32_t end)
+static void repeated(struct tracker *t, uint32_t node, const struct frame *f, uint32_t seq,
+		     uint32_t end)
 {
 	struct half *h = half_at(t, node), *o = other(t, node);
 	struct detail *d = detail_of(t, h, false);
@@ -267,6 +275,7 @@ static void repeated(struct tracker *t, uint32_t node, uint32_t seq, uint32_t en
 		count_transfer(t, h);
 		if (open_ns < REORDER_NS || open_ns < round_trip_ns(h, o) / 2) {
 			t->counts.reordered++;
+			pace_unlost(t->pace, h->pace, hole.seq);
 			return;
 		}
 		d->upstream |= seq_diff(seq, h->una) <= 0;
@@ -296,6 +305,10 @@ static void repeated(struct tracker *t, uint32_t node, uint32_t seq, uint32_t en
 		if (seq_diff(end, d->rtx_top) > 0)
 			d->rtx_top = end;
 	}
+	if (!h->pace)
+		report_pace(t, node);
+	pace_lost(t->pace, h->pace, seq, end);
+	pace_sent(t->pace, h->pace, seq, f->ip_len, t->now_ns, t->frame);
 	show(t, node);
 }
 
@@ -341,23 +354,26 @@ static void sequence(struct tracker *t, uint32_t node, const struct frame *f)
 	if (ahead > 0) {
 		if (h->sent || (h->flags & HALF_SYN)) {
 			hole_add(t, h, h->nxt, seq);
+			if (!h->pace)
+				report_pace(t, node);
+			pace_hole(t->pace, h->pace, h->nxt, seq, h->mss, t->now_ns, t->frame);
 		}
 		if (h->una == h->nxt && !h->owe_ns)
 			h->owe_ns = t->now_ns;
-		append(t, node, seq, end, fin);
+		append(t, node, f, seq, end, fin);
 	} else if (!ahead) {
-		append(t, node, seq, end, fin);
+		append(t, node, f, seq, end, fin);
 	} else if (seq_diff(end, h->nxt) > 0 && !(h->flags & HALF_FIN)) {
 		uint32_t old_nxt = h->nxt;
 
-		repeated(t, node, seq, old_nxt);
-		append(t, node, old_nxt, end, fin);
+		repeated(t, node, f, seq, old_nxt);
+		append(t, node, f, old_nxt, end, fin);
 	} else {
 		if (fin && !(h->flags & HALF_FIN) && end == h->nxt) {
 			h->nxt++;
 			h->flags |= HALF_FIN;
 		}
-		repeated(t, node, seq, end);
+		repeated(t, node, f, seq, end);
 	}
 }
 
@@ -371,6 +387,7 @@ static void rtt_sample(struct tracker *t, struct half *h)
 	us = us ? us : 1;
 	if (!h->min_rtt_us || us < h->min_rtt_us)
 		h->min_rtt_us = us;
+	pace_rtt(t->pace, h->pace, us);
 	h->srtt_us = h->srtt_us ? h->srtt_us - h->srtt_us / 8 + us / 8 : us;
 }
 
@@ -383,8 +400,10 @@ static void sacks(struct tracker *t, uint32_t node, const struct frame *f)
 		uint32_t left = f->sacks[i][0], len = f->sacks[i][1] - left;
 		int32_t ahead = seq_diff(left, h->una);
 
-		if (ahead <= 0) /* D-SACK, RFC 2883 */
+		if (ahead <= 0) { /* D-SACK, RFC 2883: it had arrived */
+			pace_unlost(t->pace, h->pace, left);
 			continue;
+		}
 		if (len > MAX_JUMP || seq_diff(left + len, h->nxt) > MAX_JUMP / 16) {
 			d->bad_sacks++;
 			continue;
@@ -661,6 +680,7 @@ void tracker_end(struct tracker *t)
 	for (int i = 0; i < HELD; i++)
 		if (t->held[i].first.kind == FRAME_TCP)
 			segment(t, &t->held[i].first);
+	pace_end(t->pace);
 	for (uint32_t node = t->open; node != NONE; node = half_at(t, node)->next)
 		report_before(t, node, false, false);
 	for (uint32_t i = 0; i < t->top; i++) {

@@ -4,6 +4,7 @@
 #define TCPSTALL_SENSOR_TRACKER_IMPL_H
 
 #include "base/clock.h"
+#include "sensor/pace.h"
 #include "sensor/tracker.h"
 
 #define NONE	     UINT32_MAX
@@ -46,6 +47,7 @@ struct half {
 	uint32_t prints[FINGERPRINTS];	 /* of its last packets */
 	uint32_t next, prev;		 /* in the wheel: flow * 2 + direction */
 	uint32_t detail;		 /* index or NONE */
+	uint32_t pace;			 /* handle, 0 none */
 	uint16_t flags;			 /* enum half_flag */
 	uint16_t mss, passed;		 /* longest segment; longest one acknowledged */
 	uint16_t window;		 /* as its peer advertised it last, not scaled */
@@ -111,6 +113,7 @@ struct tracker {
 	struct detail *details;
 	uint32_t detail_top, detail_free;
 
+	struct pace *pace;
 	struct held_fragment *held;
 	uint32_t next_held;
 	struct kept_icmp icmp[ICMP_KEPT];
@@ -167,6 +170,8 @@ void report_before(struct tracker *t, uint32_t node, bool recovered, bool jumped
 void report_recovered(struct tracker *t, uint32_t node);
 void report_gone(struct tracker *t, uint32_t node, enum gone_reason reason);
 void report_reset(struct tracker *t, uint32_t node, const struct frame *f);
+/* Takes the direction in where losses are judged together. */
+void report_pace(struct tracker *t, uint32_t node);
 void report_icmp(struct tracker *t, struct flow_entry *e, int dir, const struct frame *f);
 
 #endif

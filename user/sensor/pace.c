@@ -1,0 +1,384 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The log of a group and what is read from it. A packet stands there when it was sent; that it was
+ * lost is marked once it is sent again, or when the capture point sits behind the loss and sees the
+ * gap.
+ */
+#include "sensor/pace.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "sensor/bucket.h"
+
+#define GROUPS	      64
+#define FLOWS	      32	 /* of a group */
+#define LOG	      (1u << 15) /* packets of a group */
+#define SEARCH	      8192	 /* packets back for the one that was lost */
+#define OWN_LOSSES    5		 /* of a flow, to be told of what holds its group back */
+#define MIN_LOSS      0.003	 /* share; below it loss holds nobody back */
+#define MIN_PASSES    200	 /* of a flow */
+/*
+ * Scores of the bucket. A policer gets close to 1, loss at random stays below a half; a queue lies
+ * between, as its length wavers, but shows in the round trip.
+ */
+#define CEILING	      0.75
+#define QUEUE_CEILING 0.50
+#define NO_CEILING    0.60
+
+enum fate { FATE_PASSED, FATE_LOST, FATE_LOST_UPSTREAM };
+
+struct logged {
+	uint32_t at_us, seq, frame;
+	uint16_t ip_len, rtt_100us;
+	uint8_t flow, fate;
+};
+
+struct member {
+	struct pace_flow flow;
+	uint32_t rtt_us; /* latest sample */
+	uint32_t unlost;
+};
+
+struct group {
+	struct ip_addr dst;
+	uint64_t start_ns;
+	uint32_t n_flows, n;
+	struct member *members;
+	struct logged *log;
+};
+
+struct pace {
+	observe_fn observe;
+	void *arg;
+	struct group groups[GROUPS];
+	uint32_t n_groups;
+	struct passage *passages; /* room for one log */
+};
+
+int pace_new(observe_fn observe, void *arg, struct pace **ret)
+{
+	struct pace *p = calloc(1, sizeof(*p));
+
+	if (!p)
+		return -ENOMEM;
+	p->observe = observe;
+	p->arg = arg;
+	*ret = p;
+	return 0;
+}
+
+void pace_free(struct pace *p)
+{
+	if (!p)
+		return;
+	for (uint32_t i = 0; i < p->n_groups; i++) {
+		free(p->groups[i].members);
+		free(p->groups[i].log);
+	}
+	free(p->passages);
+	free(p);
+}
+
+static struct group *group_find(const struct pace *p, const struct ip_addr *dst)
+{
+	for (uint32_t i = 0; i < p->n_groups; i++)
+		if (addr_equal(&p->groups[i].dst, dst))
+			return (struct group *)&p->groups[i];
+	return NULL;
+}
+
+bool pace_knows(const struct pace *p, const struct ip_addr *dst)
+{
+	return p->n_groups && group_find(p, dst);
+}
+
+static struct group *group_new(struct pace *p, const struct ip_addr *dst, uint64_t now_ns)
+{
+	struct group *g = &p->groups[p->n_groups];
+
+	if (p->n_groups == GROUPS)
+		return NULL;
+	if (!p->passages)
+		p->passages = malloc(LOG * sizeof(*p->passages));
+	g->members = calloc(FLOWS, sizeof(*g->members));
+	g->log = malloc(LOG * sizeof(*g->log));
+	if (!p->passages || !g->members || !g->log) {
+		free(g->members);
+		free(g->log);
+		*g = (struct group){.n = 0};
+		return NULL;
+	}
+	g->dst = *dst;
+	g->start_ns = now_ns;
+	p->n_groups++;
+	return g;
+}
+
+uint32_t pace_join(struct pace *p, const struct pace_flow *flow, uint64_t now_ns, bool *ret_first)
+{
+	struct group *g = group_find(p, &flow->key.remote.addr);
+
+	*ret_first = !g;
+	g = g ? g : group_new(p, &flow->key.remote.addr, now_ns);
+	if (!g || g->n_flows == FLOWS)
+		return 0;
+	g->members[g->n_flows] = (struct member){.flow = *flow};
+	return (uint32_t)(g - p->groups) * FLOWS + g->n_flows++ + 1;
+}
+
+static struct group *group_of(struct pace *p, uint32_t handle, uint8_t *ret_flow)
+{
+	*ret_flow = (uint8_t)((handle - 1) % FLOWS);
+	return &p->groups[(handle - 1) / FLOWS];
+}
+
+/* --- judging a log ---------------------------------------------------------------------------- */
+
+struct tally_of {
+	uint64_t bytes, first_ns, last_ns;
+	uint32_t segs, lost, upstream, first_frame, last_frame;
+	uint64_t loss_rtt_us; /* sum over losses */
+	uint32_t loss_rtts, min_rtt_us;
+};
+
+static struct tally_of count(const struct group *g, int flow)
+{
+	struct tally_of t = {0};
+
+	for (uint32_t i = 0; i < g->n; i++) {
+		const struct logged *l = &g->log[i];
+		uint32_t rtt_us = l->rtt_100us * 100u;
+
+		if (flow >= 0 && l->flow != flow)
+			continue;
+		if (!t.segs) {
+			t.first_ns = g->start_ns + l->at_us * NS_PER_US;
+			t.first_frame = l->frame;
+		}
+		t.last_ns = g->start_ns + l->at_us * NS_PER_US;
+		t.last_frame = l->frame;
+		t.segs++;
+		t.min_rtt_us =
+			rtt_us && (!t.min_rtt_us || rtt_us < t.min_rtt_us) ? rtt_us : t.min_rtt_us;
+		if (l->fate == FATE_PASSED) {
+			t.bytes += l->ip_len;
+			continue;
+		}
+		t.lost++;
+		t.upstream += l->fate == FATE_LOST_UPSTREAM;
+		t.loss_rtt_us += rtt_us;
+		t.loss_rtts += rtt_us > 0;
+	}
+	return t;
+}
+
+static bool fit(struct pace *p, const struct group *g, int flow, struct bucket_fit *ret)
+{
+	size_t n = 0;
+
+	for (uint32_t i = 0; i < g->n; i++) {
+		const struct logged *l = &g->log[i];
+
+		if (flow < 0 || l->flow == flow)
+			p->passages[n++] = (struct passage){.at_us = l->at_us,
+							    .len = l->ip_len,
+							    .lost = l->fate != FATE_PASSED};
+	}
+	return bucket_fit(p->passages, n, ret);
+}
+
+/* A queue stretches the round trip before it overflows (well above what jitter does). */
+static bool queued(const struct tally_of *t)
+{
+	uint32_t at_loss_us = t->loss_rtts ? (uint32_t)(t->loss_rtt_us / t->loss_rtts) : 0;
+
+	return at_loss_us > t->min_rtt_us + t->min_rtt_us / 3 && at_loss_us > t->min_rtt_us + 10000;
+}
+
+static void tell(struct pace *p, const struct group *g, int flow, enum pace_limit limit,
+		 const struct bucket_fit *b, uint32_t flows)
+{
+	struct tally_of t = count(g, flow);
+	struct observation obs = {.type = OBS_PACE, .now_ns = t.last_ns};
+	struct pace_seen *s = &obs.pace;
+	uint64_t ns = t.last_ns - t.first_ns;
+
+	if (!ns)
+		return;
+	*s = (struct pace_seen){
+		.key = g->members[flow].flow.key,
+		.limit = limit,
+		.begin_ns = t.first_ns,
+		.end_ns = t.last_ns,
+		.first_frame = t.first_frame,
+		.last_frame = t.last_frame,
+		.position = g->members[flow].flow.position,
+		.bytes = t.bytes,
+		.rate_bps = (uint64_t)((double)t.bytes * 8e9 / (double)ns),
+		.segs = t.segs,
+		.lost_segs = t.lost,
+		.lost_upstream = t.upstream,
+		.flows = flows,
+		.min_rtt_us = t.min_rtt_us,
+		.rtt_us = t.loss_rtts ? (uint32_t)(t.loss_rtt_us / t.loss_rtts) : 0,
+	};
+	if (limit != PACE_LOSS) {
+		if (limit == PACE_POLICER && queued(&t))
+			s->limit = PACE_SHAPER;
+		s->ceiling_bps = (uint64_t)(b->rate * 8);
+		s->burst_bytes = s->limit == PACE_POLICER ? (uint64_t)b->depth : 0;
+		s->fit_permille = (uint32_t)(b->losses_explained * 1000);
+	}
+	p->observe(&obs, p->arg);
+}
+
+/* What one flow shows by itself: enough of it, and not the gaps of the capture. */
+static bool worth_telling(const struct group *g, int flow)
+{
+	struct tally_of t = count(g, flow);
+
+	return t.lost >= OWN_LOSSES && t.segs - t.lost >= MIN_PASSES && t.min_rtt_us &&
+	       g->members[flow].unlost < t.lost;
+}
+
+/* The whole group may share a ceiling, or a flow have one of its own. */
+static void judge_log(struct pace *p, struct group *g)
+{
+	struct tally_of t = count(g, -1);
+	struct bucket_fit all = {0};
+	bool known = fit(p, g, -1, &all) && t.lost >= MIN_LOSS * t.segs;
+	double ceiling = queued(&t) ? QUEUE_CEILING : CEILING;
+
+	for (int i = 0; known && i < (int)g->n_flows; i++) {
+		struct bucket_fit own = {0};
+
+		if (!worth_telling(g, i))
+			continue;
+		if (g->n_flows > 1)
+			fit(p, g, i, &own);
+		if (own.score >= ceiling && own.score > all.score)
+			tell(p, g, i, PACE_POLICER, &own, 1);
+		else if (all.score >= ceiling)
+			tell(p, g, i, PACE_POLICER, &all, g->n_flows);
+		else if (all.score < NO_CEILING && own.score < NO_CEILING)
+			tell(p, g, i, PACE_LOSS, &all, 1);
+	}
+}
+
+static void judge_and_clear(struct pace *p, struct group *g, uint64_t now_ns)
+{
+	judge_log(p, g);
+	g->n = 0;
+	g->start_ns = now_ns;
+}
+
+void pace_end(struct pace *p)
+{
+	for (uint32_t i = 0; i < p->n_groups; i++)
+		judge_log(p, &p->groups[i]);
+}
+
+/* --- the log ---------------------------------------------------------------------------------- */
+
+static void append(struct pace *p, struct group *g, struct logged l, uint64_t now_ns)
+{
+	if (g->n == LOG || (now_ns - g->start_ns) / NS_PER_US > UINT32_MAX)
+		judge_and_clear(p, g, now_ns);
+	l.at_us = (uint32_t)((now_ns - g->start_ns) / NS_PER_US);
+	g->log[g->n++] = l;
+}
+
+void pace_rtt(struct pace *p, uint32_t handle, uint32_t us)
+{
+	struct group *g;
+	uint8_t flow;
+
+	if (!handle)
+		return;
+	g = group_of(p, handle, &flow);
+	g->members[flow].rtt_us = us;
+}
+
+void pace_sent(struct pace *p, uint32_t handle, uint32_t seq, uint16_t ip_len, uint64_t now_ns,
+	       uint64_t frame)
+{
+	struct logged l = {.seq = seq, .ip_len = ip_len, .frame = (uint32_t)frame};
+	struct group *g;
+
+	uint32_t rtt_us;
+
+	if (!handle)
+		return;
+	g = group_of(p, handle, &l.flow);
+	rtt_us = g->members[l.flow].rtt_us;
+	l.rtt_100us = (uint16_t)(rtt_us > 6553500 ? 65535 : rtt_us / 100);
+	append(p, g, l, now_ns);
+}
+
+void pace_hole(struct pace *p, uint32_t handle, uint32_t seq, uint32_t end, uint32_t mss,
+	       uint64_t now_ns, uint64_t frame)
+{
+	struct logged l = {.frame = (uint32_t)frame, .fate = FATE_LOST_UPSTREAM};
+	struct group *g;
+
+	if (!handle)
+		return;
+	g = group_of(p, handle, &l.flow);
+	mss = mss ? mss : 536;
+	for (int i = 0; i < 64 && (int32_t)(end - seq) > 0; i++) {
+		uint32_t len = end - seq < mss ? end - seq : mss;
+
+		l.seq = seq;
+		l.ip_len = (uint16_t)(len + 40 > 65535 ? 65535 : len + 40);
+		append(p, g, l, now_ns);
+		seq += len;
+	}
+}
+
+void pace_lost(struct pace *p, uint32_t handle, uint32_t seq, uint32_t end)
+{
+	uint32_t at_least = 0;
+	struct group *g;
+	uint8_t flow;
+
+	if (!handle)
+		return;
+	g = group_of(p, handle, &flow);
+	if (g->n > SEARCH)
+		at_least = g->n - SEARCH;
+	for (uint32_t i = g->n; i > at_least; i--) {
+		struct logged *l = &g->log[i - 1];
+
+		if (l->flow != flow || (int32_t)(l->seq - seq) < 0 || (int32_t)(end - l->seq) <= 0)
+			continue;
+		if (l->fate == FATE_PASSED)
+			l->fate = FATE_LOST;
+		if (l->seq == seq)
+			return; /* what was sent before that was lost long ago */
+	}
+}
+
+void pace_unlost(struct pace *p, uint32_t handle, uint32_t seq)
+{
+	uint32_t at_least = 0;
+	struct group *g;
+	uint8_t flow;
+
+	if (!handle)
+		return;
+	g = group_of(p, handle, &flow);
+	if (g->n > SEARCH)
+		at_least = g->n - SEARCH;
+	for (uint32_t i = g->n; i > at_least; i--) {
+		struct logged *l = &g->log[i - 1];
+
+		if (l->flow == flow && l->seq == seq && l->fate != FATE_PASSED) {
+			l->fate = FATE_PASSED;
+			g->members[flow].unlost++;
+			return;
+		}
+	}
+}

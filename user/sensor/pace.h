@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * What holds a transfer back that loses packets: a ceiling (policer, shaper, a full queue) or loss
+ * as such. Flows to the same receiving host are taken together, since they may share a policer;
+ * for them a bounded log of what was sent and lost is kept, and judged when it is full or the
+ * capture is over. Flows without loss cost nothing.
+ */
+#ifndef TCPSTALL_SENSOR_PACE_H
+#define TCPSTALL_SENSOR_PACE_H
+
+#include "engine/observation.h"
+#include "sensor/frame.h"
+
+struct pace;
+
+/* One flow direction under observation: what a phase says of it beside its packets. */
+struct pace_flow {
+	struct flow_key key;
+	enum capture_position position;
+};
+
+/* -ENOMEM */
+int pace_new(observe_fn observe, void *arg, struct pace **ret);
+void pace_free(struct pace *p); /* NULL is fine */
+
+/*
+ * Takes a direction in, beside the others to the same host. A handle, or 0: no room. ret_first: it
+ * is the first to this host.
+ */
+uint32_t pace_join(struct pace *p, const struct pace_flow *flow, uint64_t now_ns, bool *ret_first);
+/* The group of this receiving host exists. */
+bool pace_knows(const struct pace *p, const struct ip_addr *dst);
+
+/* Handle 0 is fine and does nothing, here and below. */
+void pace_rtt(struct pace *p, uint32_t handle, uint32_t us);
+void pace_sent(struct pace *p, uint32_t handle, uint32_t seq, uint16_t ip_len, uint64_t now_ns,
+	       uint64_t frame);
+/* [seq, end) was seen before and has to be sent again. */
+void pace_lost(struct pace *p, uint32_t handle, uint32_t seq, uint32_t end);
+/* [seq, end) did not come by although what follows it did: lost before. */
+void pace_hole(struct pace *p, uint32_t handle, uint32_t seq, uint32_t end, uint32_t mss,
+	       uint64_t now_ns, uint64_t frame);
+/* It was not lost after all: reordered, missed by the capture, or sent again needlessly. */
+void pace_unlost(struct pace *p, uint32_t handle, uint32_t seq);
+
+void pace_end(struct pace *p);
+
+#endif
