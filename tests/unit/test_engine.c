@@ -150,6 +150,25 @@ static void a_black_hole_is_a_link_between_two_hops(void **state)
 	world_free(&w);
 }
 
+/* Routers answer about one probe a second: two stalls on one path must not both ask all of it. */
+static void stalls_towards_one_peer_are_probed_once(void **state)
+{
+	struct world w;
+
+	(void)state;
+	world_init(&w, true, false);
+	w.witness_stalls = true;
+	w.icmp_burst = 6;
+	w.fault.blackhole_at = 3;
+	world_run(&w, 4 * NS_PER_S);
+	assert_int_equal(w.begins, 2);
+	assert_int_equal(w.verdicts, 2);
+	expect(&w, CAUSE_PATH_BLACKHOLE, PLACE_LINK, 0);
+	assert_int_equal(w.incident.key.cookie, w.witness.key.cookie);
+	assert_true(w.probes <= 36);
+	world_free(&w);
+}
+
 static void a_dead_peer_behind_answering_routers_is_gone(void **state)
 {
 	struct world w;
@@ -470,6 +489,7 @@ int main(void)
 		cmocka_unit_test(a_silent_router_is_not_guilty),
 		cmocka_unit_test(routers_that_limit_icmp_are_not_guilty),
 		cmocka_unit_test(a_black_hole_is_a_link_between_two_hops),
+		cmocka_unit_test(stalls_towards_one_peer_are_probed_once),
 		cmocka_unit_test(a_dead_peer_behind_answering_routers_is_gone),
 		cmocka_unit_test(large_packets_that_vanish_are_a_size_black_hole),
 		cmocka_unit_test(lost_answers_leave_the_place_open),

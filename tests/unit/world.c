@@ -238,13 +238,21 @@ void world_run(struct world *w, uint64_t ns)
 		struct observation o = {.type = OBS_SNAPSHOT};
 
 		w->now_ns += LOOK_NS;
-		d->bytes += 1 << 20;
-		d->progress_ns = w->now_ns;
+		if (!w->witness_stalls) {
+			d->bytes += 1 << 20;
+			d->progress_ns = w->now_ns;
+		}
 		retransmit(w);
 		o.now_ns = w->now_ns;
 		o.snapshot = w->flow;
 		if (w->gone)
 			o.type = OBS_TICK;
 		world_step(w, &o);
+		if (w->witness_stalls) {
+			o.snapshot = w->witness;
+			o.snapshot.retrans = w->flow.retrans;
+			o.snapshot.retrans_ns = w->flow.retrans_ns;
+			world_step(w, &o);
+		}
 	}
 }

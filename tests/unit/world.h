@@ -22,7 +22,7 @@ struct world {
 	struct engine *e;
 	uint64_t now_ns;
 	struct flow_snapshot flow, witness;
-	bool sends, has_witness, gone;
+	bool sends, has_witness, witness_stalls, gone;
 	int hops;	      /* nodes up to and with the peer */
 	uint64_t silent_hops; /* bit i: node i never answers */
 	int icmp_burst;	      /* answers a node gives in all; 0: no limit */

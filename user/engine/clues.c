@@ -227,6 +227,15 @@ static void peer_answers_in_flow(struct judgement *j)
 	}
 }
 
+static void another_asked(struct judgement *j)
+{
+	if (j->s->led && j->s->asked)
+		evidence(j, "probed-together", 0,
+			 "the path was probed with the connection from port %u, which stalls as "
+			 "well",
+			 j->s->lead_port);
+}
+
 /* The heart: inside the connection probes stop where those of a new one go on. */
 static void flow_stops_short(struct judgement *j)
 {
@@ -356,6 +365,7 @@ void weigh_causes(struct judgement *j)
 		peer_repeats,
 		a_hole_stays_open,
 		peer_answers_in_flow,
+		another_asked,
 		flow_stops_short,
 		everything_stops,
 		large_ones_stop_short,

@@ -138,6 +138,30 @@ static void ask_path(struct engine *e, struct stall *s)
 	begin_round(e, s);
 }
 
+/* Does this connection end where the one that leads ends? */
+static void ask_behind(struct engine *e, struct stall *s, int frontier)
+{
+	int first = frontier + 1, last_ttl = first + 1;
+
+	s->probing = true;
+	if (last_ttl >= gather_reach(s))
+		last_ttl = gather_reach(s);
+	if (first <= last_ttl)
+		want_probes(e, s, PROBE_IN_FLOW, first, last_ttl, 2, 0);
+	want_probes(e, s, PROBE_IN_FLOW, END_TTL, END_TTL, 2, 0);
+	begin_round(e, s);
+}
+
+static void ask_path_once(struct engine *e, struct stall *s)
+{
+	const struct stall *lead = in_flow_possible(s) ? group_lead(e, s) : NULL;
+
+	if (!lead)
+		ask_path(e, s);
+	else if (lead->asked)
+		ask_behind(e, s, group_follow(s, lead));
+}
+
 /* A forged reset: who is so many hops away? */
 static void ask_author(struct engine *e, struct stall *s)
 {
@@ -299,7 +323,7 @@ static void ask_next(struct engine *e, struct stall *s)
 	    (!s->probing || v.where.confidence >= PLACE_ENOUGH))
 		return;
 	if (!s->probing && (!s->fresh_starts || rested))
-		ask_path(e, s);
+		ask_path_once(e, s);
 	else if (s->probing && s->rounds < ROUNDS && rested)
 		ask_frontier(e, s);
 }
@@ -316,7 +340,10 @@ void gather_more(struct engine *e, struct stall *s)
 		s->outstanding = 0; /* the prober has lost count or is gone */
 	if (s->outstanding > 0 || !e->config.probe || s->pub.route.loopback)
 		return;
-	s->asked |= s->probing;
+	if (s->probing && !s->asked) {
+		s->asked = true;
+		s->asked_ns = e->now_ns;
+	}
 	if (s->path_changed)
 		start_over(s);
 	if (s->n_sizes)

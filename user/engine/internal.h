@@ -65,6 +65,9 @@ struct stall {
 	bool asked;	   /* the first round along the path is complete */
 	bool path_changed; /* a later round was answered where the first was not: start over */
 	int fresh_starts;
+	uint64_t asked_ns; /* when it was */
+	bool led;	   /* the path was asked by another stall, of this local port */
+	uint16_t lead_port;
 	int rounds;		 /* of probes, begun */
 	int outstanding;	 /* probes whose result has not come */
 	uint64_t round_until_ns; /* then a round is over, answered or not */
@@ -181,6 +184,11 @@ void gather_more(struct engine *e, struct stall *s);
 bool gather_done(const struct engine *e, const struct stall *s);
 uint64_t gather_deadline(const struct engine *e, const struct stall *s);
 int gather_reach(const struct stall *s); /* hops that are worth asking */
+
+/* group.c: the stall that asks the path for all towards this peer, or NULL: s itself has to */
+struct stall *group_lead(struct engine *e, const struct stall *s);
+/* Takes the lead's answers over; the farthest hop that its connection reaches. */
+int group_follow(struct stall *s, const struct stall *lead);
 
 /* answers.c: what came back */
 void answer_probe(struct stall *s, const struct probe_seen *p);

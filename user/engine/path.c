@@ -44,6 +44,15 @@ static int farthest(const struct stall *s, enum probe_kind kind, int n)
 	return at;
 }
 
+/* Nothing of this kind was answered: the node before the first one that was asked at all. */
+static int before_first(const struct stall *s, enum probe_kind kind, int n)
+{
+	for (int i = 0; i < s->pub.n_hops && i < n; i++)
+		if (s->pub.hops[i].probes[kind].sent)
+			return i;
+	return 0;
+}
+
 /* The last private address before a public one: where a NAT is likely to sit. */
 static int nat_boundary(const struct stall *s)
 {
@@ -76,6 +85,8 @@ struct path_view path_look(const struct stall *s)
 	p.flow = farthest(s, PROBE_IN_FLOW, last);
 	p.full = farthest(s, PROBE_IN_FLOW_FULL, last);
 	p.control = farthest(s, PROBE_CONTROL, last);
+	if (!p.full)
+		p.full = before_first(s, PROBE_IN_FLOW_FULL, last);
 	if (!p.n_known) {
 		int far = p.flow > p.control ? p.flow : p.control;
 
