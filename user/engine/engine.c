@@ -48,9 +48,7 @@ int engine_new(const struct engine_config *config, struct engine **ret)
 		return -ENOMEM;
 	}
 	memset(e->buckets, 0xff, e->n_buckets * sizeof(*e->buckets));
-	for (uint32_t i = 0; i < config->max_flows; i++)
-		e->flows[i].next = i + 1 < config->max_flows ? (int32_t)i + 1 : -1;
-	e->free_flow = config->max_flows ? 0 : -1;
+	e->free_flow = -1;
 	memset(e->due_ns, 0xff, config->max_incidents * sizeof(*e->due_ns));
 	*ret = e;
 	return 0;

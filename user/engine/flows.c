@@ -34,12 +34,13 @@ struct flow *flow_take(struct engine *e, const struct flow_key *key)
 	int32_t i = e->free_flow;
 	struct flow *f;
 
-	if (i < 0)
+	if (i < 0 && e->flow_top == e->config.max_flows)
 		return NULL;
-	f = &e->flows[i];
-	if ((uint32_t)i >= e->flow_top)
-		e->flow_top = (uint32_t)i + 1;
-	e->free_flow = f->next;
+	/* Memory of the pool is touched only once it is needed. */
+	f = &e->flows[i < 0 ? (int32_t)e->flow_top++ : i];
+	if (i >= 0)
+		e->free_flow = f->next;
+	i = (int32_t)(f - e->flows);
 	memset(f, 0, sizeof(*f));
 	f->used = true;
 	f->last.key = *key;

@@ -113,7 +113,7 @@ struct engine {
 	uint64_t now_ns;
 	struct flow *flows;
 	int32_t *buckets, free_flow;
-	uint32_t n_buckets, flow_top; /* flows[] is in use below flow_top */
+	uint32_t n_buckets, flow_top; /* flows[] was never used from flow_top on */
 	struct stall *stalls;
 	struct stall *slow; /* the phase that was reported last */
 	struct path_cache *paths;

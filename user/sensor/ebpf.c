@@ -7,6 +7,7 @@
  */
 #include <bpf/bpf.h>
 #include <errno.h>
+#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -165,6 +166,9 @@ int sensor_open(const struct sensor_config *config, struct namespaces *namespace
 		goto out;
 	}
 	symbols_new(config->btf_path, &s->symbols); /* without it drops have no names */
+#ifdef __GLIBC__
+	malloc_trim(0); /* the kernel's type information, megabytes of it, is not needed any more */
+#endif
 	*ret = s;
 	s = NULL;
 out:
