@@ -266,6 +266,34 @@ static void an_idle_peer_is_asked_once_and_not_reported(void **state)
 	world_free(&w);
 }
 
+/* The answer to our question overtakes nothing: what the peer has just sent arrives after it. */
+static void a_peer_that_resumes_while_it_is_asked_is_no_stall(void **state)
+{
+	struct world w;
+
+	(void)state;
+	world_init(&w, false, false);
+	world_run(&w, 2200 * NS_PER_MS); /* asked at 1.5 s; the answer shows 100,000 bytes more */
+	assert_int_equal(w.probes, 2);
+	world_progress(&w, 100000);
+	w.fault.peer_idle = true;
+	world_run(&w, 10 * NS_PER_S);
+	assert_int_equal(w.begins, 0);
+	world_free(&w);
+}
+
+static void a_peer_whose_data_never_arrives_is_a_stall(void **state)
+{
+	struct world w;
+
+	(void)state;
+	world_init(&w, false, false);
+	world_run(&w, 8 * NS_PER_S);
+	assert_int_equal(w.begins, 1);
+	assert_int_equal(w.incident.verdict.way, WAY_FORWARD);
+	world_free(&w);
+}
+
 static void a_receiver_with_a_habit_of_pauses_is_not_asked(void **state)
 {
 	struct world w;
@@ -496,6 +524,8 @@ int main(void)
 		cmocka_unit_test(a_shut_window_that_is_answered_needs_no_probe),
 		cmocka_unit_test(an_own_program_that_does_not_read_is_named),
 		cmocka_unit_test(an_idle_peer_is_asked_once_and_not_reported),
+		cmocka_unit_test(a_peer_that_resumes_while_it_is_asked_is_no_stall),
+		cmocka_unit_test(a_peer_whose_data_never_arrives_is_a_stall),
 		cmocka_unit_test(a_receiver_with_a_habit_of_pauses_is_not_asked),
 		cmocka_unit_test(drops_seen_here_decide),
 		cmocka_unit_test(a_reset_in_mid_transfer_has_an_author),

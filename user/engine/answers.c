@@ -44,9 +44,10 @@ static void learn_peer(struct stall *s, const struct probe_seen *p)
 	switch (p->answer) {
 	case ANSWER_ACK:
 		s->peer.acked = true;
-		if (!s->peer.nxt_known || (int32_t)(p->seq - s->peer.nxt) > 0)
+		if (!s->peer.nxt_ns || (int32_t)(p->seq - s->peer.nxt) > 0) {
 			s->peer.nxt = p->seq;
-		s->peer.nxt_known = true;
+			s->peer.nxt_ns = p->answered_ns;
+		}
 		break;
 	case ANSWER_SYN_ACK:
 		s->peer.syn_acked = true;

@@ -213,13 +213,13 @@ static void peer_answers_in_flow(struct judgement *j)
 		evidence(j, "peer-answers", -STRONG,
 			 "the peer acknowledges small packets of this connection, so both ways "
 			 "carry them");
-	} else if (peer->nxt_known && (int32_t)ahead > 0) {
+	} else if (peer_is_ahead(j->e, j->s)) {
 		j->cause[CAUSE_SIZE_BLACKHOLE] += CLEAR;
 		j->way = WAY_FORWARD;
 		evidence(j, "peer-ahead", CLEAR,
 			 "the peer answers small packets and has sent %u bytes that did not arrive",
 			 ahead);
-	} else if (!last(j)->hole_segs && !flow_peer_repeats(last(j))) {
+	} else if ((int32_t)ahead <= 0 && !last(j)->hole_segs && !flow_peer_repeats(last(j))) {
 		j->cause[CAUSE_SENDER_IDLE] += DECISIVE;
 		evidence(j, "peer-idle", DECISIVE,
 			 "the peer answers and has sent nothing that did not arrive: its program "

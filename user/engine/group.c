@@ -41,7 +41,7 @@ int group_follow(struct stall *s, const struct stall *lead)
 	s->pub.n_hops = lead->pub.n_hops;
 	s->peer = lead->peer;
 	s->peer.acked = false; /* that is for this connection to find out */
-	s->peer.nxt_known = false;
+	s->peer.nxt_ns = 0;
 	s->peer.probes[PROBE_IN_FLOW] = (struct tally){0};
 	for (int i = 0; i < s->pub.n_hops; i++)
 		if (s->pub.hops[i].probes[PROBE_IN_FLOW].answered)

@@ -44,8 +44,8 @@ enum stall_phase { STALL_FREE, STALL_SUSPECT, STALL_CONFIRMED, STALL_CLOSING };
 struct peer_answers {
 	struct tally probes[PROBE_KINDS];
 	bool acked, syn_acked, reset_control;
-	uint32_t nxt; /* highest SND.NXT the peer has shown in an answer */
-	bool nxt_known;
+	uint32_t nxt;	 /* highest SND.NXT the peer has shown in an answer */
+	uint64_t nxt_ns; /* when; 0: never */
 };
 
 struct drop_tally {
@@ -171,6 +171,8 @@ struct stall *stall_of(struct engine *e, const struct flow_key *key, bool sends)
 void stall_look(struct engine *e, struct flow *f, bool sends);
 void stall_gone(struct engine *e, struct flow *f, const struct flow_gone *gone);
 void stall_tick(struct engine *e, struct stall *s);
+/* The peer has sent more than we got, and had the time to have it arrive. */
+bool peer_is_ahead(const struct engine *e, const struct stall *s);
 /* Its id: when it was confirmed, and which flow. */
 void incident_name(const struct engine *e, struct incident *i);
 void stall_close(struct engine *e, struct stall *s, enum outcome outcome, uint64_t ended_ns);

@@ -218,9 +218,8 @@ static bool silent_enough(const struct engine *e, const struct stall *s)
 /* The peer was asked and said that it has nothing more to send: it is idle, the path is fine. */
 static bool peer_says_idle(const struct stall *s)
 {
-	return !s->sends && s->peer.acked && s->peer.nxt_known &&
-	       (int32_t)(s->peer.nxt - s->pub.last.rcv_nxt) <= 0 && !s->pub.last.hole_segs &&
-	       !flow_peer_repeats(&s->pub.last);
+	return !s->sends && s->peer.nxt_ns && (int32_t)(s->peer.nxt - s->pub.last.rcv_nxt) <= 0 &&
+	       !s->pub.last.hole_segs && !flow_peer_repeats(&s->pub.last);
 }
 
 static void consider_suspect(struct engine *e, struct stall *s)
@@ -240,10 +239,20 @@ static void consider_suspect(struct engine *e, struct stall *s)
 		}
 		f->idle_bytes[s->sends] = last->rcv.bytes;
 		stall_free(e, s);
+	} else if (s->peer.nxt_ns && !peer_is_ahead(e, s)) {
+		return; /* it answers, and what it has sent may be on its way */
 	} else if (e->config.probe ? s->rounds && !s->outstanding : named) {
 		/* Asked and no answer. Without probes only who was named may be suspected. */
 		confirm(e, s);
 	}
+}
+
+bool peer_is_ahead(const struct engine *e, const struct stall *s)
+{
+	uint64_t under_way_ns = NS_PER_S + 2 * NS_PER_US * s->pub.last.rtt_us; /* one timeout */
+
+	return s->peer.nxt_ns && (int32_t)(s->peer.nxt - s->pub.last.rcv_nxt) > 0 &&
+	       e->now_ns >= s->peer.nxt_ns + under_way_ns;
 }
 
 void stall_tick(struct engine *e, struct stall *s)
