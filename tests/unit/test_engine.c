@@ -123,6 +123,24 @@ static void a_silent_router_is_not_guilty(void **state)
 	world_free(&w);
 }
 
+static void another_way_of_a_new_connection_proves_little(void **state)
+{
+	struct world w;
+	bool told = false;
+
+	(void)state;
+	world_init(&w, true, false);
+	w.has_witness = false;
+	w.fault.state_at = 2;
+	w.balanced = 2;
+	world_run(&w, 6 * NS_PER_S);
+	assert_true(w.incident.verdict.cause_confidence < 0.7);
+	for (int i = 0; i < w.incident.verdict.n_evidence; i++)
+		told |= !strcmp(w.incident.verdict.evidence[i].id, "load-balanced");
+	assert_true(told);
+	world_free(&w);
+}
+
 static void routers_that_limit_icmp_are_not_guilty(void **state)
 {
 	struct world w;
@@ -515,6 +533,7 @@ int main(void)
 		cmocka_unit_test(lost_state_is_found_at_every_hop),
 		cmocka_unit_test(the_verdict_comes_within_five_seconds),
 		cmocka_unit_test(a_silent_router_is_not_guilty),
+		cmocka_unit_test(another_way_of_a_new_connection_proves_little),
 		cmocka_unit_test(routers_that_limit_icmp_are_not_guilty),
 		cmocka_unit_test(a_black_hole_is_a_link_between_two_hops),
 		cmocka_unit_test(stalls_towards_one_peer_are_probed_once),

@@ -111,6 +111,8 @@ static void travel(struct world *w, struct probe_seen *p, bool of_flow)
 	if (!node_answers(w, target))
 		return;
 	p->from = world_hop(w, target);
+	if (target == w->balanced && !in_flow)
+		p->from.bytes[3]++;
 	p->answered_ns = w->now_ns + (uint64_t)target * NS_PER_MS;
 	p->answer = target < w->hops ? ANSWER_TIME_EXCEEDED : in_flow ? ANSWER_ACK : ANSWER_SYN_ACK;
 	p->seq = w->flow.rcv_nxt + (w->sends || f->peer_idle ? 0 : 100000);

@@ -25,6 +25,7 @@ struct world {
 	bool sends, has_witness, witness_stalls, gone;
 	int hops;	      /* nodes up to and with the peer */
 	uint64_t silent_hops; /* bit i: node i never answers */
+	int balanced;	      /* at this node a new connection meets another router; 0: nowhere */
 	int icmp_burst;	      /* answers a node gives in all; 0: no limit */
 	struct world_fault fault;
 

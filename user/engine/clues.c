@@ -254,6 +254,24 @@ static void flow_stops_short(struct judgement *j)
 		 p->peer_control ? "the peer" : "hops behind it");
 }
 
+/* With load balanced per flow a new connection may go another way: then it proves nothing. */
+static void ways_differ(struct judgement *j)
+{
+	const struct path_view *p = &j->path;
+	double weight = capped(HINT + PER_MISS * p->flow_missed, 7);
+	char at[64];
+
+	if (!p->balanced)
+		return;
+	if (p->asked && p->flow < p->control && p->flow_missed > 0) {
+		j->cause[CAUSE_CONNECTION_STATE_LOST] -= HINT;
+		j->cause[CAUSE_PATH_BLACKHOLE] += CLEAR + weight - HINT; /* as if never taken off */
+	}
+	evidence(j, "load-balanced", -HINT,
+		 "more than one router answers as %s: connections take different ways there",
+		 node_text(j, p->balanced, at, sizeof(at)));
+}
+
 static void everything_stops(struct judgement *j)
 {
 	const struct path_view *p = &j->path;
@@ -367,6 +385,7 @@ void weigh_causes(struct judgement *j)
 		peer_answers_in_flow,
 		another_asked,
 		flow_stops_short,
+		ways_differ,
 		everything_stops,
 		large_ones_stop_short,
 		router_says_unreachable,

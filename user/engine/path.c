@@ -122,6 +122,8 @@ struct path_view path_look(const struct stall *s)
 	if (!p.peer_in_flow && !p.peer_control)
 		p.beyond_missed += unanswered_of(&peer->probes[PROBE_IN_FLOW]) +
 				   unanswered_of(&peer->probes[PROBE_CONTROL]);
+	for (int i = 0; i < s->pub.n_hops && i < p.n && !p.balanced; i++)
+		p.balanced = s->pub.hops[i].balanced ? i + 1 : 0;
 	p.nat = nat_boundary(s);
 	return p;
 }
