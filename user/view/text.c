@@ -11,6 +11,7 @@
 #include <math.h>
 #include <stdarg.h>
 #include <stdlib.h>
+#include <ctype.h>
 #include <string.h>
 
 #include "base/clock.h"
@@ -59,6 +60,16 @@ static void add_safe(struct buffer *b, const char *text)
 	b->len += strlen(b->text + b->len);
 }
 
+/* A word; a number and its unit are one. */
+static int word_len(const char *text)
+{
+	size_t len = strcspn(text, " "), number = strspn(text, "0123456789.");
+
+	if (number == len && text[len] && isalpha((unsigned char)text[len + 1]))
+		len += 1 + strcspn(text + len + 1, " ");
+	return (int)len;
+}
+
 /* Breaks at blanks; what follows the first line is indented. A word longer than a line stays whole.
  */
 static void wrapped(const struct text_writer *w, int column, int indent, const char *text)
@@ -66,7 +77,7 @@ static void wrapped(const struct text_writer *w, int column, int indent, const c
 	FILE *out = w->config.out;
 
 	for (bool first = true; *text; first = false) {
-		int len = (int)strcspn(text, " ");
+		int len = word_len(text);
 
 		if (!first && column + 1 + len > w->config.columns) {
 			fprintf(out, "\n%*s", indent, "");
