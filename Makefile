@@ -51,6 +51,7 @@ UNIT_HELP := $(filter-out $(BUILD)/tests/unit/test_%.o,$(UNIT_OBJ))
 UNIT      := $(patsubst %.c,$(BUILD)/%,$(filter tests/unit/test_%,$(UNIT_SRC)))
 # Each executable file there is a test program of its own; C files there are what they run.
 LAB_TESTS := $(shell find tests/lab -maxdepth 1 -type f -perm -u+x 2>/dev/null | sort)
+CAPTURE_TESTS := $(shell find tests/captures -maxdepth 1 -type f -perm -u+x 2>/dev/null | sort)
 LAB_HELP  := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/lab/*.c))
 WIRE_OBJ  := $(patsubst %.c,$(BUILD)/%.o,$(wildcard tools/lab/*.c))
 
@@ -128,7 +129,7 @@ check-unit: $(UNIT)  ## build and run the unit tests
 test:  ## unit tests and, as root, the quick part of the lab
 	@tools/deps build test demo
 	$(Q)$(MAKE) all $(UNIT) $(LAB_HELP) $(BUILD)/wire
-	$(Q)BUILD=$(BUILD) tests/run $(UNIT) $(LAB_TESTS)
+	$(Q)BUILD=$(BUILD) tests/run $(UNIT) $(CAPTURE_TESTS) $(LAB_TESTS)
 
 lab:  ## all scenarios of the lab, and the table of how well they were judged
 	@tools/deps build test demo
@@ -151,6 +152,22 @@ asan:  ## unit tests with address and undefined-behaviour sanitizers
 	$(Q)$(MAKE) BUILD=$(BUILD)-asan OPTIMISE=-O1 HARDENING=-fPIE CFLAGS='$(SANITIZE) $(CFLAGS)' \
 		all check-unit
 
+# Needs clang. Any capture may serve as a seed.
+FUZZ_SRC := tests/fuzz/fuzz_capture.c $(wildcard user/engine/*.c user/base/*.c) \
+            $(addprefix user/sensor/,capture.c stream.c frame.c tracker.c flowtab.c wheel.c report.c \
+              pace.c bucket.c)
+
+$(BUILD)-fuzz/fuzz_capture: $(FUZZ_SRC) | need
+	$(call msg,FUZZ,$@)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CLANG) -std=gnu11 -g -O1 -D_GNU_SOURCE -Iuser -fsanitize=fuzzer,address,undefined \
+		-fno-sanitize-recover=all -o $@ $(FUZZ_SRC) -lz -lm
+
+fuzz: $(BUILD)-fuzz/fuzz_capture  ## a minute of hostile captures; CORPUS=DIR keeps and takes seeds
+	$(Q)mkdir -p $(or $(CORPUS),$(BUILD)-fuzz/corpus)
+	$(Q)$< -max_total_time=60 -rss_limit_mb=2048 -artifact_prefix=$(BUILD)-fuzz/ \
+		$(or $(CORPUS),$(BUILD)-fuzz/corpus)
+
 install: all  ## to $(DESTDIR)$(PREFIX)/bin
 	install -D -m 755 $(BUILD)/tcpstall $(DESTDIR)$(PREFIX)/bin/tcpstall
 
@@ -165,4 +182,4 @@ help:  ## this list
 	@echo '  Variables: BUILD CC CFLAGS CLANG BPFTOOL PREFIX DESTDIR V=1 WERROR=-Werror'
 
 FORCE:
-.PHONY: all asan check-unit clean demo deps format help install lab lint need test uninstall FORCE
+.PHONY: all asan check-unit clean demo deps format fuzz help install lab lint need test uninstall FORCE

@@ -149,7 +149,6 @@ static int start(struct analysis *a, int64_t first_ns)
 
 static int read_all(struct analysis *a)
 {
-	struct frame frame = {0};
 	struct captured p;
 	int err;
 
@@ -164,9 +163,8 @@ static int read_all(struct analysis *a)
 		since_ns = p.time_ns == INT64_MIN ? 0 : p.time_ns - a->first_ns;
 		if (since_ns >= 0 && (uint64_t)since_ns + 1 > a->last_ns)
 			a->last_ns = (uint64_t)since_ns + 1;
-		frame_decode(p.linktype, p.data, p.captured, p.length, &frame);
-		tracker_frame(a->tracker, &frame, since_ns < 0 ? 1 : (uint64_t)since_ns + 1,
-			      p.number);
+		frame_decode(p.linktype, p.data, p.captured, p.length, tracker_slot(a->tracker));
+		tracker_push(a->tracker, since_ns < 0 ? 1 : (uint64_t)since_ns + 1, p.number);
 		if (__builtin_expect(a->write_err, 0))
 			return 0;
 	}

@@ -7,8 +7,8 @@
 #define MIN_LOSSES 15
 #define MIN_PASSES 15
 #define SLACK	   500.0 /* bytes; for what jitters between the capture and the bucket */
-#define RATES	   32	 /* coarse steps of RATE_STEP from the goodput on */
-#define RATE_STEP  1.1
+#define RATES	   16	 /* coarse steps of RATE_STEP from the goodput on */
+#define RATE_STEP  1.21
 #define FINE_STEP  1.02
 #define DEPTH_MIN  6000.0 /* below it any burst overflows: that is no limit of rate */
 #define DEPTH_STEP 2.0

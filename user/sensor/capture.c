@@ -15,6 +15,7 @@
 #include "sensor/frame.h"
 #include "sensor/stream.h"
 
+#define LAST_SECOND	4500000000 /* since 1970; a clock beyond is none, and sums stay in range */
 #define LONGEST		(1u << 20) /* bytes of a captured packet or of a block that we look into */
 #define INTERFACES	1024
 
@@ -226,8 +227,8 @@ static void stats_option(const struct capture *c, struct interface *i, unsigned 
 static int64_t block_time(const struct interface *i, uint64_t ticks)
 {
 	unsigned int power = i->tsresol & 0x7f;
-	double second = 1;
-	uint64_t units = 1;
+	uint64_t units = 1, rest, ns;
+	int64_t seconds;
 
 	if (i->tsresol & 0x80 ? power > 63 : power > 19)
 		return INT64_MIN;
@@ -236,13 +237,17 @@ static int64_t block_time(const struct interface *i, uint64_t ticks)
 	else
 		for (unsigned int k = 0; k < power; k++)
 			units *= 10;
-	second = (double)(ticks % units) * 1e9 / (double)units;
-	if (ticks / units > 9000000000ull)
-		return INT64_MIN;
+	rest = ticks % units;
 	if (units <= 1000000000 && 1000000000 % units == 0)
-		return ((int64_t)(ticks / units) + i->offset_s % 9000000000) * 1000000000 +
-		       (int64_t)(ticks % units * (1000000000 / units));
-	return ((int64_t)(ticks / units) + i->offset_s % 9000000000) * 1000000000 + (int64_t)second;
+		ns = rest * (1000000000 / units);
+	else
+		ns = (uint64_t)((double)rest * 1e9 / (double)units);
+	if (ticks / units > LAST_SECOND || i->offset_s > LAST_SECOND || i->offset_s < -LAST_SECOND)
+		return INT64_MIN;
+	seconds = (int64_t)(ticks / units) + i->offset_s;
+	if (seconds < 0 || seconds > LAST_SECOND)
+		return INT64_MIN;
+	return seconds * 1000000000 + (int64_t)ns;
 }
 
 static int section_header(struct capture *c, const uint8_t *body)

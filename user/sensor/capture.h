@@ -23,7 +23,8 @@ struct captured {
 	int linktype;	    /* LINKTYPE_* as in the file */
 	uint32_t interface; /* number in the file; 0 in pcap */
 	uint64_t number;    /* of the packet in the file, from 1 */
-	int64_t time_ns;    /* since 1970; INT64_MIN: the file does not say */
+	int64_t time_ns; /* since 1970; INT64_MIN: the file does not say. Never negative otherwise
+			  */
 };
 
 /*

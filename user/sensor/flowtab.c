@@ -21,6 +21,7 @@ static void *reserve(size_t bytes)
 
 	if (p == MAP_FAILED)
 		return NULL;
+	madvise(p, bytes, MADV_HUGEPAGE); /* visited at random: spare the TLB */
 	return p;
 }
 
@@ -51,7 +52,7 @@ void flowtab_free(struct tracker *t)
 }
 
 /* Unbiased enough for addresses chosen by an enemy to cost a chain, not the table. */
-static inline uint32_t hash(const struct frame *f)
+uint32_t flowtab_hash(const struct frame *f)
 {
 	uint64_t a = f->src.words[0] ^ f->dst.words[0], b = f->src.words[1] ^ f->dst.words[1];
 	uint64_t ports = (uint64_t)(f->sport ^ f->dport) << 32 | (uint32_t)(f->sport + f->dport);
@@ -149,7 +150,7 @@ static uint32_t entry_hash(const struct flow_entry *e)
 	struct frame f = {
 		.src = e->addr[0], .dst = e->addr[1], .sport = e->port[0], .dport = e->port[1]};
 
-	return hash(&f);
+	return flowtab_hash(&f);
 }
 
 static void unlink_entry(struct tracker *t, struct flow_entry *e)
@@ -201,9 +202,10 @@ static struct flow_entry *make_entry(struct tracker *t, const struct frame *f, u
 	return e;
 }
 
-struct flow_entry *flowtab_get(struct tracker *t, const struct frame *f, bool make, int *ret_dir)
+struct flow_entry *flowtab_get(struct tracker *t, const struct frame *f, uint32_t hash, bool make,
+			       int *ret_dir)
 {
-	uint32_t bucket = hash(f) & (t->n_buckets - 1);
+	uint32_t bucket = hash & (t->n_buckets - 1);
 
 	for (uint32_t i = t->buckets[bucket]; i; i = t->flows[i - 1].next) {
 		int dir = direction(&t->flows[i - 1], f);

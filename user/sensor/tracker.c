@@ -554,10 +554,10 @@ static void reset(struct tracker *t, uint32_t node, const struct frame *f)
 	wheel_disarm(t, node ^ 1);
 }
 
-static void segment(struct tracker *t, const struct frame *f)
+static void segment(struct tracker *t, const struct frame *f, uint32_t hash)
 {
 	int dir;
-	struct flow_entry *e = flowtab_get(t, f, true, &dir);
+	struct flow_entry *e = flowtab_get(t, f, hash, true, &dir);
 	struct half *h;
 	uint32_t node;
 
@@ -610,7 +610,7 @@ static void segment(struct tracker *t, const struct frame *f)
 static void icmp(struct tracker *t, const struct frame *f)
 {
 	int dir;
-	struct flow_entry *e = flowtab_get(t, f, false, &dir);
+	struct flow_entry *e = flowtab_get(t, f, flowtab_hash(f), false, &dir);
 
 	if (e)
 		report_icmp(t, e, dir, f);
@@ -622,7 +622,7 @@ static void hold(struct tracker *t, const struct frame *f)
 	struct held_fragment *h = &t->held[t->next_held++ % HELD];
 
 	if (h->first.kind == FRAME_TCP)
-		segment(t, &h->first);
+		segment(t, &h->first, flowtab_hash(&h->first));
 	h->first = *f;
 }
 
@@ -637,17 +637,22 @@ static void fragment(struct tracker *t, const struct frame *f)
 			continue;
 		first->payload += f->payload;
 		if (!(f->has & HAS_MORE_FRAGS)) {
-			segment(t, first);
+			segment(t, first, flowtab_hash(first));
 			first->kind = FRAME_OTHER;
 		}
 		return;
 	}
 }
 
-void tracker_frame(struct tracker *t, const struct frame *f, uint64_t now_ns, uint64_t number)
+static void work(struct tracker *t, const struct waiting *w)
 {
+	const struct frame *f = &w->frame;
+	uint64_t now_ns = w->now_ns;
+
+	if (!w->number)
+		return; /* the pipe is still filling */
 	t->counts.packets++;
-	t->frame = number;
+	t->frame = w->number;
 	if (now_ns < t->now_ns)
 		t->counts.back_in_time++;
 	else
@@ -659,7 +664,7 @@ void tracker_frame(struct tracker *t, const struct frame *f, uint64_t now_ns, ui
 		if (__builtin_expect(f->has & HAS_MORE_FRAGS, 0))
 			hold(t, f);
 		else
-			segment(t, f);
+			segment(t, f, w->hash);
 		break;
 	case FRAME_FRAGMENT:
 		fragment(t, f);
@@ -675,11 +680,77 @@ void tracker_frame(struct tracker *t, const struct frame *f, uint64_t now_ns, ui
 	}
 }
 
+/* Half way through the pipe the bucket has come, and with it the address of the flow. */
+static void fetch_flow(const struct tracker *t, const struct waiting *w)
+{
+	uint32_t i = t->buckets[w->hash & (t->n_buckets - 1)];
+
+	if (!i)
+		return;
+	for (size_t at = 0; at < sizeof(struct flow_entry); at += 64)
+		__builtin_prefetch((const char *)&t->flows[i - 1] + at, 1);
+}
+
+/* What a direction that has lost packets has beside its flow. */
+static void fetch_details(const struct tracker *t, const struct waiting *w)
+{
+	uint32_t i = t->buckets[w->hash & (t->n_buckets - 1)];
+
+	for (int dir = 0; i && dir < 2; dir++) {
+		uint32_t detail = t->flows[i - 1].half[dir].detail;
+
+		if (detail == NONE)
+			continue;
+		__builtin_prefetch(&t->details[detail], 1);
+		__builtin_prefetch((const char *)&t->details[detail + 1] - 64, 1);
+	}
+}
+
+struct frame *tracker_slot(struct tracker *t)
+{
+	return &t->pipe[t->pipe_in % PIPE].frame;
+}
+
+void tracker_push(struct tracker *t, uint64_t now_ns, uint64_t number)
+{
+	struct waiting *w = &t->pipe[t->pipe_in % PIPE];
+
+	w->now_ns = now_ns;
+	w->number = number;
+	if (__builtin_expect(w->frame.kind == FRAME_TCP, 1)) {
+		w->hash = flowtab_hash(&w->frame);
+		__builtin_prefetch(&t->buckets[w->hash & (t->n_buckets - 1)]);
+	}
+	t->pipe_in++;
+	w = &t->pipe[(t->pipe_in + PIPE / 2) % PIPE];
+	if (w->frame.kind == FRAME_TCP)
+		fetch_flow(t, w);
+	w = &t->pipe[(t->pipe_in + PIPE / 4) % PIPE];
+	if (w->frame.kind == FRAME_TCP)
+		fetch_details(t, w);
+	/* The oldest gives its slot to the next. */
+	w = &t->pipe[t->pipe_in % PIPE];
+	work(t, w);
+	w->frame.kind = FRAME_OTHER;
+}
+
+/* What still waits in the pipe. */
+static void drain(struct tracker *t)
+{
+	for (int i = 1; i < PIPE; i++) {
+		struct waiting *w = &t->pipe[(t->pipe_in + (uint32_t)i) % PIPE];
+
+		if (w->number > t->frame)
+			work(t, w);
+	}
+}
+
 void tracker_end(struct tracker *t)
 {
+	drain(t);
 	for (int i = 0; i < HELD; i++)
 		if (t->held[i].first.kind == FRAME_TCP)
-			segment(t, &t->held[i].first);
+			segment(t, &t->held[i].first, flowtab_hash(&t->held[i].first));
 	pace_end(t->pace);
 	for (uint32_t node = t->open; node != NONE; node = half_at(t, node)->next)
 		report_before(t, node, false, false);

@@ -40,8 +40,13 @@ struct tracker_counts {
 int tracker_new(const struct tracker_config *config, struct tracker **ret);
 void tracker_free(struct tracker *t); /* NULL is fine */
 
-/* now_ns: since the first packet, plus one; a packet older than the one before counts as now. */
-void tracker_frame(struct tracker *t, const struct frame *f, uint64_t now_ns, uint64_t number);
+/*
+ * A packet is decoded into the slot, then pushed. Some pushed packets wait, so that what memory
+ * holds of their flows is fetched while others are worked on; tracker_end() takes the rest. now_ns:
+ * since the first packet, plus one; a packet older than the one before counts as now.
+ */
+struct frame *tracker_slot(struct tracker *t);
+void tracker_push(struct tracker *t, uint64_t now_ns, uint64_t number);
 /* The capture is over: what is still open is told. The caller sends OBS_END. */
 void tracker_end(struct tracker *t);
 

@@ -14,6 +14,7 @@
 #define HELD	     32 /* first fragments that wait for the rest */
 #define ICMP_KEPT    64
 #define MAX_DETAILS  65536
+#define PIPE	     16	       /* packets on their way; a power of two */
 #define MAX_JUMP     (1 << 28) /* bytes; a sequence number farther off is not of this flow */
 
 enum half_flag {
@@ -91,6 +92,13 @@ struct held_fragment {
 	uint64_t number, now_ns;
 };
 
+/* A packet that waits for its flow to come out of memory. */
+struct waiting {
+	struct frame frame;
+	uint64_t now_ns, number;
+	uint32_t hash;
+};
+
 struct kept_icmp {
 	uint32_t number, seq; /* of the connection; 0 free */
 	uint8_t dir;
@@ -102,6 +110,9 @@ struct tracker {
 	struct tracker_config config;
 	struct tracker_counts counts;
 	uint64_t now_ns, frame;
+
+	struct waiting pipe[PIPE];
+	uint32_t pipe_in; /* packets pushed so far */
 
 	struct flow_entry *flows;
 	uint32_t *buckets, n_buckets, top, free, hand;
@@ -152,7 +163,9 @@ static inline struct half *half_at(struct tracker *t, uint32_t node)
 int flowtab_init(struct tracker *t);
 void flowtab_free(struct tracker *t);
 /* The flow of these two ends, made if there is none. NULL: no room. ret_dir: which half src is. */
-struct flow_entry *flowtab_get(struct tracker *t, const struct frame *f, bool make, int *ret_dir);
+struct flow_entry *flowtab_get(struct tracker *t, const struct frame *f, uint32_t hash, bool make,
+			       int *ret_dir);
+uint32_t flowtab_hash(const struct frame *f);
 void flowtab_renew(struct tracker *t, struct flow_entry *e); /* the same ends, a new connection */
 struct detail *detail_of(struct tracker *t, struct half *h, bool make); /* NULL: none, no room */
 

@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * libFuzzer: bytes as a capture file, through reader, decoder, tracker and engine. The invariant is
+ * that nothing breaks, that each stall that begins ends, and that verdicts point into the file.
+ *
+ *	make fuzz && build-fuzz/fuzz_capture -max_total_time=60 CORPUS
+ */
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "engine/engine.h"
+#include "sensor/capture.h"
+#include "sensor/frame.h"
+#include "sensor/tracker.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+struct run {
+	struct engine *engine;
+	int open;
+};
+
+static void observe(const struct observation *obs, void *arg)
+{
+	struct run *run = arg;
+	struct output out;
+
+	engine_step(run->engine, obs);
+	while (engine_next(run->engine, &out)) {
+		run->open += out.kind == OUT_STALL_BEGIN;
+		run->open -= out.kind == OUT_STALL_END;
+		if (out.kind == OUT_VERDICT &&
+		    out.incident->capture.first_frame > out.incident->capture.last_frame)
+			abort();
+	}
+}
+
+static void analyze(struct capture *capture)
+{
+	struct engine_config config = engine_defaults();
+	struct run run = {0};
+	struct tracker_config tracking = {
+		.stall_after_ns = config.stall_after_ns,
+		.min_bytes = 1,
+		.max_flows = 64,
+		.observe = observe,
+		.arg = &run,
+	};
+	struct observation end = {.type = OBS_END, .capture_end = true};
+	struct tracker *tracker;
+	struct captured p;
+	int64_t first_ns = 0;
+
+	config.offline = true;
+	config.probe = false;
+	config.min_bytes = 0;
+	config.max_flows = config.max_incidents = 64;
+	if (engine_new(&config, &run.engine) || tracker_new(&tracking, &tracker))
+		abort();
+	while (capture_next(capture, &p) > 0) {
+		int64_t since_ns;
+
+		if (p.time_ns != INT64_MIN && !first_ns)
+			first_ns = p.time_ns;
+		since_ns = p.time_ns < first_ns ? 0 : p.time_ns - first_ns;
+		frame_decode(p.linktype, p.data, p.captured, p.length, tracker_slot(tracker));
+		tracker_push(tracker, (uint64_t)since_ns + 1, p.number);
+		end.now_ns = (uint64_t)since_ns + 1;
+	}
+	tracker_end(tracker);
+	observe(&end, &run);
+	if (run.open)
+		abort();
+	tracker_free(tracker);
+	engine_free(run.engine);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	char path[32], why[CAPTURE_WHY_LEN];
+	struct capture *capture;
+	int fd = memfd_create("capture", 0);
+
+	if (fd < 0 || write(fd, data, size) != (ssize_t)size)
+		abort();
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	if (!capture_open(path, &capture, why, sizeof(why))) {
+		analyze(capture);
+		capture_close(capture);
+	}
+	close(fd);
+	return 0;
+}
