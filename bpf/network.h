@@ -6,7 +6,8 @@
 #ifndef TCPSTALL_NETWORK_H
 #define TCPSTALL_NETWORK_H
 
-#define NUD_FAILED 0x20
+#define NUD_FAILED	 0x20
+#define LOOPBACK_IFINDEX 1
 
 /* How many flows user space listens to: 0 makes the programs return at once. */
 __u32 n_listening;
@@ -96,6 +97,9 @@ static __always_inline struct listening *listening_to(const struct sk_buff *skb,
 		return bpf_map_lookup_elem(&listen, &t);
 	}
 	if (!skb->dev || !parse(skb, &t))
+		return NULL;
+	/* Not traffic: a dummy that inet_rtm_getroute() makes to ask for the route of this flow. */
+	if (skb->dev->ifindex == LOOPBACK_IFINDEX && !skb->skb_iif)
 		return NULL;
 	t.netns = skb->dev->nd_net.net->ns.inum;
 	*ret_inbound = 1;
