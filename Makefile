@@ -154,7 +154,7 @@ asan:  ## unit tests with address and undefined-behaviour sanitizers
 
 # Needs clang. Any capture may serve as a seed.
 FUZZ_SRC := tests/fuzz/fuzz_capture.c $(wildcard user/engine/*.c user/base/*.c) \
-            $(addprefix user/sensor/,capture.c stream.c frame.c tracker.c flowtab.c wheel.c report.c \
+            $(addprefix user/sensor/,capture.c stream.c frame.c link.c tracker.c sequence.c flowtab.c wheel.c report.c \
               pace.c bucket.c)
 
 $(BUILD)-fuzz/fuzz_capture: $(FUZZ_SRC) | need

@@ -12,6 +12,7 @@
 #define FINE_STEP  1.02
 #define DEPTH_MIN  6000.0 /* below it any burst overflows: that is no limit of rate */
 #define DEPTH_STEP 2.0
+#define DEPTH_FINE 1.26
 #define DEPTHS	   11 /* to 4 MB */
 
 /* Replays the packets; a surprise either way puts the bucket to where it must have been. */
@@ -44,7 +45,7 @@ static void replay(const struct passage *p, size_t n, double rate, double depth,
 bool bucket_fit(const struct passage *p, size_t n, struct bucket_fit *ret)
 {
 	struct bucket_fit best = {.score = -1};
-	double seconds, goodput, bytes = 0, middle;
+	double seconds, goodput, bytes = 0, middle, depth;
 
 	while (n && !p[0].lost) {
 		p++;
@@ -68,10 +69,11 @@ bool bucket_fit(const struct passage *p, size_t n, struct bucket_fit *ret)
 			replay(p, n, goodput * 0.8 * pow(RATE_STEP, r),
 			       DEPTH_MIN * pow(DEPTH_STEP, d), &best);
 	middle = best.rate;
+	depth = best.depth;
 	for (int r = -5; r <= 5; r++)
-		for (double d = fmax(best.depth / DEPTH_STEP, DEPTH_MIN);
-		     d <= best.depth * DEPTH_STEP; d *= 1.26)
-			replay(p, n, middle * pow(FINE_STEP, r), d, &best);
+		for (int d = -3; d <= 3; d++)
+			replay(p, n, middle * pow(FINE_STEP, r),
+			       fmax(depth * pow(DEPTH_FINE, d), DEPTH_MIN), &best);
 	*ret = best;
 	return true;
 }

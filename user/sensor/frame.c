@@ -3,68 +3,11 @@
  * The decoder. A cursor runs over the captured bytes; each layer either steps over its header and
  * names the next one or gives up. Steps are counted, so that nested headers cannot keep it busy.
  */
-#include "sensor/frame.h"
+#include "sensor/frame_impl.h"
 
-#include <stdio.h>
-#include <string.h>
-#include <sys/socket.h>
-
-#define MAX_LAYERS	   32 /* headers in one packet */
-
-#define ETHERTYPE_IPV4	   0x0800
-#define ETHERTYPE_TEB	   0x6558
-#define ETHERTYPE_VLAN	   0x8100
-#define ETHERTYPE_IPV6	   0x86dd
-#define ETHERTYPE_MPLS	   0x8847
-#define ETHERTYPE_MPLS_MC  0x8848
-#define ETHERTYPE_PPPOE	   0x8864
-#define ETHERTYPE_QINQ	   0x88a8
-#define ETHERTYPE_ERSPAN   0x88be
-#define ETHERTYPE_QINQ_OLD 0x9100
-#define PPP_IPV4	   0x0021
-#define PPP_IPV6	   0x0057
-#define PORT_GTPU	   2152
-#define PORT_VXLAN	   4789
-#define PORT_VXLAN_LINUX   8472
-
-struct cursor {
-	const uint8_t *at, *end;
-	const uint8_t *wire_end; /* where the packet ended on the wire; may lie behind `end` */
-	struct frame *p;
-	int layers;
-};
-
-static inline uint16_t be16(const uint8_t *p)
-{
-	return (uint16_t)(p[0] << 8 | p[1]);
-}
-
-static inline uint32_t be32(const uint8_t *p)
-{
-	uint32_t v;
-
-	memcpy(&v, p, sizeof(v));
-	return __builtin_bswap32(v);
-}
-
-static inline size_t left(const struct cursor *c)
-{
-	return (size_t)(c->end - c->at);
-}
-
-/* Steps over n bytes; NULL if they were not all captured. */
-static inline const uint8_t *take(struct cursor *c, size_t n)
-{
-	const uint8_t *at = c->at;
-
-	if (left(c) < n)
-		return NULL;
-	c->at += n;
-	return at;
-}
-
-static void ip_packet(struct cursor *c);
-static void ethernet(struct cursor *c);
+#define PORT_GTPU	 2152
+#define PORT_VXLAN	 4789
+#define PORT_VXLAN_LINUX 8472
 
 static void tcp_options(struct frame *p, const uint8_t *o, const uint8_t *end)
 {
@@ -186,11 +129,11 @@ static void gre(struct cursor *c)
 		return;
 	tunnelled(c, TUNNEL_GRE, key);
 	if (type == ETHERTYPE_IPV4 || type == ETHERTYPE_IPV6)
-		ip_packet(c);
+		frame_ip(c);
 	else if (type == ETHERTYPE_TEB)
-		ethernet(c);
+		frame_ethernet(c);
 	else if (type == ETHERTYPE_ERSPAN && (!(flags & 0x1000) || take(c, 8)))
-		ethernet(c);
+		frame_ethernet(c);
 }
 
 /* 3GPP TS 29.281 5.1: message type 255 is a user packet. */
@@ -218,7 +161,7 @@ static void gtpu(struct cursor *c)
 		}
 	}
 	tunnelled(c, TUNNEL_GTPU, teid);
-	ip_packet(c);
+	frame_ip(c);
 }
 
 static void udp(struct cursor *c)
@@ -237,7 +180,7 @@ static void udp(struct cursor *c)
 		if (!v || !(v[0] & 0x08)) /* RFC 7348: the VNI must be valid */
 			return;
 		tunnelled(c, TUNNEL_VXLAN, be32(v + 4) >> 8);
-		ethernet(c);
+		frame_ethernet(c);
 	}
 }
 
@@ -318,7 +261,7 @@ static void transport(struct cursor *c, int proto, uint32_t length)
 	case 4:
 	case 41:
 		tunnelled(c, TUNNEL_IPIP, 0);
-		ip_packet(c);
+		frame_ip(c);
 		break;
 	case 47:
 		gre(c);
@@ -438,7 +381,7 @@ static void ipv6(struct cursor *c)
 	}
 }
 
-static void ip_packet(struct cursor *c)
+void frame_ip(struct cursor *c)
 {
 	if (!left(c) || ++c->layers > MAX_LAYERS)
 		return;
@@ -446,288 +389,6 @@ static void ip_packet(struct cursor *c)
 		ipv4(c);
 	else if (c->at[0] >> 4 == 6)
 		ipv6(c);
-}
-
-static void ppp_protocol(struct cursor *c)
-{
-	unsigned int proto;
-	const uint8_t *h;
-
-	if (!left(c))
-		return;
-	if (c->at[0] & 1) { /* RFC 1661 6.5: compressed to one byte */
-		proto = *take(c, 1);
-	} else {
-		h = take(c, 2);
-		if (!h)
-			return;
-		proto = be16(h);
-	}
-	if (proto == PPP_IPV4 || proto == PPP_IPV6)
-		ip_packet(c);
-}
-
-static void ppp(struct cursor *c)
-{
-	if (left(c) >= 2 && c->at[0] == 0xff && c->at[1] == 0x03)
-		c->at += 2;
-	ppp_protocol(c);
-}
-
-static void mpls(struct cursor *c)
-{
-	const uint8_t *label;
-
-	do {
-		label = take(c, 4);
-	} while (label && !(label[2] & 1));
-	if (!label || !left(c))
-		return;
-	if (c->at[0] >> 4 == 4 || c->at[0] >> 4 == 6) {
-		ip_packet(c);
-	} else if (c->at[0] >> 4 == 0 && take(c, 4)) { /* RFC 4448: a control word, then Ethernet */
-		ethernet(c);
-	}
-}
-
-static void ethertype(struct cursor *c, unsigned int type)
-{
-	const uint8_t *h;
-
-	while (++c->layers < MAX_LAYERS) {
-		switch (type) {
-		case ETHERTYPE_IPV4:
-		case ETHERTYPE_IPV6:
-			ip_packet(c);
-			return;
-		case ETHERTYPE_VLAN:
-		case ETHERTYPE_QINQ:
-		case ETHERTYPE_QINQ_OLD:
-			h = take(c, 4);
-			if (!h)
-				return;
-			type = be16(h + 2);
-			continue;
-		case ETHERTYPE_MPLS:
-		case ETHERTYPE_MPLS_MC:
-			mpls(c);
-			return;
-		case ETHERTYPE_PPPOE:
-			if (take(c, 6))
-				ppp_protocol(c);
-			return;
-		default:
-			return;
-		}
-	}
-}
-
-static void llc(struct cursor *c)
-{
-	const uint8_t *h = take(c, 3);
-
-	if (!h)
-		return;
-	if (h[0] == 0xaa && h[1] == 0xaa) {
-		h = take(c, 5);
-		if (h)
-			ethertype(c, be16(h + 3));
-	} else if (h[0] == 0x06) { /* IP over LLC, RFC 948 */
-		ip_packet(c);
-	} else if (h[0] == 0xfe && h[1] == 0xfe && take(c, 1)) { /* NLPID, RFC 2684 */
-		ip_packet(c);
-	}
-}
-
-static void ethernet(struct cursor *c)
-{
-	const uint8_t *h = take(c, 14);
-	unsigned int type;
-
-	if (!h || ++c->layers > MAX_LAYERS)
-		return;
-	type = be16(h + 12);
-	if (__builtin_expect(type == ETHERTYPE_IPV4, 1))
-		ip_packet(c);
-	else if (type >= 0x600)
-		ethertype(c, type);
-	else
-		llc(c);
-}
-
-static void raw(struct cursor *c)
-{
-	ip_packet(c);
-}
-
-/* The family's number differs from system to system; the first nibble of IP does not. */
-static void null_loopback(struct cursor *c)
-{
-	if (take(c, 4))
-		ip_packet(c);
-}
-
-static void sll(struct cursor *c)
-{
-	const uint8_t *h = take(c, 16);
-
-	if (h)
-		ethertype(c, be16(h + 14));
-}
-
-static void sll2(struct cursor *c)
-{
-	const uint8_t *h = take(c, 20);
-
-	if (h)
-		ethertype(c, be16(h));
-}
-
-static void c_hdlc(struct cursor *c)
-{
-	const uint8_t *h = take(c, 4);
-
-	if (h)
-		ethertype(c, be16(h + 2));
-}
-
-static void slip(struct cursor *c)
-{
-	if (take(c, 16))
-		ip_packet(c);
-}
-
-/* RFC 2427: Q.922 address, control, NLPID; or the ethertype that Cisco puts there. */
-static void frame_relay(struct cursor *c)
-{
-	const uint8_t *h = take(c, 4);
-
-	if (!h)
-		return;
-	if (h[2] == 0x03 && h[3] == 0xcc) {
-		ip_packet(c);
-	} else if (h[2] == 0x03 && h[3] == 0x00) {
-		h = take(c, 6);
-		if (h)
-			ethertype(c, be16(h + 4));
-	} else {
-		ethertype(c, be16(h + 2));
-	}
-}
-
-static void fddi(struct cursor *c)
-{
-	if (take(c, 13))
-		llc(c);
-}
-
-/* IEEE 802.11 data frames that are not encrypted. */
-static void wifi(struct cursor *c)
-{
-	const uint8_t *h = c->at;
-	size_t len = 24;
-
-	if (left(c) < len || (h[0] & 0x0c) != 0x08 || (h[0] & 0x40) || (h[1] & 0x40))
-		return;
-	if ((h[1] & 3) == 3)
-		len += 6;
-	if (h[0] & 0x80) {
-		len += 2;
-		if (h[1] & 0x80)
-			len += 4;
-	}
-	if (take(c, len))
-		llc(c);
-}
-
-static void radiotap(struct cursor *c)
-{
-	const uint8_t *h = c->at;
-
-	if (left(c) < 8 || !take(c, (size_t)(h[2] | h[3] << 8)))
-		return;
-	wifi(c);
-}
-
-/* Attributes as in netlink; number 9 is the packet. */
-static void nflog(struct cursor *c)
-{
-	if (!take(c, 4))
-		return;
-	for (int i = 0; i < MAX_LAYERS && left(c) >= 4; i++) {
-		size_t len = (size_t)(c->at[0] | c->at[1] << 8);
-		unsigned int type = (unsigned int)(c->at[2] | c->at[3] << 8) & 0x7fff;
-
-		if (len < 4)
-			return;
-		if (type == 9) {
-			c->at += 4;
-			ip_packet(c);
-			return;
-		}
-		if (!take(c, (len + 3) & ~(size_t)3))
-			return;
-	}
-}
-
-static const struct link {
-	int type;
-	const char *name;
-	void (*decode)(struct cursor *);
-} links[] = {
-	{1, "Ethernet", ethernet},
-	{0, "BSD loopback", null_loopback},
-	{108, "OpenBSD loopback", null_loopback},
-	{101, "raw IP", raw},
-	{12, "raw IP", raw},
-	{14, "raw IP", raw},
-	{228, "raw IPv4", raw},
-	{229, "raw IPv6", raw},
-	{113, "Linux cooked", sll},
-	{276, "Linux cooked v2", sll2},
-	{9, "PPP", ppp},
-	{50, "PPP", ppp},
-	{166, "PPP", ppp},
-	{104, "Cisco HDLC", c_hdlc},
-	{107, "Frame Relay", frame_relay},
-	{8, "SLIP", slip},
-	{10, "FDDI", fddi},
-	{100, "LLC over ATM", llc},
-	{105, "802.11", wifi},
-	{127, "802.11 with radiotap", radiotap},
-	{239, "NFLOG", nflog},
-};
-#define N_LINKS (sizeof(links) / sizeof(*links))
-
-static const struct link *link_find(int linktype)
-{
-	for (size_t i = 0; i < N_LINKS; i++)
-		if (links[i].type == linktype)
-			return &links[i];
-	return NULL;
-}
-
-const char *linktype_name(int linktype)
-{
-	const struct link *link = link_find(linktype);
-
-	return link ? link->name : NULL;
-}
-
-const char *linktypes_known(char *buf, size_t len)
-{
-	size_t used = 0;
-
-	buf[0] = '\0';
-	for (size_t i = 0; i < N_LINKS; i++) {
-		if (i && !strcmp(links[i].name, links[i - 1].name))
-			continue;
-		used += (size_t)snprintf(buf + used, len - used, "%s%s", used ? ", " : "",
-					 links[i].name);
-		if (used >= len)
-			break;
-	}
-	return buf;
 }
 
 void frame_decode(int linktype, const uint8_t *data, uint32_t captured, uint32_t length,
@@ -739,7 +400,6 @@ void frame_decode(int linktype, const uint8_t *data, uint32_t captured, uint32_t
 		.wire_end = data + (length > captured ? length : captured),
 		.p = ret,
 	};
-	const struct link *link;
 
 	/* Addresses and what is only read for its own kind stay as they are. */
 	ret->kind = FRAME_OTHER;
@@ -750,12 +410,10 @@ void frame_decode(int linktype, const uint8_t *data, uint32_t captured, uint32_t
 	ret->frag_off = 0;
 	ret->icmp_mtu = 0;
 	if (__builtin_expect(linktype == 1, 1)) {
-		ethernet(&c);
+		frame_ethernet(&c);
 		return;
 	}
-	link = link_find(linktype);
-	if (link)
-		link->decode(&c);
+	frame_link(&c, linktype);
 }
 
 struct ip_addr frame_addr_of(const union frame_addr *a, uint8_t family)

@@ -5,6 +5,7 @@
  */
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "sensor/tracker_impl.h"
@@ -179,6 +180,8 @@ static struct capture_seen capture_of(struct tracker *t, uint32_t node)
 		c.bad_sacks = d->bad_sacks;
 		c.resumed_len = d->resumed_len;
 	}
+	if (e->tunnel)
+		snprintf(c.tunnel, sizeof(c.tunnel), "%s", tunnel_name(e->tunnel));
 	look_for_witnesses(t, node, &c);
 	return c;
 }

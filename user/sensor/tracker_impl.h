@@ -177,6 +177,14 @@ void wheel_open(struct tracker *t, uint32_t node); /* into the list of open stal
 void wheel_advance(struct tracker *t, uint64_t now_ns,
 		   void (*fire)(struct tracker *, uint32_t node, uint64_t due_ns));
 
+/* sequence.c */
+bool half_owes(struct tracker *t, uint32_t node);
+/* What the wheel calls: has it been silent for long enough? */
+void half_silent(struct tracker *t, uint32_t node, uint64_t due_ns);
+void sequence_data(struct tracker *t, uint32_t node, const struct frame *f);
+/* f comes from the peer of `node` and acknowledges what `node` has sent. */
+void sequence_ack(struct tracker *t, uint32_t node, const struct frame *f);
+
 /* report.c: towards the engine */
 void report_stall(struct tracker *t, uint32_t node, uint64_t now_ns);
 void report_before(struct tracker *t, uint32_t node, bool recovered, bool jumped);
