@@ -48,13 +48,13 @@ static struct ip_addr any_addr(void)
 	return addr;
 }
 
-/* Any bytes but NUL, terminated, zero behind: what the kernel and /proc give. */
-static void fill_text(uint8_t *at, size_t size)
+/* Terminated, zero behind, as the kernel and /proc give it. Names may have any bytes. */
+static void fill_text(uint8_t *at, size_t size, bool name)
 {
 	size_t len = any() % size;
 
 	for (size_t i = 0; i < len; i++)
-		at[i] = (uint8_t)(any() % 4 ? 'a' + any() % 26 : 1 + any() % 255);
+		at[i] = (uint8_t)(any() % 4 || !name ? ' ' + any() % 95 : 1 + any() % 255);
 }
 
 static void fill(const struct field *table, void *base)
@@ -85,7 +85,7 @@ static void fill(const struct field *table, void *base)
 			break;
 		case FIELD_TEXT:
 		case FIELD_NAME:
-			fill_text(at, f->size);
+			fill_text(at, f->size, f->type == FIELD_NAME);
 			break;
 		case FIELD_ADDR:
 			addr = any_addr();
@@ -389,6 +389,8 @@ static void a_value_that_does_not_fit_is_named_with_its_line(void **state)
 		 "line 2: \"comm\" has a value that does not fit"},
 		{"{\"observation\":\"process\",\"comm\":{\"hex\":\"zz\"}}",
 		 "line 2: \"comm\" has a value that does not fit"},
+		{"{\"observation\":\"process\",\"wchan\":\"\\u001b[2J\"}",
+		 "line 2: \"wchan\" has a value that does not fit"},
 		{"{\"observation\":\"process\",\"comm\":null}",
 		 "line 2: \"comm\" has a value that does not fit"},
 		{"{\"observation\":\"process\",\"comm\":\"a\\u0000b\"}", "line 2: no JSON object"},

@@ -14,8 +14,8 @@ enum field_type {
 	FIELD_SIGNED,
 	FIELD_BOOL,
 	FIELD_ENUM, /* one of the words */
-	FIELD_TEXT, /* char array, terminated */
-	FIELD_NAME, /* the same, names something of the user's */
+	FIELD_TEXT, /* char array, terminated, printable ASCII */
+	FIELD_NAME, /* the same of any bytes, names something of the user's */
 	FIELD_MAC,
 	FIELD_ADDR,   /* struct ip_addr */
 	FIELD_STRUCT, /* described by a table of its own */

@@ -273,6 +273,17 @@ static bool read_text(const json_t *value, size_t size, char *ret)
 	return true;
 }
 
+/* Words of the kernel's or of ours, which are printed as they are. */
+static bool read_printable(const json_t *value, size_t size, char *ret)
+{
+	if (!read_text(value, size, ret))
+		return false;
+	for (const char *c = ret; *c; c++)
+		if (*c < ' ' || *c > '~')
+			return false;
+	return true;
+}
+
 static bool read_mac(const json_t *value, uint8_t *ret)
 {
 	const char *text = json_string_value(value);
@@ -314,6 +325,7 @@ static bool read_field(const struct field *f, const json_t *value, uint8_t *at)
 	case FIELD_ENUM:
 		return read_word(value, f->words, f->size, at);
 	case FIELD_TEXT:
+		return read_printable(value, f->size, (char *)at);
 	case FIELD_NAME:
 		return read_text(value, f->size, (char *)at);
 	case FIELD_MAC:
