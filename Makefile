@@ -93,6 +93,10 @@ $(LAB_HELP): $(BUILD)/%: $(BUILD)/%.o $(BUILD)/tcpstall.a
 	$(call msg,LINK,$@)
 	$(Q)$(CC) $(CFLAGS_ALL) -pie $(LDFLAGS) -o $@ $^ $(LDLIBS_ALL)
 
+$(BUILD)/progstat: $(BUILD)/tools/bench/progstat.o
+	$(call msg,LINK,$@)
+	$(Q)$(CC) $(CFLAGS_ALL) -pie $(LDFLAGS) -o $@ $^ $(LDLIBS_ALL)
+
 # The lab's stand-in for a long cable.
 $(BUILD)/wire: $(WIRE_OBJ) $(BUILD)/tcpstall.a
 	$(call msg,LINK,$@)
@@ -106,7 +110,7 @@ $(BUILD)/version.h: FORCE
 	$(Q)mkdir -p $(@D)
 	$(Q)$(version_h) | cmp -s - $@ || $(version_h) > $@
 
--include $(OBJECTS:.o=.d) $(UNIT_OBJ:.o=.d) $(LAB_HELP:=.d) $(WIRE_OBJ:.o=.d)
+-include $(OBJECTS:.o=.d) $(UNIT_OBJ:.o=.d) $(LAB_HELP:=.d) $(WIRE_OBJ:.o=.d) $(BUILD)/tools/bench/progstat.d
 
 # One line that says what is missing, instead of a hundred by the compiler.
 need:
@@ -140,6 +144,11 @@ demo:  ## a backup that stops: the whole story in a minute and a half, as root
 	@tools/deps build test demo
 	$(Q)$(MAKE) all $(BUILD)/wire
 	$(Q)BUILD=$(BUILD) tools/lab/lab demo
+
+bench:  ## what watching costs, beside tcpdump and bpftrace, as root; BENCH=--quick: a minute
+	@tools/deps build bench
+	$(Q)$(MAKE) all $(BUILD)/progstat
+	$(Q)BUILD=$(BUILD) tools/bench/run $(BENCH)
 
 lint: $(SKELETON) $(BUILD)/version.h | need  ## formatter, static checkers, rooms and licences
 	$(Q)CFLAGS='$(subst -I$(BUILD),-isystem $(BUILD),$(CFLAGS_ALL))' tools/lint
@@ -182,4 +191,5 @@ help:  ## this list
 	@echo '  Variables: BUILD CC CFLAGS CLANG BPFTOOL PREFIX DESTDIR V=1 WERROR=-Werror'
 
 FORCE:
-.PHONY: all asan check-unit clean demo deps format fuzz help install lab lint need test uninstall FORCE
+.PHONY: all asan bench check-unit clean demo deps format fuzz help install lab lint need test \
+        uninstall FORCE
