@@ -60,6 +60,44 @@ static void a_named_transfer_that_falls_idle_is_told(void **state)
 	world_free(&w);
 }
 
+static void a_small_request_that_is_stuck_counts_if_it_was_named(void **state)
+{
+	(void)state;
+	for (int named = 0; named < 2; named++) {
+		struct world w;
+
+		world_init(&w, true, false);
+		w.flow.snd.bytes = 300;
+		w.flow.snd.run_start_ns = w.now_ns;
+		w.flow.write_seq = w.flow.snd_nxt = w.flow.snd_una + 200;
+		w.flow.flags |= named ? SNAP_NAMED : 0;
+		w.fault.state_at = 2;
+		world_run(&w, 6 * NS_PER_S);
+		assert_int_equal(w.begins, named);
+		if (named)
+			expect(&w, CAUSE_CONNECTION_STATE_LOST, PLACE_HOP, 2);
+		world_free(&w);
+	}
+}
+
+static void a_small_named_flow_may_fall_idle(void **state)
+{
+	(void)state;
+	for (int sends = 0; sends < 2; sends++) {
+		struct world w;
+
+		world_init(&w, sends, false);
+		w.flow.snd_una = w.flow.write_seq;
+		w.flow.unacked_segs = 0;
+		w.flow.flags |= SNAP_NAMED;
+		(sends ? &w.flow.snd : &w.flow.rcv)->bytes = 5000;
+		w.fault.peer_idle = true;
+		world_run(&w, 6 * NS_PER_S);
+		assert_int_equal(w.begins, 0);
+		world_free(&w);
+	}
+}
+
 static void an_outage_of_one_second_is_no_stall(void **state)
 {
 	struct world w;
@@ -529,6 +567,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(silence_while_idle_is_no_stall),
 		cmocka_unit_test(a_named_transfer_that_falls_idle_is_told),
+		cmocka_unit_test(a_small_request_that_is_stuck_counts_if_it_was_named),
+		cmocka_unit_test(a_small_named_flow_may_fall_idle),
 		cmocka_unit_test(an_outage_of_one_second_is_no_stall),
 		cmocka_unit_test(lost_state_is_found_at_every_hop),
 		cmocka_unit_test(the_verdict_comes_within_five_seconds),

@@ -8,6 +8,8 @@
 
 #include "engine/internal.h"
 
+#define SYN_BYTES 1 /* tcp_info counts SYN and FIN as bytes */
+
 static uint32_t flow_bucket(const struct engine *e, const struct flow_key *key)
 {
 	uint64_t h = (key->cookie ^ ((uint64_t)key->netns << 32)) * 0x9e3779b97f4a7c15ull;
@@ -104,8 +106,11 @@ bool flow_is_transfer(const struct engine *e, const struct flow_snapshot *s, boo
 		return false;
 	if (flow_dir(s, sends)->bytes >= e->config.min_bytes)
 		return true;
-	/* A handshake without answer counts only if somebody named the flow. */
-	return (s->flags & SNAP_NAMED) && sends && s->state == TCP_SYN_SENT;
+	/* Who was named counts with whatever it has moved or owes, a handshake without answer too.
+	 */
+	return (s->flags & SNAP_NAMED) &&
+	       (flow_dir(s, sends)->bytes > SYN_BYTES || (sends && owed_bytes(s)) ||
+		(sends && s->state == TCP_SYN_SENT));
 }
 
 bool flow_was_steady(const struct engine *e, const struct flow_snapshot *s, bool sends)
@@ -150,14 +155,16 @@ bool flow_suspicious(const struct engine *e, const struct flow_snapshot *s, bool
 		     uint64_t silence_ns)
 {
 	bool named = s->flags & SNAP_NAMED;
+	bool large = flow_dir(s, sends)->bytes >= e->config.min_bytes; /* small talk may pause */
 
 	if (sends)
-		return owed_bytes(s) || (named && flow_was_steady(e, s, true));
+		return owed_bytes(s) || (named && flow_was_steady(e, s, true) && large);
 	if (s->state != TCP_ESTABLISHED && s->state != TCP_FIN_WAIT1 && s->state != TCP_FIN_WAIT2)
 		return false; /* the peer has said that it is done */
 	if (s->hole_segs || flow_peer_repeats(s) || flow_own_window_shut(s))
 		return true;
-	return flow_was_steady(e, s, false) && (named || silence_ns > habitual_pause_ns(&s->rcv));
+	return large && flow_was_steady(e, s, false) &&
+	       (named || silence_ns > habitual_pause_ns(&s->rcv));
 }
 
 uint64_t flow_silence_ns(const struct flow_snapshot *s, bool sends, uint64_t now_ns)
