@@ -264,6 +264,20 @@ static void a_gap_that_the_receiver_asks_for_was_lost_upstream(void **state)
 	assert_int_equal(s.last.verdict.way, WAY_FORWARD);
 }
 
+static void a_gap_of_the_capture_is_nobodys_fault(void **state)
+{
+	struct scene s = open_scene(100);
+
+	(void)state;
+	start(&s);
+	healthy(&s);
+	data(&s, 1, 11 * MSS, MSS); /* the capture has lost the one before, and the ACK */
+	data(&s, 5000, 12 * MSS, MSS);
+	ack(&s, 20, 13 * MSS, 60000);
+	finish(&s);
+	assert_int_equal(s.begins, 0);
+}
+
 static void packets_captured_twice_are_no_retransmissions(void **state)
 {
 	struct scene s = open_scene(100);
@@ -383,6 +397,7 @@ int main(void)
 		cmocka_unit_test(silence_to_the_end_is_a_black_hole),
 		cmocka_unit_test(others_of_the_same_hosts_make_it_lost_state),
 		cmocka_unit_test(a_gap_that_the_receiver_asks_for_was_lost_upstream),
+		cmocka_unit_test(a_gap_of_the_capture_is_nobodys_fault),
 		cmocka_unit_test(packets_captured_twice_are_no_retransmissions),
 		cmocka_unit_test(a_reset_counts_only_with_data_on_its_way),
 		cmocka_unit_test(the_end_of_a_connection_is_no_stall),

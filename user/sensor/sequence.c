@@ -46,8 +46,24 @@ static bool shown(struct tracker *t, uint32_t node)
 		return true;
 	if (h->flags & HALF_SHUT)
 		return false;
-	/* Bytes that were lost before they came here, with others behind them. */
-	return d && (d->sacked_bytes || (d->n_holes && d->holes[0].seq == h->una));
+	return d && (d->sacked_bytes || (d->n_holes && d->holes[0].seq == h->una && h->dup_acks));
+}
+
+/*
+ * A gap that the receiver has said nothing about may be one of the capture only. It was real if the
+ * receiver speaks again after the silence without anything new of the sender: what it answers is
+ * the missing segment, come another way or at last.
+ */
+void sequence_gap(struct tracker *t, uint32_t node)
+{
+	const struct half *h = half_at(t, node);
+	const struct detail *d = h->detail == NONE ? NULL : &t->details[h->detail];
+
+	if (!(h->flags & HALF_WAITING) || !d || !d->n_holes || d->holes[0].seq != h->una ||
+	    one_way(other(t, node)) || t->now_ns - h->last_ns < t->config.stall_after_ns / 2 ||
+	    t->now_ns - half_silent_since(h) < t->config.stall_after_ns || !half_owes(t, node))
+		return;
+	report_stall(t, node, t->now_ns);
 }
 
 void half_silent(struct tracker *t, uint32_t node, uint64_t due_ns)
@@ -372,6 +388,7 @@ static void advance_una(struct tracker *t, uint32_t node, uint32_t ack)
 	struct detail *d = detail_of(t, h, false);
 	bool unseen = seq_diff(ack, h->nxt) > 0;
 
+	sequence_gap(t, node);
 	if (h->flags & HALF_OPEN)
 		report_before(t, node, true, d && seq_diff(ack, d->rtx_top) > 0);
 	if (unseen && h->nxt - h->una < MAX_JUMP && (h->flags & HALF_SEEN)) {

@@ -92,6 +92,7 @@ static void reset(struct tracker *t, uint32_t node, const struct frame *f)
 	struct half *h = half_at(t, node), *o = half_at(t, node ^ 1);
 
 	t->counts.resets++;
+	sequence_gap(t, node ^ 1);
 	if (o->flags & HALF_OPEN)
 		report_gone(t, node ^ 1, GONE_RESET);
 	else if (half_owes(t, node ^ 1) && !(h->flags & HALF_FIN) && half_out(o) &&

@@ -181,6 +181,7 @@ void wheel_advance(struct tracker *t, uint64_t now_ns,
 bool half_owes(struct tracker *t, uint32_t node);
 /* What the wheel calls: has it been silent for long enough? */
 void half_silent(struct tracker *t, uint32_t node, uint64_t due_ns);
+void sequence_gap(struct tracker *t, uint32_t node); /* the receiver is about to speak */
 void sequence_data(struct tracker *t, uint32_t node, const struct frame *f);
 /* f comes from the peer of `node` and acknowledges what `node` has sent. */
 void sequence_ack(struct tracker *t, uint32_t node, const struct frame *f);
