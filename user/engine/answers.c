@@ -22,6 +22,11 @@ static void learn_hop(struct stall *s, const struct probe_seen *p)
 	if (s->asked && !h->probes[p->kind].answered && h->probes[p->kind].sent > 2)
 		s->path_changed = true;
 	h->probes[p->kind].answered++;
+	if (p->answer == ANSWER_TIME_EXCEEDED && s->distance && p->ttl >= s->distance) {
+		/* The TTL of what comes in has told the way back; this one is longer. */
+		s->distance = 0;
+		s->asymmetric = true;
+	}
 	if (p->answer != ANSWER_TIME_EXCEEDED && p->answer != ANSWER_UNREACHABLE) {
 		h->is_peer = true;
 		if (!s->distance || p->ttl < s->distance)
@@ -64,7 +69,7 @@ static void learn_peer(struct stall *s, const struct probe_seen *p)
 	}
 	if (p->ttl == END_TTL)
 		t->answered++;
-	if (p->answer_ttl && !s->distance)
+	if (p->answer_ttl && !s->distance && !s->asymmetric)
 		s->distance = hops_from_ttl(p->answer_ttl);
 }
 

@@ -172,24 +172,22 @@ static void ask_author(struct engine *e, struct stall *s)
 	begin_round(e, s);
 }
 
-static int farthest_answer(const struct stall *s)
+static int farthest_answer(const struct stall *s, enum probe_kind kind)
 {
-	int farthest = 0;
+	int n = s->pub.n_hops;
 
-	for (int i = 0; i < s->pub.n_hops; i++)
-		for (int k = 0; k < PROBE_KINDS; k++)
-			if (s->pub.hops[i].probes[k].answered)
-				farthest = i + 1;
-	return farthest;
+	while (n && !s->pub.hops[n - 1].probes[kind].answered)
+		n--;
+	return n;
 }
 
+/* From behind the last hop that this connection reaches to where others stop. */
 static void ask_frontier(struct engine *e, struct stall *s)
 {
-	int first = 1, last_ttl = farthest_answer(s) + 1;
+	int ours = farthest_answer(s, PROBE_IN_FLOW), others = farthest_answer(s, PROBE_CONTROL);
+	int first = (in_flow_possible(s) ? ours : others) + 1;
+	int last_ttl = (ours > others ? ours : others) + (s->distance ? 1 : FRONTIER_BEHIND);
 
-	while (first < last_ttl && first <= s->pub.n_hops &&
-	       s->pub.hops[first - 1].probes[PROBE_IN_FLOW].answered)
-		first++;
 	if (last_ttl > first + FRONTIER_BEHIND)
 		last_ttl = first + FRONTIER_BEHIND;
 	if (last_ttl > MAX_DISTANCE)

@@ -97,7 +97,8 @@ struct stall {
 	uint16_t full_size;	 /* bytes of the IP packet of the transfer's own full segments */
 	uint32_t in_segs_before; /* segments from the peer in the silence, before our own probes */
 	uint64_t last_in_before_ns;
-	int distance; /* hops to the peer, itself included; 0 unknown */
+	int distance;	 /* hops to the peer, itself included; 0 unknown */
+	bool asymmetric; /* the TTL of what the peer sends does not tell the way there */
 	bool reset, reset_forged;
 	uint8_t reset_hops;
 	struct reset_seen reset_seen;

@@ -44,6 +44,14 @@ static int farthest(const struct stall *s, enum probe_kind kind, int n)
 	return at;
 }
 
+static bool sent_any(const struct stall *s, enum probe_kind kind)
+{
+	for (int i = 0; i < s->pub.n_hops; i++)
+		if (s->pub.hops[i].probes[kind].sent)
+			return true;
+	return s->peer.probes[kind].sent;
+}
+
 /* Nothing of this kind was answered: the node before the first one that was asked at all. */
 static int before_first(const struct stall *s, enum probe_kind kind, int n)
 {
@@ -95,6 +103,8 @@ struct path_view path_look(const struct stall *s)
 	p.flow = p.peer_in_flow ? p.n : p.flow;
 	p.full = p.peer_full ? p.n : p.full;
 	p.control = p.peer_control ? p.n : p.control;
+	if (!sent_any(s, PROBE_IN_FLOW))
+		p.flow = p.control; /* a handshake, or signed segments: a new one stands for it */
 	p.asked = s->asked;
 
 	for (int i = 0; i < s->pub.n_hops && i < p.n; i++) {
