@@ -244,7 +244,7 @@ static void step_probe(struct engine *e, const struct observation *obs)
 	const struct probe_seen *p = &obs->probe;
 
 	if (p->answer == ANSWER_TIME_EXCEEDED && p->ttl && p->ttl <= MAX_DISTANCE)
-		path_learn(e, &p->key.remote.addr, p->ttl, &p->from);
+		path_learn(e, &p->key, p->ttl, &p->from);
 	each_stall(e, &p->key, obs, take_probe);
 }
 

@@ -67,17 +67,18 @@ void flow_drop(struct engine *e, struct flow *f)
 	e->counts.flows_now--;
 }
 
-struct path_cache *path_find(struct engine *e, const struct ip_addr *peer)
+struct path_cache *path_find(struct engine *e, const struct flow_key *key)
 {
 	for (int i = 0; i < PATHS; i++)
-		if (e->paths[i].n && addr_equal(&e->paths[i].peer, peer))
+		if (e->paths[i].n && e->paths[i].netns == key->netns &&
+		    addr_equal(&e->paths[i].peer, &key->remote.addr))
 			return &e->paths[i];
 	return NULL;
 }
 
-static struct path_cache *path_take(struct engine *e, const struct ip_addr *peer)
+static struct path_cache *path_take(struct engine *e, const struct flow_key *key)
 {
-	struct path_cache *p = path_find(e, peer), *oldest = e->paths;
+	struct path_cache *p = path_find(e, key), *oldest = e->paths;
 
 	if (p)
 		return p;
@@ -85,14 +86,15 @@ static struct path_cache *path_take(struct engine *e, const struct ip_addr *peer
 		if (e->paths[i].used_ns < oldest->used_ns)
 			oldest = &e->paths[i];
 	memset(oldest, 0, sizeof(*oldest));
-	oldest->peer = *peer;
+	oldest->netns = key->netns;
+	oldest->peer = key->remote.addr;
 	return oldest;
 }
 
-void path_learn(struct engine *e, const struct ip_addr *peer, uint8_t ttl,
+void path_learn(struct engine *e, const struct flow_key *key, uint8_t ttl,
 		const struct ip_addr *hop)
 {
-	struct path_cache *p = path_take(e, peer);
+	struct path_cache *p = path_take(e, key);
 
 	p->hops[ttl - 1] = *hop;
 	if (ttl > p->n)

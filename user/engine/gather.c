@@ -21,9 +21,9 @@
 #define HOP_RESTS_NS                                                                               \
 	(1100 * NS_PER_MS) /* the prober asks one hop no faster after the first round */
 #define PROBES_A_SECOND 40
+#define PROBES_A_HOP	5  /* in the first round */
 #define BLIND_DISTANCE	12 /* hops to ask where the distance is unknown */
 #define FRONTIER_BEHIND 3  /* hops behind the frontier that later rounds ask */
-#define SCAN_EVERY_NS	NS_PER_S
 #define PLACE_ENOUGH	0.6
 #define SURE		0.95
 #define SIZE_STEPS	10 /* sizes at once towards the peer, whose ACKs are not limited */
@@ -51,18 +51,27 @@ static void want(struct engine *e, const struct stall *s, enum want_kind kind)
 	output_push(e, &out);
 }
 
+bool gather_affords(const struct stall *s, int probes)
+{
+	return s->wanted + probes <= PROBES_MAX;
+}
+
 static void want_probes(struct engine *e, struct stall *s, enum probe_kind kind, int first_ttl,
 			int last_ttl, int count, int size)
 {
 	struct output out = want_for(e, s, WANT_PROBE);
+	int n = (last_ttl - first_ttl + 1) * count;
 
+	if (!gather_affords(s, n))
+		return;
 	out.want.probe.kind = kind;
 	out.want.probe.first_ttl = (uint8_t)first_ttl;
 	out.want.probe.last_ttl = (uint8_t)last_ttl;
 	out.want.probe.count = (uint8_t)count;
 	out.want.probe.size = (uint16_t)size;
 	output_push(e, &out);
-	s->outstanding += (last_ttl - first_ttl + 1) * count;
+	s->wanted += n;
+	s->outstanding += n;
 }
 
 /* IP packet of a full segment: what the transfer itself has been sending. */
@@ -285,7 +294,8 @@ static bool probing_is_due(const struct engine *e, const struct stall *s)
 static void start_over(struct stall *s)
 {
 	s->path_changed = false;
-	if (s->fresh_starts == FRESH_STARTS)
+	if (s->fresh_starts == FRESH_STARTS ||
+	    !gather_affords(s, PROBES_A_HOP * gather_reach(s) + PROBE_KINDS))
 		return;
 	s->fresh_starts++;
 	for (int i = 0; i < s->pub.n_hops; i++)
@@ -322,7 +332,8 @@ static void ask_next(struct engine *e, struct stall *s)
 		return;
 	if (!s->probing && (!s->fresh_starts || rested))
 		ask_path_once(e, s);
-	else if (s->probing && s->rounds < ROUNDS && rested)
+	else if (s->probing && s->rounds < ROUNDS && rested &&
+		 gather_affords(s, PROBE_KINDS * (FRONTIER_BEHIND + 1)))
 		ask_frontier(e, s);
 }
 

@@ -16,7 +16,9 @@
 #define MAX_DISTANCE	  30	   /* hops; farther is taken as unknown */
 #define MAX_DROP_KINDS	  6
 #define MAX_SIZES	  12
-#define PATHS		  64 /* destinations whose hops are remembered */
+#define PROBES_MAX	  300	   /* for an incident, witnesses' included */
+#define SCAN_EVERY_NS	  NS_PER_S /* full ones, while a verdict is due */
+#define PATHS		  64	   /* destinations whose hops are remembered */
 
 struct flow {
 	struct flow_snapshot last;
@@ -28,10 +30,12 @@ struct flow {
 	int32_t stall[2]; /* [local_sends] index into stalls, or -1 */
 	int32_t next;	  /* in the hash chain or the free list */
 	bool used, counted[2], reset_known, route_known;
+	bool path_asked; /* as a witness */
 };
 
-/* Hops towards one address, learnt from probes of whatever flow. */
+/* Hops from a namespace towards one address, learnt from probes of whatever flow. */
 struct path_cache {
+	uint32_t netns;
 	struct ip_addr peer;
 	struct ip_addr hops[MAX_DISTANCE];
 	int n;
@@ -69,6 +73,7 @@ struct stall {
 	bool led;	   /* the path was asked by another stall, of this local port */
 	uint16_t lead_port;
 	int rounds;		 /* of probes, begun */
+	int wanted;		 /* probes, for this incident */
 	int outstanding;	 /* probes whose result has not come */
 	uint64_t round_until_ns; /* then a round is over, answered or not */
 	uint64_t next_round_ns;
@@ -136,9 +141,10 @@ static inline uint64_t rate_bps(uint64_t bytes, uint64_t ns)
 struct flow *flow_find(struct engine *e, const struct flow_key *key);
 struct flow *flow_take(struct engine *e, const struct flow_key *key); /* NULL: full */
 void flow_drop(struct engine *e, struct flow *f);
-struct path_cache *path_find(struct engine *e, const struct ip_addr *peer);
-/* A router answered at this TTL on the way to peer. */
-void path_learn(struct engine *e, const struct ip_addr *peer, uint8_t ttl,
+/* The way from the flow's namespace to its peer; NULL: not known. */
+struct path_cache *path_find(struct engine *e, const struct flow_key *key);
+/* A router answered at this TTL on that way. */
+void path_learn(struct engine *e, const struct flow_key *key, uint8_t ttl,
 		const struct ip_addr *hop);
 
 static inline const struct direction *flow_dir(const struct flow_snapshot *s, bool sends)
@@ -187,6 +193,8 @@ void gather_more(struct engine *e, struct stall *s);
 bool gather_done(const struct engine *e, const struct stall *s);
 uint64_t gather_deadline(const struct engine *e, const struct stall *s);
 int gather_reach(const struct stall *s); /* hops that are worth asking */
+/* The incident may still send so many. */
+bool gather_affords(const struct stall *s, int probes);
 
 /* group.c: the stall that asks the path for all towards this peer, or NULL: s itself has to */
 struct stall *group_lead(struct engine *e, const struct stall *s);

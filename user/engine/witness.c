@@ -11,8 +11,8 @@
 /* IP nodes that the witness crosses as the stalled flow does. */
 static int shared_hops(struct engine *e, const struct stall *s, const struct flow *f)
 {
-	const struct path_cache *ours = path_find(e, &s->pub.key.remote.addr);
-	const struct path_cache *theirs = path_find(e, &f->last.key.remote.addr);
+	const struct path_cache *ours = path_find(e, &s->pub.key);
+	const struct path_cache *theirs = path_find(e, &f->last.key);
 	int shared = 0;
 
 	if (addr_equal(&f->last.key.remote.addr, &s->pub.key.remote.addr))
@@ -31,9 +31,12 @@ static int shared_hops(struct engine *e, const struct stall *s, const struct flo
 	return shared;
 }
 
-static void ask_witness(struct engine *e, struct stall *s, struct flow *f)
+/* Whether there was anything left to ask. */
+static bool ask_witness(struct engine *e, struct stall *s, struct flow *f)
 {
 	struct output out = {.kind = OUT_WANT, .now_ns = e->now_ns};
+	int reach = gather_reach(s);
+	bool asked = !f->route_known;
 
 	out.want.key = f->last.key;
 	out.want.snapshot = f->last;
@@ -42,15 +45,20 @@ static void ask_witness(struct engine *e, struct stall *s, struct flow *f)
 		output_push(e, &out);
 		f->route_known = true; /* asked; an answer fills it in */
 	}
-	if (!e->config.probe || !s->probing || path_find(e, &f->last.key.remote.addr) ||
-	    addr_equal(&f->last.key.remote.addr, &s->pub.key.remote.addr))
-		return;
+	/* At most half of what the incident may send goes to witnesses. */
+	if (!e->config.probe || !s->probing || f->path_asked || path_find(e, &f->last.key) ||
+	    addr_equal(&f->last.key.remote.addr, &s->pub.key.remote.addr) ||
+	    !gather_affords(s, PROBES_MAX / 2 + reach))
+		return asked;
 	out.want.kind = WANT_PROBE;
 	out.want.probe.kind = PROBE_CONTROL;
 	out.want.probe.first_ttl = 1;
-	out.want.probe.last_ttl = (uint8_t)gather_reach(s);
+	out.want.probe.last_ttl = (uint8_t)reach;
 	out.want.probe.count = 1;
 	output_push(e, &out);
+	s->wanted += reach;
+	f->path_asked = true;
+	return true;
 }
 
 /* After a full scan: who has moved since the stall began? Those to the same peer first. */
@@ -82,10 +90,8 @@ void witness_look(struct engine *e, struct stall *s)
 			 * count. */
 			if (moved_ns < pub->last_progress_ns + NS_PER_S / 2)
 				continue;
-			if (asked < WITNESS_ROUTES && !e->config.offline) {
-				ask_witness(e, s, f);
-				asked++;
-			}
+			if (asked < WITNESS_ROUTES && !e->config.offline)
+				asked += ask_witness(e, s, f);
 			w.shared_hops = (uint8_t)shared_hops(e, s, f);
 			if (at == MAX_WITNESSES) {
 				if (!same_peer || pub->witnesses[at - 1].same_peer)
