@@ -410,6 +410,7 @@ static void a_reset_in_mid_transfer_has_an_author(void **state)
 	reset(&w, 60);
 	assert_int_equal(w.begins, 1);
 	assert_int_equal(w.ends, 1);
+	assert_int_equal(engine_counts(w.e).transfers, 1);
 	expect(&w, CAUSE_CONNECTION_RESET, PLACE_RECEIVER_HOST, 0);
 	world_free(&w);
 

@@ -97,7 +97,7 @@ void answer_probe(struct stall *s, const struct probe_seen *p)
 		}
 		return;
 	}
-	if (p->kind >= PROBE_KINDS || !p->ttl || p->ttl > END_TTL)
+	if (p->kind >= PROBE_KINDS || !p->ttl || (p->ttl > MAX_DISTANCE && p->ttl != END_TTL))
 		return;
 	s->pub.probes_sent++;
 	if (p->answer == ANSWER_TOO_BIG && p->mtu) {

@@ -93,14 +93,15 @@ bool engine_next(struct engine *e, struct output *ret)
 static void note_rate(struct flow *f, const struct flow_snapshot *s, uint64_t now_ns)
 {
 	uint64_t dt_ns = now_ns - f->seen_ns;
+	bool first = !f->last.state; /* until then only a reset or a capture told of it */
 
 	for (int sends = 0; sends < 2; sends++) {
 		const struct direction *was = flow_dir(&f->last, sends), *is = flow_dir(s, sends);
 		uint64_t run_ns = is->progress_ns - is->run_start_ns;
 
-		if (f->seen_ns && is->bytes > was->bytes && dt_ns >= 100 * NS_PER_MS)
+		if (!first && is->bytes > was->bytes && dt_ns >= 100 * NS_PER_MS)
 			f->rate_bps[sends] = rate_bps(is->bytes - was->bytes, dt_ns);
-		else if (!f->seen_ns && is->progress_ns && run_ns >= 100 * NS_PER_MS)
+		else if (first && is->progress_ns && run_ns >= 100 * NS_PER_MS)
 			f->rate_bps[sends] = rate_bps(is->bytes - is->run_start_bytes, run_ns);
 	}
 }
@@ -138,7 +139,8 @@ static void step_gone(struct engine *e, const struct flow_gone *gone)
 	struct flow *f = flow_find(e, &gone->last.key);
 
 	/* A transfer may live and die without ever having been silent. */
-	if (!f && gone->reason == GONE_RESET && step_snapshot(e, &gone->last) == 0)
+	if ((!f || !f->last.state) && gone->reason == GONE_RESET &&
+	    step_snapshot(e, &gone->last) == 0)
 		f = flow_find(e, &gone->last.key);
 	if (!f)
 		return;
@@ -275,19 +277,21 @@ static void expire_flows(struct engine *e)
 	for (uint32_t i = 0; i < e->flow_top; i++) {
 		struct flow *f = &e->flows[i];
 
-		if (!f->used || f->seen_ns >= e->scanned_ns)
+		if (!f->used || f->seen_ns >= e->scanned_ns[1])
 			continue;
 		gone.last = f->last;
 		stall_gone(e, f, &gone);
 		flow_drop(e, f);
 	}
-	e->scanned_ns = e->now_ns;
+	e->scanned_ns[1] = e->scanned_ns[0];
+	e->scanned_ns[0] = e->now_ns;
 }
 
 int engine_step(struct engine *e, const struct observation *obs)
 {
 	int err = 0;
 
+	e->step++;
 	if (obs->now_ns > e->now_ns)
 		e->now_ns = obs->now_ns;
 	switch (obs->type) {

@@ -61,6 +61,7 @@ struct drop_tally {
 struct stall {
 	struct incident pub;
 	enum stall_phase phase;
+	uint64_t freed_step; /* outputs of that step still point here */
 	int32_t flow;
 	bool sends; /* = pub.local_sends */
 
@@ -116,7 +117,7 @@ struct out_ring {
 
 struct engine {
 	struct engine_config config;
-	uint64_t now_ns;
+	uint64_t now_ns, step;
 	struct flow *flows;
 	int32_t *buckets, free_flow;
 	uint32_t n_buckets, flow_top; /* flows[] was never used from flow_top on */
@@ -125,10 +126,10 @@ struct engine {
 	struct path_cache *paths;
 	struct out_ring out;
 	struct engine_counts counts;
-	uint32_t open_stalls; /* suspects included */
-	uint64_t *due_ns;     /* for each stall, UINT64_MAX: none */
-	uint32_t stall_top;   /* stalls[] and due_ns[] are in use below it */
-	uint64_t scanned_ns;  /* last full scan */
+	uint32_t open_stalls;	/* suspects included */
+	uint64_t *due_ns;	/* for each stall, UINT64_MAX: none */
+	uint32_t stall_top;	/* stalls[] and due_ns[] are in use below it */
+	uint64_t scanned_ns[2]; /* the last full scan and the one before */
 	bool capture_end;
 };
 

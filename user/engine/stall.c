@@ -49,8 +49,9 @@ static struct stall *stall_take(struct engine *e, struct flow *f, bool sends)
 	struct stall *s = NULL;
 	uint32_t i;
 
-	for (i = 0; i < e->config.max_incidents && e->stalls[i].phase != STALL_FREE; i++)
-		;
+	for (i = 0; i < e->config.max_incidents; i++)
+		if (e->stalls[i].phase == STALL_FREE && e->stalls[i].freed_step != e->step)
+			break;
 	if (i == e->config.max_incidents) {
 		e->counts.incidents_not_tracked++;
 		return NULL;
@@ -96,6 +97,7 @@ static void stall_free(struct engine *e, struct stall *s)
 	if (f)
 		f->stall[s->sends] = -1;
 	s->phase = STALL_FREE;
+	s->freed_step = e->step;
 	e->due_ns[s - e->stalls] = UINT64_MAX;
 	e->open_stalls--;
 	while (e->stall_top && e->stalls[e->stall_top - 1].phase == STALL_FREE)
