@@ -49,6 +49,7 @@ struct monitor {
 
 	struct want want[WANTS_MAX]; /* ring */
 	unsigned int first_want, n_wants;
+	bool scan_wanted; /* of all flows */
 	uint64_t wants_lost;
 
 	uint64_t end_ns;			     /* UINT64_MAX: never */
@@ -89,8 +90,13 @@ static void write_result(struct monitor *m, const struct output *out)
 		output_failed(m, err);
 }
 
+/* A scan is for everybody: when a thousand stalls begin at once, one of them is enough. */
 static void queue_want(struct monitor *m, const struct want *want)
 {
+	if (want->kind == WANT_SCAN) {
+		m->scan_wanted = true;
+		return;
+	}
 	if (m->n_wants == WANTS_MAX) {
 		m->wants_lost++;
 		return;
@@ -154,9 +160,7 @@ static void ask_prober(struct monitor *m, const struct want *want)
 static void grant(struct monitor *m, const struct want *want)
 {
 	switch (want->kind) {
-	case WANT_SCAN:
-		sensor_scan(m->sensor, true);
-		m->scanned_ns = mono_ns();
+	case WANT_SCAN: /* never queued */
 		break;
 	case WANT_HOST:
 		ask_host(m, want);
@@ -185,6 +189,11 @@ static void grant_all(struct monitor *m)
 		m->n_wants--;
 		grant(m, &want);
 	}
+	if (m->scan_wanted) {
+		m->scan_wanted = false;
+		sensor_scan(m->sensor, true);
+		m->scanned_ns = mono_ns();
+	}
 }
 
 static uint64_t min_u64(uint64_t a, uint64_t b)
@@ -196,7 +205,7 @@ static uint64_t next_run_ns(const struct monitor *m)
 {
 	uint64_t next = min_u64(m->end_ns, m->scanned_ns + engine_scan_period_ns(m->engine));
 
-	if (m->n_wants)
+	if (m->n_wants || m->scan_wanted)
 		return 0;
 	if (m->config.live)
 		next = min_u64(next, m->drawn_ns + REDRAW_NS);
@@ -211,7 +220,7 @@ static int arm(struct monitor *m)
 	struct itimerspec spec = {0};
 
 	if (at < now + SHORTEST_NS)
-		at = now + (m->n_wants ? 1 : SHORTEST_NS);
+		at = now + (m->n_wants || m->scan_wanted ? 1 : SHORTEST_NS);
 	spec.it_value.tv_sec = (time_t)(at / NS_PER_S);
 	spec.it_value.tv_nsec = (long)(at % NS_PER_S);
 	return timerfd_settime(m->timer_fd, TFD_TIMER_ABSTIME, &spec, NULL) ? -errno : 0;

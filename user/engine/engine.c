@@ -260,6 +260,8 @@ static void step_all(struct engine *e, void (*fn)(struct engine *, struct stall 
 static void scanned(struct engine *e, struct stall *s)
 {
 	witness_look(e, s);
+	if (s->next_scan_ns < e->now_ns + SCAN_EVERY_NS && !s->pub.recovered_bytes)
+		s->next_scan_ns = e->now_ns + SCAN_EVERY_NS; /* one look serves all */
 	s->dirty = true;
 	stall_tick(e, s);
 }
