@@ -7,28 +7,10 @@
 
 #include <netinet/in.h>
 #include <netinet/tcp.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "base/clock.h"
 #include "world.h"
-
-static void expect(struct world *w, enum cause cause, enum place_kind kind, int ttl)
-{
-	const struct verdict *v = &w->incident.verdict;
-
-	if (v->cause != cause || v->where.kind != kind || v->where.ttl != ttl) {
-		print_error("got %s %.2f at %s %u %.2f (%s)\n", cause_info(v->cause)->id,
-			    v->cause_confidence, place_kind_id(v->where.kind), v->where.ttl,
-			    v->where.confidence, v->detail);
-		for (int i = 0; i < v->n_evidence; i++)
-			print_error("  %5.1f %s: %s\n", v->evidence[i].weight, v->evidence[i].id,
-				    v->evidence[i].text);
-	}
-	assert_int_equal(v->cause, cause);
-	assert_int_equal(v->where.kind, kind);
-	assert_int_equal(v->where.ttl, ttl);
-}
 
 static void silence_while_idle_is_no_stall(void **state)
 {

@@ -1,4 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <setjmp.h>
+#include <cmocka.h>
+
+#include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <string.h>
@@ -141,8 +148,13 @@ static void grant_probes(struct world *w, struct queue *q, const struct want *wa
 			o.probe.ttl = (uint8_t)ttl;
 			o.probe.size = want->probe.size ? want->probe.size : 53;
 			o.probe.sent_ns = w->now_ns;
-			travel(w, &o.probe, want->key.cookie == w->flow.key.cookie);
-			w->probes++;
+			if (w->unsendable) {
+				o.probe.answer = ANSWER_NOT_SENT;
+				o.probe.error = ENETUNREACH;
+			} else {
+				travel(w, &o.probe, want->key.cookie == w->flow.key.cookie);
+				w->probes++;
+			}
 			queue_push(q, &o);
 		}
 	}
@@ -257,4 +269,21 @@ void world_run(struct world *w, uint64_t ns)
 			world_step(w, &o);
 		}
 	}
+}
+
+void expect(struct world *w, enum cause cause, enum place_kind kind, int ttl)
+{
+	const struct verdict *v = &w->incident.verdict;
+
+	if (v->cause != cause || v->where.kind != kind || v->where.ttl != ttl) {
+		print_error("got %s %.2f at %s %u %.2f (%s)\n", cause_info(v->cause)->id,
+			    v->cause_confidence, place_kind_id(v->where.kind), v->where.ttl,
+			    v->where.confidence, v->detail);
+		for (int i = 0; i < v->n_evidence; i++)
+			print_error("  %5.1f %s: %s\n", v->evidence[i].weight, v->evidence[i].id,
+				    v->evidence[i].text);
+	}
+	assert_int_equal(v->cause, cause);
+	assert_int_equal(v->where.kind, kind);
+	assert_int_equal(v->where.ttl, ttl);
 }

@@ -26,6 +26,7 @@ struct world {
 	int hops;	      /* nodes up to and with the peer */
 	uint64_t silent_hops; /* bit i: node i never answers */
 	int balanced;	      /* at this node a new connection meets another router; 0: nowhere */
+	bool unsendable;      /* no probe leaves this host */
 	int icmp_burst;	      /* answers a node gives in all; 0: no limit */
 	struct world_fault fault;
 
@@ -46,5 +47,8 @@ void world_run(struct world *w, uint64_t ns);
 void world_step(struct world *w, const struct observation *obs);
 void world_progress(struct world *w, uint64_t bytes);
 struct ip_addr world_hop(const struct world *w, int node);
+
+/* Asserts the verdict that was told last; prints its evidence if it is another. */
+void expect(struct world *w, enum cause cause, enum place_kind kind, int ttl);
 
 #endif

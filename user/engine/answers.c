@@ -120,9 +120,13 @@ void answer_probe(struct stall *s, const struct probe_seen *p)
 
 void answer_icmp(struct stall *s, const struct icmp_seen *i)
 {
-	if (i->mtu) {
-		s->too_big_mtu = i->mtu;
-		s->too_big_from = i->from;
+	bool v6 = i->from.family == AF_INET6;
+
+	if (v6 ? i->type == 2 : i->type == 3 && i->code == 4) {
+		if (i->mtu) { /* routers older than RFC 1191 do not tell */
+			s->too_big_mtu = i->mtu;
+			s->too_big_from = i->from;
+		}
 		return;
 	}
 	s->icmp = *i;

@@ -199,6 +199,17 @@ static void a_hole_stays_open(struct judgement *j)
 		 s->hole_segs);
 }
 
+/*
+ * When an outage is over the peer still waits for its timer, which doubles (RFC 6298 5.5): it tries
+ * again before the silence is twice as long as it was when the path was seen to be open.
+ */
+static bool tried_again(const struct judgement *j)
+{
+	uint64_t since_ns = j->s->pub.last_progress_ns, open_ns = j->s->peer.nxt_ns;
+
+	return open_ns > since_ns && j->e->now_ns >= open_ns + (open_ns - since_ns) + NS_PER_S;
+}
+
 static void peer_answers_in_flow(struct judgement *j)
 {
 	const struct peer_answers *peer = &j->s->peer;
@@ -209,14 +220,20 @@ static void peer_answers_in_flow(struct judgement *j)
 	j->cause[CAUSE_PATH_BLACKHOLE] -= STRONG;
 	j->cause[CAUSE_PEER_GONE] -= DECISIVE;
 	j->cause[CAUSE_CONNECTION_STATE_LOST] -= STRONG;
-	if (j->s->sends) {
+	if (j->s->sends && flow_peer_window_shut(last(j))) {
+		j->cause[CAUSE_RECEIVER_NOT_READING] += STRONG;
+		evidence(j, "window-shut-asked", STRONG,
+			 "the peer answers inside this connection and keeps its window shut");
+	} else if (j->s->sends) {
 		evidence(j, "peer-answers", -STRONG,
 			 "the peer acknowledges small packets of this connection, so both ways "
 			 "carry them");
 	} else if (peer_is_ahead(j->e, j->s)) {
-		j->cause[CAUSE_SIZE_BLACKHOLE] += CLEAR;
+		double weight = tried_again(j) ? CLEAR : HINT;
+
+		j->cause[CAUSE_SIZE_BLACKHOLE] += weight;
 		j->way = WAY_FORWARD;
-		evidence(j, "peer-ahead", CLEAR,
+		evidence(j, "peer-ahead", weight,
 			 "the peer answers small packets and has sent %u bytes that did not arrive",
 			 ahead);
 	} else if ((int32_t)ahead <= 0 && !last(j)->hole_segs && !flow_peer_repeats(last(j))) {

@@ -229,6 +229,7 @@ static void consider_suspect(struct engine *e, struct stall *s)
 	const struct flow_snapshot *last = &s->pub.last;
 	struct flow *f = flow_of(e, s);
 	bool named = last->flags & SNAP_NAMED;
+	bool asked = !e->config.probe || (s->rounds && !s->outstanding);
 
 	if (!silent_enough(e, s))
 		return;
@@ -243,8 +244,8 @@ static void consider_suspect(struct engine *e, struct stall *s)
 		stall_free(e, s);
 	} else if (s->peer.nxt_ns && !peer_is_ahead(e, s)) {
 		return; /* it answers, and what it has sent may be on its way */
-	} else if (e->config.probe ? s->rounds && !s->outstanding : named) {
-		/* Asked and no answer. Without probes only who was named may be suspected. */
+	} else if (asked && (named || s->pub.probes_sent)) {
+		/* No answer. Where nothing could be asked only who was named may be suspected. */
 		confirm(e, s);
 	}
 }

@@ -65,6 +65,13 @@ static bool ask_witness(struct engine *e, struct stall *s, struct flow *f)
 void witness_look(struct engine *e, struct stall *s)
 {
 	struct incident *pub = &s->pub;
+	uint64_t half_ns = (e->now_ns - pub->last_progress_ns) / 2;
+	/*
+	 * In the later half of the silence, and half a second into it: what was under way when it
+	 * broke does not count, nor what went on while this flow paused by itself.
+	 */
+	uint64_t since_ns =
+		pub->last_progress_ns + (half_ns > NS_PER_S / 2 ? half_ns : NS_PER_S / 2);
 	int asked = 0;
 
 	pub->n_witnesses = 0;
@@ -86,9 +93,7 @@ void witness_look(struct engine *e, struct stall *s)
 			};
 			int at = pub->n_witnesses;
 
-			/* Half a second on, so that what was under way when it broke does not
-			 * count. */
-			if (moved_ns < pub->last_progress_ns + NS_PER_S / 2)
+			if (moved_ns < since_ns)
 				continue;
 			if (asked < WITNESS_ROUTES && !e->config.offline)
 				asked += ask_witness(e, s, f);

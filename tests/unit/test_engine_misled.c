@@ -1,0 +1,253 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* What could mislead the engine: odd paths, healed outages, dying witnesses, hostile answers. */
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <setjmp.h>
+#include <cmocka.h>
+
+#include <netinet/tcp.h>
+
+#include "base/clock.h"
+#include "world.h"
+
+/* The peer's segments come 3 hops, ours go 7: the hops behind the third are asked all the same. */
+static void a_way_there_that_is_longer_than_back_is_walked_to_its_end(void **state)
+{
+	(void)state;
+	for (int at = 2; at < 6; at++) {
+		struct world w;
+
+		world_init(&w, true, false);
+		w.hops = 7;
+		w.flow.ttl_in = 62;
+		w.fault.state_at = at;
+		world_run(&w, 15 * NS_PER_S);
+		expect(&w, CAUSE_CONNECTION_STATE_LOST, PLACE_HOP, at);
+		assert_true(w.probes <= 300);
+		world_free(&w);
+	}
+}
+
+/* Without a connection there are control probes only: later rounds ask where those stop. */
+static void an_unanswered_handshake_is_asked_at_its_frontier(void **state)
+{
+	struct world w;
+
+	(void)state;
+	world_init(&w, true, false);
+	w.hops = 9;
+	w.has_witness = false;
+	w.fault.blackhole_at = 5;
+	w.flow.state = TCP_SYN_SENT;
+	w.flow.flags = SNAP_NAMED;
+	w.flow.snd.bytes = 0;
+	w.flow.ttl_in = 0;
+	w.flow.unacked_segs = 1;
+	world_run(&w, 20 * NS_PER_S);
+	expect(&w, CAUSE_PATH_BLACKHOLE, PLACE_LINK, 0);
+	assert_int_equal(w.answers[1], 2);
+	world_free(&w);
+}
+
+/* A peer that waits for its timer after an outage answers small probes too. */
+static void a_receiver_does_not_take_an_outage_for_a_size_limit(void **state)
+{
+	struct world w;
+
+	(void)state;
+	world_init(&w, false, false);
+	world_run(&w, 3500 * NS_PER_MS);
+	assert_int_equal(w.begins, 1);
+	assert_int_not_equal(w.incident.verdict.cause, CAUSE_SIZE_BLACKHOLE);
+	world_run(&w, 6 * NS_PER_S);
+	assert_int_equal(w.incident.verdict.cause, CAUSE_SIZE_BLACKHOLE);
+	world_free(&w);
+}
+
+static void a_receiver_is_not_accused_of_silence_when_nothing_could_be_asked(void **state)
+{
+	struct world w;
+
+	(void)state;
+	world_init(&w, false, false);
+	w.unsendable = true;
+	world_run(&w, 30 * NS_PER_S);
+	assert_int_equal(w.begins, 0);
+	world_free(&w);
+}
+
+/* With a long timer no window probe has been answered yet when ours are. */
+static void a_shut_window_is_believed_when_the_peer_answers_probes(void **state)
+{
+	struct world w;
+
+	(void)state;
+	world_init(&w, true, false);
+	w.flow.snd_nxt = w.flow.snd_una;
+	w.flow.unacked_segs = 0;
+	w.flow.snd_wnd = 0;
+	world_run(&w, 6 * NS_PER_S);
+	expect(&w, CAUSE_RECEIVER_NOT_READING, PLACE_RECEIVER_APP, 0);
+	world_free(&w);
+}
+
+/* It moved a little longer because it had not paused before; then it stopped as well. */
+static void who_dies_a_moment_later_is_no_witness(void **state)
+{
+	struct world w;
+
+	(void)state;
+	world_init(&w, true, false);
+	w.fault.blackhole_at = 3;
+	w.witness.flags |= SNAP_WITNESS_ONLY;
+	world_run(&w, 800 * NS_PER_MS);
+	w.witness_stalls = true;
+	world_run(&w, 6 * NS_PER_S);
+	expect(&w, CAUSE_PATH_BLACKHOLE, PLACE_LINK, 0);
+	assert_int_equal(w.incident.n_witnesses, 0);
+	world_free(&w);
+}
+
+/* Nothing is learnt from them, so every look could ask again. */
+static void witnesses_behind_silent_routers_do_not_raise_the_number_of_probes(void **state)
+{
+	struct world w;
+
+	(void)state;
+	world_init(&w, true, false);
+	w.silent_hops = ~0ull;
+	w.fault.blackhole_at = 1;
+	w.witness.key.remote.addr.bytes[3]++;
+	world_run(&w, 6 * NS_PER_S);
+	world_progress(&w, 1448); /* from now on there is a look every 200 ms */
+	world_run(&w, 60 * NS_PER_S);
+	assert_int_equal(w.ends, 0);
+	assert_true(w.probes <= 300);
+	world_free(&w);
+}
+
+static void an_old_router_that_tells_no_mtu_is_no_black_hole(void **state)
+{
+	struct observation o = {.type = OBS_ICMP};
+	struct world w;
+
+	(void)state;
+	world_init(&w, true, false);
+	w.unsendable = true;
+	w.has_witness = false;
+	world_run(&w, 1500 * NS_PER_MS);
+	o.now_ns = w.now_ns;
+	o.icmp.key = w.flow.key;
+	o.icmp.from = world_hop(&w, 2);
+	o.icmp.type = 3;
+	o.icmp.code = 4;
+	world_step(&w, &o);
+	world_run(&w, 8 * NS_PER_S);
+	assert_int_equal(w.begins, 1);
+	assert_int_not_equal(w.incident.verdict.cause, CAUSE_PATH_BLACKHOLE);
+	world_free(&w);
+}
+
+/* As only a recording can hold it: we never ask so far. */
+static void an_answer_from_beyond_the_farthest_hop_is_ignored(void **state)
+{
+	struct observation o = {.type = OBS_PROBE};
+	struct world w;
+
+	(void)state;
+	world_init(&w, true, false);
+	w.flow.ttl_in = 0;
+	w.fault.state_at = 2;
+	world_run(&w, 1300 * NS_PER_MS);
+	o.now_ns = w.now_ns;
+	o.probe.key = w.flow.key;
+	o.probe.kind = PROBE_CONTROL;
+	o.probe.answer = ANSWER_SYN_ACK;
+	o.probe.ttl = MAX_HOPS - 1;
+	o.probe.from = w.flow.key.remote.addr;
+	world_step(&w, &o);
+	world_run(&w, 6 * NS_PER_S);
+	expect(&w, CAUSE_CONNECTION_STATE_LOST, PLACE_HOP, 2);
+	assert_true(w.incident.n_hops < MAX_HOPS - 1);
+	world_free(&w);
+}
+
+/* A stall of one direction ends in the step in which one of the other begins: both are told. */
+static void an_end_is_told_beside_a_beginning_in_the_same_step(void **state)
+{
+	struct observation o = {.type = OBS_RESET};
+	struct output out;
+	int begins[2] = {0}, ends[2] = {0};
+	struct world w;
+
+	(void)state;
+	world_init(&w, false, false);
+	w.fault.blackhole_at = 2;
+	world_run(&w, 4 * NS_PER_S);
+	assert_int_equal(w.begins, 1);
+
+	o.now_ns = w.now_ns;
+	o.reset.key = w.flow.key;
+	o.reset.inbound = true;
+	engine_step(w.e, &o);
+	while (engine_next(w.e, &out))
+		;
+	o = (struct observation){.type = OBS_GONE, .now_ns = w.now_ns};
+	o.gone.last = w.flow;
+	o.gone.last.snd.bytes = 100 << 20;
+	o.gone.last.snd.progress_ns = w.now_ns;
+	o.gone.last.write_seq += 5000;
+	o.gone.reason = GONE_RESET;
+	engine_step(w.e, &o);
+	while (engine_next(w.e, &out)) {
+		if (out.kind == OUT_STALL_BEGIN)
+			begins[out.incident->local_sends]++;
+		if (out.kind == OUT_STALL_END)
+			ends[out.incident->local_sends]++;
+	}
+	assert_int_equal(begins[true], 1);
+	assert_int_equal(ends[true], 1);
+	assert_int_equal(begins[false], 0);
+	assert_int_equal(ends[false], 1);
+	world_free(&w);
+}
+
+/* The kernel's iterator may skip a flow when another one goes away beside it. */
+static void a_flow_that_one_scan_passes_over_is_still_there(void **state)
+{
+	struct observation o = {.type = OBS_SNAPSHOT};
+	struct world w;
+
+	(void)state;
+	world_init(&w, true, false);
+	o.now_ns = w.now_ns;
+	o.snapshot = w.flow;
+	world_step(&w, &o);
+	o = (struct observation){.type = OBS_SCANNED};
+	for (int scan = 1; scan < 4; scan++) {
+		o.now_ns = w.now_ns + (uint64_t)scan * NS_PER_MS;
+		world_step(&w, &o);
+		assert_int_equal(engine_counts(w.e).flows_now, scan < 3);
+	}
+	world_free(&w);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_way_there_that_is_longer_than_back_is_walked_to_its_end),
+		cmocka_unit_test(an_unanswered_handshake_is_asked_at_its_frontier),
+		cmocka_unit_test(a_receiver_does_not_take_an_outage_for_a_size_limit),
+		cmocka_unit_test(a_receiver_is_not_accused_of_silence_when_nothing_could_be_asked),
+		cmocka_unit_test(a_shut_window_is_believed_when_the_peer_answers_probes),
+		cmocka_unit_test(who_dies_a_moment_later_is_no_witness),
+		cmocka_unit_test(witnesses_behind_silent_routers_do_not_raise_the_number_of_probes),
+		cmocka_unit_test(an_old_router_that_tells_no_mtu_is_no_black_hole),
+		cmocka_unit_test(an_answer_from_beyond_the_farthest_hop_is_ignored),
+		cmocka_unit_test(an_end_is_told_beside_a_beginning_in_the_same_step),
+		cmocka_unit_test(a_flow_that_one_scan_passes_over_is_still_there),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
