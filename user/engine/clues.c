@@ -301,9 +301,14 @@ static void everything_stops(struct judgement *j)
 	if (p->n_known && k == p->n - 1) {
 		j->cause[CAUSE_PEER_GONE] += weight;
 		j->cause[CAUSE_PATH_BLACKHOLE] += weight / 3;
-		evidence(j, "peer-unreached", weight,
-			 "every probe gets to %s, the last router, and none to the peer behind it",
-			 node_text(j, k, at, sizeof(at)));
+		if (k)
+			evidence(j, "peer-unreached", weight,
+				 "every probe gets to %s, the last router, and none to the peer "
+				 "behind it",
+				 node_text(j, k, at, sizeof(at)));
+		else
+			evidence(j, "peer-unreached", weight,
+				 "the peer is one hop away and answers no probe");
 		return;
 	}
 	/* Where not even the first hop answers anybody, the routers may just be silent. */

@@ -349,6 +349,14 @@ void stall_look(struct engine *e, struct flow *f, bool sends)
 	stall_tick(e, s);
 }
 
+/* It has come another way than what the peer writes. */
+static bool is_forged(const struct reset_seen *r)
+{
+	int usual = hops_from_ttl(r->ttl_usual), seen = hops_from_ttl(r->ttl);
+
+	return usual && seen && seen != usual;
+}
+
 /*
  * A reset in the middle of a transfer. At the sender: data was on its way. At the receiver nothing
  * tells an abort from an impolite goodbye, unless somebody else wrote the reset or the user cares.
@@ -357,27 +365,23 @@ static bool aborted(const struct engine *e, const struct flow *f, bool sends)
 {
 	const struct flow_snapshot *last = &f->last;
 	const struct direction *d = flow_dir(last, sends);
-	bool forged = f->reset.ttl && f->reset.ttl_usual &&
-		      hops_from_ttl(f->reset.ttl) != hops_from_ttl(f->reset.ttl_usual);
 
 	if (!f->reset_known || !f->reset.inbound || !flow_is_transfer(e, last, sends))
 		return false;
 	if (sends)
 		return owed_bytes(last) > 0;
 	return e->now_ns - d->progress_ns < ABORT_QUIET_NS &&
-	       (forged || (last->flags & SNAP_NAMED));
+	       (is_forged(&f->reset) || (last->flags & SNAP_NAMED));
 }
 
 static void note_reset(struct stall *s, const struct flow *f)
 {
-	int usual = hops_from_ttl(f->reset.ttl_usual), seen = hops_from_ttl(f->reset.ttl);
-
 	if (!f->reset_known || !f->reset.inbound)
 		return;
 	s->reset = true;
 	s->reset_seen = f->reset;
-	s->reset_forged = usual && seen && seen != usual;
-	s->reset_hops = (uint8_t)seen;
+	s->reset_forged = is_forged(&f->reset);
+	s->reset_hops = (uint8_t)hops_from_ttl(f->reset.ttl);
 	s->dirty = true;
 }
 
