@@ -551,11 +551,6 @@ struct engine_counts monitor_engine_counts(const struct monitor *m)
 	return engine_counts(m->engine);
 }
 
-struct sensor_counts monitor_sensor_counts(const struct monitor *m)
-{
-	return sensor_counts(m->sensor);
-}
-
 uint64_t monitor_lost(const struct monitor *m)
 {
 	struct summary s;

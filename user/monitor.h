@@ -59,7 +59,6 @@ struct monitor_errors {
 struct monitor_errors monitor_errors(const struct monitor *m);
 
 struct engine_counts monitor_engine_counts(const struct monitor *m);
-struct sensor_counts monitor_sensor_counts(const struct monitor *m);
 uint64_t monitor_lost(const struct monitor *m); /* events of any kind */
 
 #endif

@@ -1,9 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 #include "engine/cause.h"
 
-#include <stddef.h>
-#include <string.h>
-
 /* %s in an advice stands for the place of the verdict. */
 static const struct cause_info causes[CAUSES] = {
 	[CAUSE_UNKNOWN] =
@@ -180,12 +177,4 @@ const struct cause_info *cause_info(enum cause cause)
 const char *place_kind_id(enum place_kind kind)
 {
 	return place_kinds[kind];
-}
-
-int cause_by_id(const char *id)
-{
-	for (int i = 0; i < CAUSES; i++)
-		if (!strcmp(causes[i].id, id))
-			return i;
-	return -1;
 }

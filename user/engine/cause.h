@@ -50,7 +50,4 @@ struct cause_info {
 const struct cause_info *cause_info(enum cause cause);
 const char *place_kind_id(enum place_kind kind);
 
-/* The cause of this id, or -1. */
-int cause_by_id(const char *id);
-
 #endif

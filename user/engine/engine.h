@@ -94,7 +94,6 @@ struct engine_counts {
 	uint64_t stalls, slow; /* confirmed */
 	uint64_t unrecovered;  /* of these, ended otherwise than recovered */
 	uint64_t flows_not_tracked, incidents_not_tracked, outputs_lost;
-	uint64_t forged; /* ICMP answers that match no probe or flow */
 	uint32_t flows_now, stalls_now;
 };
 struct engine_counts engine_counts(const struct engine *e);

@@ -32,9 +32,8 @@ struct path_view {
 			  */
 	int full_missed; /* full-size probes unanswered at nodes that answered small ones in the
 			    flow */
-	int control_missed; /* control probes unanswered at nodes behind `control` */
-	int beyond_missed;  /* probes of both kinds unanswered behind the farthest answer */
-	int nat;	    /* node where private addresses end; 0 unknown */
+	int beyond_missed; /* probes of both kinds unanswered behind the farthest answer */
+	int nat;	   /* node where private addresses end; 0 unknown */
 	int balanced; /* first node behind which connections take different ways; 0: none seen */
 };
 

@@ -115,8 +115,6 @@ struct path_view path_look(const struct stall *s)
 		if (ttl > p.flow && answered(h, PROBE_CONTROL))
 			p.flow_missed +=
 				missed_more(&probes[PROBE_IN_FLOW], &probes[PROBE_CONTROL]);
-		if (ttl > p.control)
-			p.control_missed += unanswered(h, PROBE_CONTROL);
 		if (ttl > p.flow && ttl > p.control)
 			p.beyond_missed +=
 				unanswered(h, PROBE_IN_FLOW) + unanswered(h, PROBE_CONTROL);
