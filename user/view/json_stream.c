@@ -5,28 +5,7 @@
 #include <inttypes.h>
 #include <math.h>
 
-/*
- * Length of the UTF-8 sequence at p (RFC 3629: no surrogates, no overlong forms, up to U+10FFFF),
- * or 0. p ends with NUL, which is no continuation byte, so nothing beyond the end is read.
- */
-static int utf8_len(const unsigned char *p)
-{
-	int len = p[0] < 0x80	? 1
-		  : p[0] < 0xc2 ? 0
-		  : p[0] < 0xe0 ? 2
-		  : p[0] < 0xf0 ? 3
-		  : p[0] < 0xf5 ? 4
-				: 0;
-
-	for (int i = 1; i < len; i++) {
-		if ((p[i] & 0xc0) != 0x80)
-			return 0;
-	}
-	if ((p[0] == 0xe0 && p[1] < 0xa0) || (p[0] == 0xed && p[1] > 0x9f) ||
-	    (p[0] == 0xf0 && p[1] < 0x90) || (p[0] == 0xf4 && p[1] > 0x8f))
-		return 0;
-	return len;
-}
+#include "base/utf8.h"
 
 static void quoted(FILE *out, const char *text)
 {
@@ -34,7 +13,7 @@ static void quoted(FILE *out, const char *text)
 
 	putc('"', out);
 	while (*p) {
-		int len = utf8_len(p);
+		int len = utf8_len((const char *)p);
 
 		if (!len) {
 			fputs("\xef\xbf\xbd", out);

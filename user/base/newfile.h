@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * A file that appears whole or not at all: written under a temporary name in the target's
+ * directory, synced, renamed.
+ */
+#ifndef TCPSTALL_BASE_NEWFILE_H
+#define TCPSTALL_BASE_NEWFILE_H
+
+#include <stdbool.h>
+#include <stdio.h>
+
+struct newfile;
+
+/*
+ * "-" is standard output; a device or FIFO is written as it is. -EEXIST: there is a file already
+ * and `force` is not given; -EISDIR, -ENOENT, -EACCES ...
+ */
+int newfile_open(const char *path, bool force, struct newfile **ret);
+FILE *newfile_stream(const struct newfile *f);
+
+/* All of it is on disk under its name, or nothing is: -EEXIST, -ENOSPC, -EPIPE ... */
+int newfile_commit(struct newfile *f);
+void newfile_free(struct newfile *f); /* not committed: removed. NULL is fine */
+
+#endif
