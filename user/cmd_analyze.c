@@ -9,6 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "analyze.h"
 #include "base/clock.h"
 #include "sensor/capture.h"
 #include "sensor/frame.h"
@@ -34,6 +35,8 @@ struct analysis {
 	uint64_t last_ns;
 	uint64_t stalls;
 	int write_err;
+	found_fn found; /* instead of writing */
+	void *found_arg;
 	struct kept {
 		struct incident incident;
 		uint64_t now_ns;
@@ -78,6 +81,18 @@ static int by_badness(const void *a, const void *b)
 	return x < y ? 1 : x > y ? -1 : 0;
 }
 
+static void tell_found(const struct analysis *a, const struct output *out)
+{
+	const struct found found = {
+		.incident = out->incident,
+		.badness = badness(out->incident),
+		.now_ns = out->now_ns,
+		.first_ns = a->first_ns,
+	};
+
+	a->found(&found, a->found_arg);
+}
+
 static void observe(const struct observation *obs, void *arg)
 {
 	struct analysis *a = arg;
@@ -88,7 +103,10 @@ static void observe(const struct observation *obs, void *arg)
 		if (out.kind == OUT_WANT)
 			continue;
 		a->stalls += out.kind == OUT_STALL_BEGIN;
-		if (!a->options->json) {
+		if (a->found) {
+			if (out.kind == OUT_STALL_END || out.kind == OUT_SLOW_END)
+				tell_found(a, &out);
+		} else if (!a->options->json) {
 			if (out.kind == OUT_STALL_END || out.kind == OUT_SLOW_END)
 				keep(a, &out);
 		} else if (!a->write_err) {
@@ -238,6 +256,8 @@ static int finish(struct analysis *a, bool cut)
 		return err;
 	tracker_end(a->tracker);
 	observe(&end, a);
+	if (a->found)
+		return 0;
 	show_kept(a);
 	summarise(a, cut);
 	return a->write_err;
@@ -251,9 +271,15 @@ static bool lost_any(const struct analysis *a)
 	return t.not_tracked || t.missing || t.cut || c.dropped || c.unknown_link;
 }
 
-static int analyze(const struct options *options, const char *path)
+int analyze_each(const struct options *options, const char *path, found_fn found, void *arg,
+		 struct capture_counts *ret_counts)
 {
-	struct analysis a = {.options = options, .path = path};
+	struct analysis a = {
+		.options = options,
+		.path = path,
+		.found = found,
+		.found_arg = arg,
+	};
 	char why[CAPTURE_WHY_LEN];
 	int status = STATUS_ERROR, err, end;
 
@@ -289,6 +315,8 @@ done:
 	status = a.stalls ? STATUS_STALLED : STATUS_DONE;
 	if (end < 0 || (options->strict && lost_any(&a)))
 		status = STATUS_INCOMPLETE;
+	if (ret_counts)
+		*ret_counts = capture_counts(a.capture);
 out:
 	for (int i = 0; i < a.n_kept; i++)
 		free(a.kept[i]);
@@ -311,8 +339,10 @@ int cmd_analyze(const struct options *options, int argc, char **argv)
 	};
 	int status = STATUS_DONE;
 
+	if (options->extract || options->output || options->force)
+		return extract(options, argc, argv);
 	for (int i = 0; i < argc; i++) {
-		int one = analyze(options, argv[i]);
+		int one = analyze_each(options, argv[i], NULL, NULL, NULL);
 
 		if (rank[one] > rank[status])
 			status = one;

@@ -53,6 +53,10 @@ const struct option_info option_table[OPTIONS] = {
 			  "look no further (default 30)", 1, 64},
 	[OPT_COUNT] = {"count", 0, OPTION_U64, VALUE(count), "N",
 		       "probes of a kind for each hop (default 3)", 1, 10},
+	[OPT_EXTRACT] = {"extract", 0, OPTION_STRING, VALUE(extract), "ID",
+			 "the packets of this incident, as pcapng to -o FILE", 0, 0},
+	[OPT_FORCE] = {"force", 0, OPTION_FLAG, VALUE(force), NULL,
+		       "replace FILE if there is one already", 0, 0},
 };
 
 static const char *expected(enum option_type type)

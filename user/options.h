@@ -31,6 +31,8 @@ enum option_id {
 	OPT_FLOW,
 	OPT_MAX_HOPS,
 	OPT_COUNT,
+	OPT_EXTRACT,
+	OPT_FORCE,
 	OPTIONS
 };
 
@@ -48,9 +50,9 @@ enum option_type {
 /* The values. What was not given is zero; see options_given(). */
 struct options {
 	uint64_t given; /* a bit for each option_id */
-	bool help, json, numeric, quiet, verbose, no_probe, anonymize, strict;
+	bool help, json, numeric, quiet, verbose, no_probe, anonymize, strict, force;
 	uint64_t stall_after_ns, min_bytes, duration_ns, pid, max_hops, count;
-	const char *source, *netns, *output, *record, *flow;
+	const char *source, *netns, *output, *record, *flow, *extract;
 };
 
 struct option_info {

@@ -31,6 +31,12 @@ static const char run_notes[] =
 	"Exit status: CMD's, 128+N if signal N ended it, 126 or 127 if it could not be started;\n"
 	"3 if CMD succeeded although a stall never recovered.\n";
 
+static const char report_notes[] =
+	"FILE is a capture; ID one of the incidents that `tcpstall analyze` finds there, the "
+	"worst\n"
+	"one if it is left out. -o FILE says where to; - is standard output. The page needs no\n"
+	"network, no script and nothing beside it, so it can be mailed.\n";
+
 static const char replay_notes[] =
 	"FILE was kept by --record; - is standard input. The configuration is the recording's "
 	"own,\n"
@@ -61,14 +67,31 @@ const struct verb verb_table[] = {
 	{
 		.name = "analyze",
 		.run = cmd_analyze,
-		.options = RESULTS | OPTION(STALL_AFTER) | OPTION(MIN_BYTES) | OPTION(STRICT),
+		.options = RESULTS | OPTION(STALL_AFTER) | OPTION(MIN_BYTES) | OPTION(STRICT) |
+			   OPTION(EXTRACT) | OPTION(OUTPUT) | OPTION(FORCE),
 		.min_operands = 1,
 		.max_operands = -1,
 		.operands = "FILE...",
 		.summary = "the same verdicts from pcap and pcapng files; - is standard input",
 		.notes = "Files may be packed with gzip or zstd. Transfers of 64 KiB and more "
 			 "count;\n"
-			 "see --min-bytes. Names are never looked up here.\n",
+			 "see --min-bytes. Names are never looked up here.\n"
+			 "\n"
+			 "--extract writes the packets around one of the incidents for Wireshark: "
+			 "both\n"
+			 "directions, the handshake, ICMP errors that quote it, with comments on "
+			 "those that\n"
+			 "matter. ID is what an earlier run printed; -o - is standard output.\n",
+	},
+	{
+		.name = "report",
+		.run = cmd_report,
+		.options = OPTION(STALL_AFTER) | OPTION(MIN_BYTES) | OPTION(OUTPUT) | OPTION(FORCE),
+		.min_operands = 1,
+		.max_operands = 2,
+		.operands = "FILE [ID]",
+		.summary = "one HTML page about an incident in a capture: verdict, plots, evidence",
+		.notes = report_notes,
 	},
 	{
 		.name = "trace",

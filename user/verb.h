@@ -43,6 +43,7 @@ int cmd_analyze(const struct options *options, int argc, char **argv);
 int cmd_check(const struct options *options, int argc, char **argv);
 int cmd_help(const struct options *options, int argc, char **argv);
 int cmd_replay(const struct options *options, int argc, char **argv);
+int cmd_report(const struct options *options, int argc, char **argv);
 int cmd_run(const struct options *options, int argc, char **argv);
 int cmd_trace(const struct options *options, int argc, char **argv);
 int cmd_version(const struct options *options, int argc, char **argv);

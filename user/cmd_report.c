@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* tcpstall report FILE [ID]: an incident of a capture as one HTML page. */
+#include <err.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "analyze.h"
+#include "base/newfile.h"
+#include "verb.h"
+#include "version.h"
+#include "view/html.h"
+
+struct drawing {
+	struct excerpt excerpt;
+	struct trail *trail;
+	struct html_report report;
+};
+
+static int draw_packet(const struct captured *packet, const struct frame *frame, uint64_t now_ns,
+		       void *arg)
+{
+	struct drawing *d = arg;
+	struct html_report *r = &d->report;
+	enum excerpt_side side = excerpt_side(&d->excerpt, frame);
+	char note[EXCERPT_NOTE];
+
+	trail_frame(d->trail, frame, side, now_ns);
+	if (!excerpt_takes(&d->excerpt, frame, side, now_ns, packet->number, note) || !*note)
+		return 0;
+	if (r->n_notes < HTML_NOTES) {
+		struct html_note *n = &r->notes[r->n_notes++];
+
+		n->frame = packet->number;
+		n->now_ns = now_ns;
+		memcpy(n->text, note, sizeof(note));
+	} else {
+		r->more_notes++;
+	}
+	return 0;
+}
+
+/* The target is opened first: nobody wants to wait for a large file to hear that it is there. */
+static int write_page(const struct options *options, struct drawing *d, const struct pick *p)
+{
+	struct newfile *file = NULL;
+	int err = newfile_open(options->output, options->force, &file);
+
+	if (err)
+		return err;
+	err = pick_packets(p, draw_packet, d);
+	if (!err)
+		err = html_write(newfile_stream(file), &d->report);
+	if (!err)
+		err = newfile_commit(file);
+	newfile_free(file);
+	return err;
+}
+
+int cmd_report(const struct options *options, int argc, char **argv)
+{
+	struct drawing *d;
+	struct pick *p;
+	int status, err;
+
+	if (!options->output) {
+		warnx("report needs -o FILE; see tcpstall help report");
+		return STATUS_USAGE;
+	}
+	d = calloc(1, sizeof(*d));
+	p = calloc(1, sizeof(*p));
+	if (!d || !p) {
+		warnx("%s", strerror(ENOMEM));
+		status = STATUS_ERROR;
+		goto out;
+	}
+	status = pick(options, argv, 1, argc > 1 ? argv[1] : NULL, p);
+	if (status)
+		goto out;
+	excerpt_init(&d->excerpt, &p->incident);
+	err = trail_new(&p->incident, &d->trail);
+	d->report.incident = &p->incident;
+	d->report.trail = d->trail;
+	d->report.file = p->path;
+	d->report.program = "tcpstall " TCPSTALL_VERSION;
+	d->report.wall_offset_ns = p->first_ns - 1;
+	if (!err)
+		err = write_page(options, d, p);
+	if (err == -EEXIST) {
+		warnx("%s is there already; --force replaces it", options->output);
+		status = STATUS_USAGE;
+	} else if (err && err != -EPIPE) {
+		warnx("%s: %s", options->output, strerror(-err));
+		status = STATUS_ERROR;
+	}
+out:
+	if (d)
+		trail_free(d->trail);
+	free(d);
+	free(p);
+	return status;
+}

@@ -1,0 +1,155 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The path as a row of boxes, from the host that probed to its peer, with what answered at each hop
+ * and the guilty part marked in words as well as in colour. Without probes (a capture): the two
+ * ends and what lies between.
+ */
+#include <netinet/in.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "view/format.h"
+#include "view/html_impl.h"
+
+#define FAULT "<span class=\"fault\">the fault is here</span>"
+
+static void node_open(FILE *out, const char *title, const char *what, bool bad)
+{
+	fprintf(out, "<li class=\"node%s\"><b>", bad ? " bad" : "");
+	html_text(out, title);
+	fputs("</b>", out);
+	html_text(out, what);
+}
+
+static void node_close(FILE *out, bool bad)
+{
+	fprintf(out, "%s</li>\n", bad ? FAULT : "");
+}
+
+/* open: nobody knows what lies there. */
+static void link_to_next(FILE *out, bool bad, bool open)
+{
+	fprintf(out, "<li class=\"link%s%s\">%s</li>\n", bad ? " bad" : "", open ? " open" : "",
+		bad ? FAULT : "");
+}
+
+/* One of the two ends. Whether the fault is there: for node_close(). */
+static bool end_node(FILE *out, const struct incident *i, bool local)
+{
+	const struct endpoint *e = local ? &i->key.local : &i->key.remote;
+	const enum place_kind kind = i->verdict.where.kind;
+	const bool sends = local == i->local_sends;
+	const bool app = kind == (sends ? PLACE_SENDER_APP : PLACE_RECEIVER_APP);
+	const bool host = kind == (sends ? PLACE_SENDER_HOST : PLACE_RECEIVER_HOST);
+	char text[ENDPOINT_TEXT_LEN];
+
+	node_open(out,
+		  app	  ? sends ? "sending program" : "receiving program"
+		  : sends ? "sender"
+			  : "receiver",
+		  endpoint_text(e, text), app || host);
+	if (local && !(i->last.flags & SNAP_OFFLINE))
+		fputs("<br>this host", out);
+	return app || host;
+}
+
+static void tally(FILE *out, const char *name, const struct tally *t)
+{
+	if (t->sent)
+		fprintf(out, "<br>%s %u of %u", name, t->answered, t->sent);
+}
+
+static void answers(FILE *out, const struct hop *h)
+{
+	char rtt[FORMAT_LEN];
+
+	if (h->rtt_us)
+		fprintf(out, "<br>%s", format_duration(h->rtt_us * NS_PER_US, rtt));
+	tally(out, "in the flow:", &h->probes[PROBE_IN_FLOW]);
+	tally(out, "full size:", &h->probes[PROBE_IN_FLOW_FULL]);
+	tally(out, "control:", &h->probes[PROBE_CONTROL]);
+	if (h->balanced)
+		fputs("<br>several routers", out);
+}
+
+/* Whether the guilty link is the one between these two neighbours (family 0: unknown address). */
+static bool link_is_bad(const struct place *p, const struct ip_addr *a, const struct ip_addr *b)
+{
+	if (p->kind != PLACE_LINK)
+		return false;
+	return (p->near.family && (addr_equal(&p->near, a) || addr_equal(&p->near, b)) &&
+		(!p->far.family || addr_equal(&p->far, a) || addr_equal(&p->far, b))) ||
+	       (!p->near.family && p->far.family &&
+		(addr_equal(&p->far, a) || addr_equal(&p->far, b)));
+}
+
+static void probed(FILE *out, const struct incident *i)
+{
+	const struct place *where = &i->verdict.where;
+	const struct ip_addr *last = &i->key.local.addr;
+	bool peer = false;
+
+	node_close(out, end_node(out, i, true));
+	for (int k = 0; k < i->n_hops && !peer; k++) {
+		const struct hop *h = &i->hops[k];
+		bool bad = where->kind == PLACE_HOP && where->ttl == h->ttl;
+		char title[32], addr[ADDR_TEXT_LEN];
+
+		peer = h->is_peer;
+		link_to_next(out, link_is_bad(where, last, &h->address), false);
+		if (peer) {
+			bad = end_node(out, i, false);
+		} else {
+			snprintf(title, sizeof(title), "hop %u", h->ttl);
+			node_open(out, title,
+				  h->address.family ? addr_text(&h->address, addr) : "no answer",
+				  bad);
+		}
+		answers(out, h);
+		node_close(out, bad);
+		last = &h->address;
+	}
+	if (peer)
+		return;
+	link_to_next(out, link_is_bad(where, last, &i->key.remote.addr), true);
+	node_close(out, end_node(out, i, false));
+}
+
+static void captured(FILE *out, const struct incident *i)
+{
+	static const char *const points[] = {
+		[CAPTURED_UNKNOWN] = "captured at an unknown point of it",
+		[CAPTURED_NEAR_SRC] = "captured near the sender",
+		[CAPTURED_NEAR_DST] = "captured near the receiver",
+		[CAPTURED_MIDDLE] = "captured in the middle",
+	};
+	const enum place_kind kind = i->verdict.where.kind;
+	const bool bad = kind == PLACE_PATH || kind == PLACE_HOP || kind == PLACE_LINK;
+	char place[PLACE_LEN];
+
+	node_close(out, end_node(out, i, i->local_sends));
+	link_to_next(out, false, true);
+	node_open(out, "the path", points[i->capture.position], bad);
+	if (kind == PLACE_HOP || kind == PLACE_LINK) {
+		fputs("<br>", out);
+		html_text(out, format_place(&i->verdict.where, i, NULL, place));
+	}
+	node_close(out, bad);
+	link_to_next(out, false, true);
+	node_close(out, end_node(out, i, !i->local_sends));
+}
+
+void html_path(FILE *out, const struct incident *i)
+{
+	fputs("<h2>The path</h2>\n<ol class=\"path\">\n", out);
+	if (i->n_hops)
+		probed(out, i);
+	else
+		captured(out, i);
+	fputs("</ol>\n", out);
+	if (i->n_hops)
+		fputs("<p class=\"dim\">How many probes of each kind were answered from there: "
+		      "inside the stalled connection, the same in full size, and on a connection "
+		      "of their own beside it.</p>\n",
+		      out);
+}
