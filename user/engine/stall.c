@@ -394,20 +394,20 @@ void stall_gone(struct engine *e, struct flow *f, const struct flow_gone *gone)
 	};
 
 	for (int sends = 0; sends < 2; sends++) {
-		bool open = f->stall[sends] >= 0;
-		struct stall *s = open ? &e->stalls[f->stall[sends]] : NULL;
+		int32_t at = f->stall[sends];
+		bool untold = at < 0 || e->stalls[at].phase == STALL_SUSPECT;
+		struct stall *s;
 
-		if (gone->reason == GONE_RESET && aborted(e, f, sends) &&
-		    (!open || s->phase == STALL_SUSPECT)) {
-			if (!open)
-				s = stall_take(e, f, sends);
+		if (untold && gone->reason == GONE_RESET && aborted(e, f, sends)) {
+			s = at < 0 ? stall_take(e, f, sends) : &e->stalls[at];
 			if (s) {
 				note_reset(s, f);
 				confirm(e, s);
 			}
 		}
-		if (!s)
+		if (f->stall[sends] < 0)
 			continue;
+		s = &e->stalls[f->stall[sends]];
 		s->pub.last = gone->last;
 		if (!e->config.offline)
 			note_reset(s, f);
