@@ -35,7 +35,8 @@ static const char report_notes[] =
 	"FILE is a capture; ID one of the incidents that `tcpstall analyze` finds there, the "
 	"worst\n"
 	"one if it is left out. -o FILE says where to; - is standard output. The page needs no\n"
-	"network, no script and nothing beside it, so it can be mailed.\n";
+	"network, no script and nothing beside it, so it can be mailed. As in analyze, transfers\n"
+	"of 64 KiB and more count, and the file may be packed.\n";
 
 static const char replay_notes[] =
 	"FILE was kept by --record; - is standard input. The configuration is the recording's "

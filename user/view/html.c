@@ -113,10 +113,13 @@ static void transfer(FILE *out, const struct html_report *r)
 	const char *comm;
 	uint32_t pid;
 
-	fprintf(out, "<dt>transfer</dt><dd>%s to %s, %s moved, %s</dd>\n",
-		endpoint_text(incident_src(i), src), endpoint_text(incident_dst(i), dst),
-		format_bytes(i->local_sends ? i->last.snd.bytes : i->last.rcv.bytes, one),
-		format_rate(i->rate_bps, two));
+	fprintf(out, "<dt>transfer</dt><dd>%s to %s, %s moved", endpoint_text(incident_src(i), src),
+		endpoint_text(incident_dst(i), dst),
+		format_bytes(i->local_sends ? i->last.snd.bytes : i->last.rcv.bytes, one));
+	if (i->rate_bps)
+		fprintf(out, ", %s%s", format_rate(i->rate_bps, two),
+			i->slow ? "" : " before it stopped");
+	fputs("</dd>\n", out);
 	if (incident_process(i, &pid, &comm)) {
 		fputs("<dt>process</dt><dd>", out);
 		html_text(out, comm);
