@@ -174,6 +174,12 @@ static __always_inline struct flow *flow_start(struct sock *sk, const struct tcp
 	return f;
 }
 
+/* Witnesses share a path only within one namespace: others are left alone if one was picked. */
+static __always_inline bool in_sight(const struct sock *sk)
+{
+	return !knobs.netns || netns_of(sk) == knobs.netns;
+}
+
 /* Whether the user picked it by namespace and process; a FILTER is up to user space. */
 static __always_inline bool watched(const struct flow *f, u32 netns)
 {

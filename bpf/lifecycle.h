@@ -21,7 +21,7 @@ static __always_inline void opened(struct sock *sk, struct tcp_sock *tp, u32 fla
 	bool mine = knobs.by_process && bpf_map_lookup_elem(&tasks, &tgid);
 	struct flow *f;
 
-	if (!mine && (!knobs.track_all || flags & FLOW_LISTENER))
+	if (!in_sight(sk) || (!mine && (!knobs.track_all || flags & FLOW_LISTENER)))
 		return;
 	f = flow_start(sk, tp, clock_ns());
 	if (!f)
@@ -39,7 +39,7 @@ static __always_inline void established(struct sock *sk, struct tcp_sock *tp)
 	u64 now = clock_ns();
 
 	if (!f) {
-		if (knobs.track_all)
+		if (knobs.track_all && in_sight(sk))
 			flow_start(sk, tp, now);
 		return;
 	}

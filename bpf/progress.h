@@ -100,7 +100,7 @@ int BPF_PROG(progress, struct sock *sk, struct sk_buff *skb)
 	now = clock_ns();
 	f = bpf_sk_storage_get(&flows, sk, NULL, 0);
 	if (!f) {
-		if (!moved && !knobs.track_all)
+		if ((!moved && !knobs.track_all) || !in_sight(sk))
 			return 0;
 		f = flow_start(sk, tp, now);
 		if (!f)

@@ -154,7 +154,7 @@ int seed(struct bpf_iter__tcp *ctx)
 	if (!skc)
 		return 0;
 	tp = bpf_skc_to_tcp_sock(skc);
-	if (!tp || skc->skc_state == TCP_CLOSE)
+	if (!tp || skc->skc_state == TCP_CLOSE || !in_sight((struct sock *)tp))
 		return 0;
 	if (knobs.by_process) {
 		inode = inode_of((struct sock *)tp);
@@ -184,7 +184,10 @@ int seed(struct bpf_iter__tcp *ctx)
 	if (skc->skc_state == TCP_SYN_SENT)
 		return 0;
 	f->last_in_ns = now - jiffies_ago_ns(tp->rcv_tstamp);
-	f->snd.progress_ns = f->snd.run_start_ns = now;
+	/* The last ACK may be older than we are: so is the silence of a sender that owes. */
+	f->last_in_ns = tp->rcv_tstamp ? now - jiffies_ago_ns(tp->rcv_tstamp) : now;
+	f->born_ns = f->last_in_ns;
+	f->snd.progress_ns = f->snd.run_start_ns = f->last_in_ns;
 	f->snd.run_start_bytes = tp->bytes_acked;
 	f->rcv.progress_ns = f->rcv.run_start_ns = now;
 	f->rcv.run_start_bytes = tp->bytes_received;

@@ -207,6 +207,42 @@ static void stalls_towards_one_peer_are_probed_once(void **state)
 	world_free(&w);
 }
 
+/* The peer's own data goes on: the way back is fine, and the black hole is still one. */
+static void a_black_hole_under_a_talking_peer_is_found(void **state)
+{
+	struct world w;
+
+	(void)state;
+	world_init(&w, true, false);
+	w.has_witness = false;
+	w.fault.blackhole_at = 3;
+	for (int i = 0; i < 12; i++) {
+		w.flow.in_segs++;
+		w.flow.last_in_ns = w.now_ns + NS_PER_S / 2;
+		world_run(&w, NS_PER_S / 2);
+	}
+	expect(&w, CAUSE_PATH_BLACKHOLE, PLACE_LINK, 0);
+	assert_int_equal(w.incident.verdict.way, WAY_FORWARD);
+	world_free(&w);
+}
+
+static void a_next_hop_without_arp_is_the_first_link(void **state)
+{
+	struct world w;
+
+	(void)state;
+	world_init(&w, true, false);
+	w.has_witness = false;
+	w.fault.blackhole_at = 0;
+	w.silent_hops = ~0ull;
+	w.fault.peer_dead = true;
+	w.gateway_nud = 0x20; /* NUD_FAILED */
+	world_run(&w, 6 * NS_PER_S);
+	expect(&w, CAUSE_PATH_BLACKHOLE, PLACE_LINK, 0);
+	assert_true(addr_equal(&w.incident.verdict.where.near, &w.flow.key.local.addr));
+	world_free(&w);
+}
+
 static void a_dead_peer_behind_answering_routers_is_gone(void **state)
 {
 	struct world w;
@@ -560,6 +596,8 @@ int main(void)
 		cmocka_unit_test(routers_that_limit_icmp_are_not_guilty),
 		cmocka_unit_test(a_black_hole_is_a_link_between_two_hops),
 		cmocka_unit_test(stalls_towards_one_peer_are_probed_once),
+		cmocka_unit_test(a_black_hole_under_a_talking_peer_is_found),
+		cmocka_unit_test(a_next_hop_without_arp_is_the_first_link),
 		cmocka_unit_test(a_dead_peer_behind_answering_routers_is_gone),
 		cmocka_unit_test(large_packets_that_vanish_are_a_size_black_hole),
 		cmocka_unit_test(lost_answers_leave_the_place_open),

@@ -181,6 +181,9 @@ static void grant(struct world *w, struct queue *q, const struct want *want)
 		o.type = OBS_ROUTE;
 		o.route.key = want->key;
 		o.route.gateway = world_hop(w, 1);
+		o.route.ifindex = 2;
+		o.route.carrier = 1;
+		o.route.nud = w->gateway_nud;
 		queue_push(q, &o);
 		break;
 	case WANT_PROBE:

@@ -30,6 +30,8 @@ struct world {
 	int icmp_burst;	      /* answers a node gives in all; 0: no limit */
 	struct world_fault fault;
 
+	uint16_t gateway_nud; /* NUD_* of the first hop's neighbour entry */
+
 	/* what came out */
 	int begins, verdicts, ends, probes;
 	struct incident incident; /* as of the last output */

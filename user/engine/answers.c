@@ -17,7 +17,9 @@ static void learn_hop(struct stall *s, const struct probe_seen *p)
 		s->pub.n_hops = p->ttl;
 	}
 	h->probes[p->kind].sent++;
-	if (p->answer == ANSWER_NONE || p->answer == ANSWER_TOO_BIG)
+	/* A refusal comes from a node on this side of the one that was asked, or from the peer. */
+	if (p->answer == ANSWER_NONE || p->answer == ANSWER_TOO_BIG ||
+	    (p->answer == ANSWER_UNREACHABLE && !addr_equal(&p->from, &p->key.remote.addr)))
 		return;
 	if (s->asked && !h->probes[p->kind].answered && h->probes[p->kind].sent > 2)
 		s->path_changed = true;
@@ -27,7 +29,7 @@ static void learn_hop(struct stall *s, const struct probe_seen *p)
 		s->distance = 0;
 		s->asymmetric = true;
 	}
-	if (p->answer != ANSWER_TIME_EXCEEDED && p->answer != ANSWER_UNREACHABLE) {
+	if (p->answer != ANSWER_TIME_EXCEEDED) {
 		h->is_peer = true;
 		if (!s->distance || p->ttl < s->distance)
 			s->distance = p->ttl;
@@ -104,7 +106,7 @@ void answer_probe(struct stall *s, const struct probe_seen *p)
 		s->too_big_mtu = p->mtu;
 		s->too_big_from = p->from;
 	}
-	if (p->answer == ANSWER_UNREACHABLE) {
+	if (p->answer == ANSWER_UNREACHABLE && !addr_equal(&p->from, &p->key.local.addr)) {
 		s->icmp = (struct icmp_seen){.key = p->key, .from = p->from, .code = p->icmp_code};
 		s->icmp.type = p->from.family == AF_INET6 ? 1 : 3;
 		s->icmp_count++;
@@ -129,6 +131,8 @@ void answer_icmp(struct stall *s, const struct icmp_seen *i)
 		}
 		return;
 	}
+	if (addr_equal(&i->from, &i->key.local.addr))
+		return; /* this host's own opinion; drops and the next hop's state tell it better */
 	s->icmp = *i;
 	s->icmp_count++;
 }

@@ -113,7 +113,10 @@ static void own_window_is_shut(struct judgement *j)
 		 s->rcv_nxt - s->copied_seq, s->rcv_wnd);
 }
 
-/* Reasons that begin with TCP_ judge the segment, not the host: the peer or the path sent it so. */
+/*
+ * Reasons that begin with TCP_ judge the segment, not the host: the peer or the path sent it so.
+ * NEIGH_ ones say that the next hop does not answer.
+ */
 static void packets_are_dropped_here(struct judgement *j)
 {
 	const struct stall *s = j->s;
@@ -122,10 +125,12 @@ static void packets_are_dropped_here(struct judgement *j)
 		return; /* what still comes for a dead socket is dropped, and rightly */
 	for (int i = 0; i < s->n_drops; i++) {
 		const struct drop_tally *d = &s->drops[i];
-		bool judged = !strncmp(d->reason, "TCP_", 4);
+		bool neighbour = !strncmp(d->reason, "NEIGH_", 6);
+		bool judged = neighbour || !strncmp(d->reason, "TCP_", 4);
 		double weight = judged ? 0 : DECISIVE - (d->count < 2 ? STRONG : 0);
 
 		j->cause[CAUSE_LOCAL_DROP] += capped(weight, DECISIVE);
+		j->cause[CAUSE_PATH_BLACKHOLE] += neighbour ? STRONG : 0;
 		evidence(j, "local-drop", weight,
 			 "this host's kernel dropped %llu %s packets of this connection: %s%s%s",
 			 (unsigned long long)d->count, d->inbound ? "incoming" : "outgoing",
@@ -144,10 +149,17 @@ static void peer_keeps_talking(struct judgement *j)
 {
 	uint32_t n = heard(j);
 
-	if (!j->s->sends || !n || flow_peer_window_shut(last(j)) || !owed_bytes(last(j)))
+	if (!n || flow_peer_window_shut(last(j)) || !owed_bytes(last(j)))
 		return;
-	j->cause[CAUSE_PATH_BLACKHOLE] -= CLEAR;
 	j->cause[CAUSE_PEER_GONE] -= STRONG;
+	if (!last(j)->dup_acks) {
+		/* Data of its own: the way back is fine, which says nothing of the way there. */
+		j->way = WAY_FORWARD;
+		evidence(j, "peer-sends", -STRONG,
+			 "%u segments of the peer arrived in the silence: it lives", n);
+		return;
+	}
+	j->cause[CAUSE_PATH_BLACKHOLE] -= CLEAR;
 	j->cause[CAUSE_CONNECTION_STATE_LOST] -= CLEAR;
 	evidence(j, "peer-heard", -CLEAR,
 		 "%u segments of the peer arrived in the silence, none acknowledges more", n);
@@ -264,6 +276,13 @@ static void flow_stops_short(struct judgement *j)
 	j->cause[CAUSE_CONNECTION_STATE_LOST] += capped(HINT + PER_MISS * p->flow_missed, 7);
 	j->cause[CAUSE_PATH_BLACKHOLE] -= CLEAR;
 	j->cause[CAUSE_PEER_GONE] -= CLEAR;
+	if (p->flow >= p->n - 1) {
+		evidence(j, "peer-silent-in-flow", capped(HINT + PER_MISS * p->flow_missed, 7),
+			 "every router answers probes inside this connection, the peer only those "
+			 "of "
+			 "a new one");
+		return;
+	}
 	evidence(j, "in-flow-frontier", capped(HINT + PER_MISS * p->flow_missed, 7),
 		 "probes inside this connection get no farther than %s, those of a new connection "
 		 "reach %s",
@@ -313,7 +332,7 @@ static void everything_stops(struct judgement *j)
 	}
 	/* Where not even the first hop answers anybody, the routers may just be silent. */
 	if (!k)
-		weight = HINT;
+		weight = j->same_peer || j->elsewhere ? HINT : CLEAR;
 	j->cause[CAUSE_PATH_BLACKHOLE] += weight;
 	if (!p->n_known)
 		j->cause[CAUSE_PEER_GONE] += weight / 2;
@@ -321,6 +340,24 @@ static void everything_stops(struct judgement *j)
 		 "no probe gets farther than %s, neither inside this connection nor from a fresh "
 		 "port",
 		 node_text(j, k, at, sizeof(at)));
+}
+
+/* The first stretch itself: no carrier, or a next hop that answers neither ARP nor ND. */
+static void next_hop_is_out_of_reach(struct judgement *j)
+{
+	const struct route_seen *r = &j->s->pub.route;
+	const struct ip_addr *next = r->gateway.family ? &r->gateway : &j->s->pub.key.remote.addr;
+	char addr[ADDR_TEXT_LEN];
+
+	if (!route_is_cut(r))
+		return;
+	j->cause[CAUSE_PATH_BLACKHOLE] += STRONG;
+	j->cause[CAUSE_PEER_GONE] -= r->gateway.family ? CLEAR : 0;
+	if (!r->carrier)
+		evidence(j, "no-carrier", STRONG, "interface %s has no carrier", r->ifname);
+	else
+		evidence(j, "next-hop-silent", STRONG, "%s on %s does not answer ARP or ND",
+			 addr_text(next, addr), r->ifname);
 }
 
 static void large_ones_stop_short(struct judgement *j)
@@ -409,6 +446,7 @@ void weigh_causes(struct judgement *j)
 		flow_stops_short,
 		ways_differ,
 		everything_stops,
+		next_hop_is_out_of_reach,
 		large_ones_stop_short,
 		router_says_unreachable,
 		others_live,

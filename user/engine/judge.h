@@ -52,6 +52,8 @@ struct judgement {
 };
 
 struct path_view path_look(const struct stall *s);
+/* The interface has no carrier, or the next hop answers neither ARP nor ND. */
+bool route_is_cut(const struct route_seen *r);
 
 /* Appends one line of evidence; further ones are left out once the list is full. */
 void evidence(struct judgement *j, const char *id, double weight, const char *format, ...)

@@ -63,8 +63,9 @@ static void place_state_lost(struct judgement *j)
 		j->way = WAY_UNKNOWN;
 		return;
 	}
-	blame(j, PART_NODE(p->flow), p->flow ? 3.5 : 1);
-	blame(j, PART_NODE(behind), p->flow ? 0.7 : 2.5);
+	blame(j, PART_NODE(p->flow), p->flow ? 2.8 : 1);
+	blame(j, PART_NODE(behind),
+	      p->flow ? 1.2 : 2.5); /* some drop before they look at the TTL */
 	if (p->nat == p->flow || p->nat == behind)
 		blame(j, PART_NODE(p->nat), 1);
 	/* Hops behind that never answer anybody could be it as well. */
@@ -82,10 +83,18 @@ static void place_blackhole(struct judgement *j)
 	const struct path_view *p = &j->path;
 	int k = p->flow > p->control ? p->flow : p->control;
 
-	if (!p->asked || p->beyond_missed < 2 || (!k && j->elsewhere))
+	for (int i = 1; i < p->n && j->s->icmp_count; i++)
+		if (addr_equal(&j->s->pub.hops[i - 1].address, &j->s->icmp.from))
+			blame(j, PART_NODE(i), 4); /* it says so itself */
+	if (route_is_cut(&j->s->pub.route)) {
+		blame(j, PART_LINK(0), 4);
+		return;
+	}
+	/* Where nobody answers at all the routers may be silent: then the place is open. */
+	if (!p->asked || p->beyond_missed < 2 || !k)
 		return;
 	blame(j, PART_LINK(k), 3);
-	blame(j, PART_NODE(k), k ? 1.5 : 0);
+	blame(j, PART_NODE(k), 1.5);
 	blame(j, PART_NODE(k + 1), 1.5);
 }
 

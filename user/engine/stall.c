@@ -6,6 +6,7 @@
  */
 #include <netinet/tcp.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
@@ -229,7 +230,8 @@ static void consider_suspect(struct engine *e, struct stall *s)
 	const struct flow_snapshot *last = &s->pub.last;
 	struct flow *f = flow_of(e, s);
 	bool named = last->flags & SNAP_NAMED;
-	bool asked = !e->config.probe || (s->rounds && !s->outstanding);
+	bool askable = e->config.probe && !s->pub.route.loopback && !(last->flags & SNAP_SECURED);
+	bool asked = !askable || (s->rounds && !s->outstanding);
 
 	if (!silent_enough(e, s))
 		return;
@@ -349,12 +351,15 @@ void stall_look(struct engine *e, struct flow *f, bool sends)
 	stall_tick(e, s);
 }
 
-/* It has come another way than what the peer writes. */
+/*
+ * It was written elsewhere than what the peer writes. One hop of difference is no proof: balanced
+ * ways and changed routes make that much.
+ */
 static bool is_forged(const struct reset_seen *r)
 {
 	int usual = hops_from_ttl(r->ttl_usual), seen = hops_from_ttl(r->ttl);
 
-	return usual && seen && seen != usual;
+	return usual && seen && abs(usual - seen) > 1;
 }
 
 /*

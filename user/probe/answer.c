@@ -118,6 +118,10 @@ static struct sent *plain_ack(struct prober *p, struct flow *f, const struct seg
 
 	if (in->ack != f->last_ack || f->sends_dsack || in->payload || in->n_sacks)
 		return NULL;
+	/* An answer has SEQ = SND.NXT; below RCV.NXT it is a keep-alive, or a probe of the peer's.
+	 */
+	if (seq_before(in->seq, f->snapshot.rcv_nxt))
+		return NULL;
 	for (struct sent *s = p->sent; s < p->sent + SENT_MAX; s++) {
 		if (s->flow != f || s->seen.kind == PROBE_CONTROL || s->seen.ttl <= f->routers_to)
 			continue;

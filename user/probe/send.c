@@ -148,8 +148,9 @@ static int build(struct prober *p, struct flow *f, const struct queued *q, uint6
 {
 	int r;
 
+	/* EPERM is kept for a firewall's word at sending; this is about our own sockets. */
 	if (f->error)
-		return f->error;
+		return f->error == -EPERM ? -EACCES : f->error;
 	if (f->n_sent >= PROBE_BUDGET) {
 		p->counts.over_budget++;
 		return -EDQUOT;

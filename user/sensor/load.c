@@ -206,7 +206,7 @@ static int open_btf(const struct sensor_config *config, struct btf **ret, char *
 	else
 		snprintf(ret_why, why_len,
 			 "this kernel carries no BTF (" VMLINUX_BTF "): use one built with "
-			 "CONFIG_DEBUG_INFO_BTF, or give its BTF with --btf FILE");
+			 "CONFIG_DEBUG_INFO_BTF");
 	return -ENOTSUP;
 }
 

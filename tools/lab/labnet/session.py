@@ -40,10 +40,12 @@ NOT_HERE = 77  # exit status of that
 
 
 def start_time(pid):
-    """Start time of a process in clock ticks since boot: with the pid, an identity. None: no such."""
+    """Start time of a process in clock ticks since boot: with the pid, an identity. None: no such,
+    or dead and only not yet waited for."""
     try:
         with open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as stat:
-            return stat.read().rsplit(")", 1)[1].split()[19]
+            fields = stat.read().rsplit(")", 1)[1].split()
+            return None if fields[0] in "ZX" else fields[19]
     except (OSError, IndexError):
         return None
 
