@@ -260,6 +260,8 @@ static void hops(const struct text_writer *w, const struct incident *i)
 		const struct hop *h = &i->hops[k];
 		char addr[ADDR_TEXT_LEN], name[HOST_NAME], safe[HOST_NAME], cell[4][FORMAT_LEN];
 
+		if (k && h->is_peer && i->hops[k - 1].is_peer)
+			continue; /* the peer answers every larger TTL as well */
 		names_get(w->config.names, &h->address, name);
 		format_name(name, safe, sizeof(safe));
 		if (h->rtt_us)
