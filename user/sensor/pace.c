@@ -90,11 +90,6 @@ static struct group *group_find(const struct pace *p, const struct ip_addr *dst)
 	return NULL;
 }
 
-bool pace_knows(const struct pace *p, const struct ip_addr *dst)
-{
-	return p->n_groups && group_find(p, dst);
-}
-
 static struct group *group_new(struct pace *p, const struct ip_addr *dst, uint64_t now_ns)
 {
 	struct group *g = &p->groups[p->n_groups];
@@ -341,18 +336,21 @@ void pace_hole(struct pace *p, uint32_t handle, uint32_t seq, uint32_t end, uint
 	}
 }
 
+/* The log is searched backwards, and no farther than to here. */
+static uint32_t search_end(const struct group *g)
+{
+	return g->n > SEARCH ? g->n - SEARCH : 0;
+}
+
 void pace_lost(struct pace *p, uint32_t handle, uint32_t seq, uint32_t end)
 {
-	uint32_t at_least = 0;
 	struct group *g;
 	uint8_t flow;
 
 	if (!handle)
 		return;
 	g = group_of(p, handle, &flow);
-	if (g->n > SEARCH)
-		at_least = g->n - SEARCH;
-	for (uint32_t i = g->n; i > at_least; i--) {
+	for (uint32_t i = g->n; i > search_end(g); i--) {
 		struct logged *l = &g->log[i - 1];
 
 		if (l->flow != flow || (int32_t)(l->seq - seq) < 0 || (int32_t)(end - l->seq) <= 0)
@@ -366,16 +364,13 @@ void pace_lost(struct pace *p, uint32_t handle, uint32_t seq, uint32_t end)
 
 void pace_unlost(struct pace *p, uint32_t handle, uint32_t seq)
 {
-	uint32_t at_least = 0;
 	struct group *g;
 	uint8_t flow;
 
 	if (!handle)
 		return;
 	g = group_of(p, handle, &flow);
-	if (g->n > SEARCH)
-		at_least = g->n - SEARCH;
-	for (uint32_t i = g->n; i > at_least; i--) {
+	for (uint32_t i = g->n; i > search_end(g); i--) {
 		struct logged *l = &g->log[i - 1];
 
 		if (l->flow == flow && l->seq == seq && l->fate != FATE_PASSED) {

@@ -28,8 +28,6 @@ void pace_free(struct pace *p); /* NULL is fine */
  * is the first to this host.
  */
 uint32_t pace_join(struct pace *p, const struct pace_flow *flow, uint64_t now_ns, bool *ret_first);
-/* The group of this receiving host exists. */
-bool pace_knows(const struct pace *p, const struct ip_addr *dst);
 
 /* Handle 0 is fine and does nothing, here and below. */
 void pace_rtt(struct pace *p, uint32_t handle, uint32_t us);
