@@ -21,6 +21,10 @@ struct flow {
 	u64 born_ns, retrans_ns;
 	u64 reported_ns;
 	u32 retrans_seq, retrans_len;
+	u32 retrans_runs; /* stretches without a gap that were sent again */
+	u32 resume_jump; /* the ACK that ended the last pause went so far beyond what was sent again
+			  */
+	u32 bad_sacks, bad_echoes;  /* in ACKs: of what was never sent */
 	u32 seen_una, seen_rcv_nxt; /* at the last visit of the scan */
 	u32 rst_seq;
 	u32 ifindex;
@@ -315,6 +319,13 @@ static __always_inline void snapshot_of(struct snapshot *s, struct sock *sk, str
 	s->in_segs = tp->segs_in - f->segs_in;
 	s->wnd_shut_acks = f->wnd_shut_acks;
 	s->csum_bad = f->csum_bad;
+	s->data_segs_out = tp->data_segs_out;
+	s->dsack_dups = tp->dsack_dups;
+	s->rcv_ooopack = tp->rcv_ooopack;
+	s->retrans_runs = f->retrans_runs;
+	s->resume_jump = f->resume_jump;
+	s->bad_sacks = f->bad_sacks;
+	s->bad_echoes = f->bad_echoes;
 	s->old_segs = f->old_segs;
 	s->hole_segs = f->hole_segs;
 	s->tsoffset = tp->tsoffset;
@@ -330,6 +341,8 @@ static __always_inline void snapshot_of(struct snapshot *s, struct sock *sk, str
 	s->ttl_in = f->ttl;
 	s->timestamps = BPF_CORE_READ_BITFIELD(tp, rx_opt.tstamp_ok);
 	s->sack = BPF_CORE_READ_BITFIELD(tp, rx_opt.sack_ok) != 0;
+	s->snd_wscale = BPF_CORE_READ_BITFIELD(tp, rx_opt.snd_wscale);
+	s->rcv_wscale = BPF_CORE_READ_BITFIELD(tp, rx_opt.rcv_wscale);
 	s->usec_ts = 0;
 	if (bpf_core_field_exists(ts->tcp_usec_ts))
 		s->usec_ts = BPF_CORE_READ_BITFIELD_PROBED(ts, tcp_usec_ts);

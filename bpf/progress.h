@@ -41,7 +41,7 @@ static __noinline int ack_without_news(struct flow *f, const struct sk_buff *skb
 		f->wnd_shut_acks++;
 	else if (tp->packets_out && wnd == tp->snd_wnd) /* RFC 5681 2 */
 		f->dup_acks++;
-	return 0;
+	return odd_options(f, skb, tp);
 }
 
 /*
@@ -69,6 +69,23 @@ static __always_inline void data_in(struct flow *f, const struct tcp_sock *tp, u
 		f->old_segs = 0;
 		f->hole_segs = 0;
 	}
+}
+
+/*
+ * The first ACK after a pause in which segments were sent again. If it covers more than those, what
+ * it covers had arrived before and ACKs were lost. What was sacked had arrived anyhow.
+ */
+static __noinline int resumed(struct flow *f, const struct tcp_sock *tp, u32 ack)
+{
+	u32 beyond;
+
+	if (!f || !tp)
+		return 0;
+	beyond = ack - (f->retrans_seq + f->retrans_len);
+	f->resume_jump = 0;
+	if (f->retrans_ns > f->snd.progress_ns && !tp->sacked_out && (s32)beyond > 0)
+		f->resume_jump = beyond;
+	return 0;
 }
 
 /* Since 6.2. The verifier turns it into nothing. */
@@ -118,6 +135,8 @@ int BPF_PROG(progress, struct sock *sk, struct sk_buff *skb)
 		beyond(f, tp, seq);
 	if (flags & TCP_FLAG_ACK) {
 		if (before(tp->snd_una, ack) && !before(tp->snd_nxt, ack)) {
+			if ((s64)(now - f->snd.progress_ns) >= (s64)PAUSE_NS)
+				resumed(f, tp, ack);
 			progress_of(&f->snd, now, tp->bytes_acked);
 			f->segs_in = tp->segs_in;
 			f->dup_acks = 0;
@@ -147,6 +166,8 @@ int BPF_PROG(retransmit, struct sock *sk, struct sk_buff *skb)
 
 	if (!f)
 		return 0;
+	if (cb->seq != f->retrans_seq + f->retrans_len)
+		f->retrans_runs++;
 	f->retrans_ns = clock_ns();
 	f->retrans_seq = cb->seq;
 	f->retrans_len = cb->end_seq - cb->seq;

@@ -10,8 +10,9 @@
 #define QUIET_OFTEN_NS (60 * NS_PER_S)
 #define QUIET_EVERY_NS (60 * NS_PER_S)
 
-/* Set by user space before each scan. */
+/* Set by user space before each scan: all flows; transfers that have moved since then, 0: none. */
 __u8 scan_all;
+__u64 scan_moved_since_ns;
 
 /* Sockets that the watched processes had open already, by inode. */
 struct {
@@ -124,6 +125,9 @@ int scan(struct bpf_iter__bpf_sk_storage_map *ctx)
 	}
 	if (scan_all)
 		why |= WHY_ASKED;
+	if (scan_moved_since_ns && moved >= scan_moved_since_ns && watched(f, netns_of(sk)) &&
+	    (tp->bytes_acked >= knobs.min_bytes || tp->bytes_received >= knobs.min_bytes))
+		why |= WHY_MOVES;
 	if (!why)
 		return 0;
 

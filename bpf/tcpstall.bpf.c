@@ -3,6 +3,7 @@
  * Kernel side. Each transfer's progress is kept beside its socket; a healthy transfer wakes nobody.
  *
  *   progress.h   segments received and retransmitted: the hot path
+ *   options.h    ACKs whose options do not agree with what was sent
  *   lifecycle.h  connections that begin and end, resets, processes that are watched
  *   scan.h       iterators: silent transfers, connections older than we are
  *   network.h    packets dropped or damaged on this host, neighbours that change
@@ -26,6 +27,7 @@ char LICENSE[] SEC("license") = "Dual BSD/GPL";
 const volatile struct knobs knobs = {};
 
 #include "flow.h"
+#include "options.h"
 #include "progress.h"
 #include "lifecycle.h"
 #include "scan.h"

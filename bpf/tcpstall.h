@@ -50,6 +50,7 @@ enum why {
 	WHY_QUIET = 1 << 1, /* it moved steadily, or has unread data, and gets no more */
 	WHY_FINE = 1 << 2,  /* it was reported before and moves again */
 	WHY_ASKED = 1 << 3, /* the scan is for all flows */
+	WHY_MOVES = 1 << 4, /* a transfer that has moved lately: for its rate */
 };
 
 enum flow_flag {
@@ -82,6 +83,8 @@ struct snapshot {
 	__u32 total_retrans;
 	__u32 dup_acks, in_segs, wnd_shut_acks, csum_bad;
 	__u32 old_segs, hole_segs;
+	__u32 data_segs_out, dsack_dups, rcv_ooopack;
+	__u32 retrans_runs, resume_jump, bad_sacks, bad_echoes;
 	__u32 tsoffset, ts_recent;
 	__u32 ifindex;
 	__u32 soft_error;
@@ -92,8 +95,10 @@ struct snapshot {
 	__u8 state, ca_state, ttl_in;
 	__u8 timestamps, sack, usec_ts, secured;
 	__u8 watched; /* in the namespace and of the processes that the user picked */
+	__u8 snd_wscale, rcv_wscale;
+	__u8 pad[2];
 };
-_Static_assert(sizeof(struct snapshot) == 400, "layout");
+_Static_assert(sizeof(struct snapshot) == 432, "layout");
 
 enum event_type { EVENT_GONE = 1, EVENT_RESET, EVENT_NEIGH };
 

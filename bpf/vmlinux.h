@@ -158,7 +158,7 @@ struct inet_connection_sock___rto_max { /* since 6.15 */
 
 struct tcp_options_received {
 	u32 ts_recent;
-	u16 tstamp_ok : 1, sack_ok : 3, snd_wscale : 4;
+	u16 tstamp_ok : 1, sack_ok : 3, snd_wscale : 4, rcv_wscale : 4;
 };
 
 struct minmax_sample {
@@ -196,6 +196,9 @@ struct tcp_sock {
 	u32 segs_in;
 	u32 reord_seen;
 	u32 total_retrans;
+	u32 data_segs_out;
+	u32 dsack_dups;
+	u32 rcv_ooopack;
 	u64 bytes_received;
 	u64 bytes_acked;
 	struct minmax rtt_min;

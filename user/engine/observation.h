@@ -84,6 +84,14 @@ struct flow_snapshot {
 	uint32_t hole_segs; /* data segments that lay beyond RCV.NXT, since the last progress of rcv
 			     */
 
+	uint32_t data_segs_out;		/* with data, retransmissions included; life-long */
+	uint32_t dsack_dups;		/* of these, that arrived twice, as the peer tells */
+	uint32_t rcv_ooopack;		/* segments that came out of order; life-long */
+	uint32_t retrans_runs;		/* stretches without a gap that were sent again */
+	uint32_t resume_jump;		/* the ACK that ended the last pause covered so many bytes
+					   beyond what was sent again in it */
+	uint32_t bad_sacks, bad_echoes; /* SACK blocks and timestamp echoes of what was never sent
+					 */
 	uint32_t tsoffset, ts_recent; /* RFC 7323: our clock offset (ms), last value of the peer */
 	uint64_t busy_us, rwnd_limited_us, sndbuf_limited_us; /* tcp_chrono */
 
@@ -95,7 +103,8 @@ struct flow_snapshot {
 	uint32_t pid;	  /* process that opened it, where the sensor saw that happen; 0 unknown */
 	char comm[16];
 	uint32_t soft_error; /* errno of the last ICMP error that TCP took as soft; 0 none */
-	uint32_t pad;
+	uint8_t snd_wscale, rcv_wscale; /* shift of the peer's window and of ours (RFC 7323 2) */
+	uint16_t pad;
 };
 
 enum gone_reason { GONE_CLOSED, GONE_RESET, GONE_TIMED_OUT };

@@ -199,6 +199,9 @@ int sensor_read(struct sensor *s)
 	return n < 0 ? n : 0;
 }
 
+/* Rates are worth a look only so often: a thousand moving transfers must cost next to nothing. */
+#define MOVING_EVERY_NS (2 * NS_PER_S)
+
 /* A read returns what fits the kernel's 32 KiB, which is not always whole records. */
 int sensor_scan(struct sensor *s, bool all)
 {
@@ -208,6 +211,11 @@ int sensor_scan(struct sensor *s, bool all)
 	int err = 0, fd;
 
 	s->skel->bss->scan_all = all;
+	s->skel->bss->scan_moved_since_ns = 0;
+	if (mono_ns() >= s->moving_ns + MOVING_EVERY_NS) {
+		s->skel->bss->scan_moved_since_ns = s->moving_ns ? s->moving_ns : 1;
+		s->moving_ns = mono_ns();
+	}
 	fd = bpf_iter_create(bpf_link__fd(s->scan));
 	if (fd < 0)
 		return -errno;

@@ -26,6 +26,7 @@ struct sensor {
 	observe_fn observe;
 	void *arg;
 	uint64_t events;
+	uint64_t moving_ns; /* the last scan that told of moving transfers */
 	int n_listening;
 	struct flow_key listening[SENSOR_LISTEN_MAX];
 };
