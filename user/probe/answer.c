@@ -32,12 +32,14 @@ static void answered(struct prober *p, struct sent *s, enum probe_answer answer,
 	s->seen.answered_ns = when_ns > s->seen.sent_ns ? when_ns : s->seen.sent_ns;
 	s->flow = NULL;
 	p->counts.answered++;
+	tap_probe(p, &s->seen);
 	report_probe(p, &s->seen);
 }
 
 /* The kernel's own segment came back as an error, unless the quote is not from what it has in
  * flight. */
-static void icmp_for_flow(struct prober *p, const struct net *net, const struct icmp_error *e)
+static void icmp_for_flow(struct prober *p, const struct net *net, const struct icmp_error *e,
+			  uint64_t when_ns)
 {
 	for (int i = 0; i < p->n_flows; i++) {
 		const struct flow *f = p->flows[i];
@@ -56,6 +58,10 @@ static void icmp_for_flow(struct prober *p, const struct net *net, const struct 
 					      .type = e->type,
 					      .code = e->code,
 					      .mtu = e->mtu};
+		tap_probe(p, &(struct probe_seen){.key = f->key,
+						  .kind = PROBE_KINDS,
+						  .answer = error_answer(e),
+						  .answered_ns = when_ns});
 		p->observe(&obs, p->arg);
 		return;
 	}
@@ -79,7 +85,7 @@ static void on_error(struct prober *p, const struct net *net, const struct icmp_
 		}
 	}
 	if (!best) {
-		icmp_for_flow(p, net, e);
+		icmp_for_flow(p, net, e, when_ns);
 		return;
 	}
 	if (answer == ANSWER_NONE)
@@ -169,6 +175,7 @@ void read_answers(struct prober *p, const struct net *net)
 
 		if (wire_receive(net->wire, p->buf, sizeof(p->buf), &meta))
 			return;
+		p->len = meta.len;
 		when_ns = mono_ns();
 		if (meta.realtime_ns) { /* read late or not, it came when the kernel says */
 			int64_t then = meta.realtime_ns - wall_offset_ns();

@@ -77,11 +77,17 @@ struct prober {
 	uint32_t n_control;
 	uint16_t next_ip_id;
 	struct prober_counts counts;
+	probe_tap_fn tap;
+	void *tap_arg;
+	size_t len; /* of the packet in buf */
 	uint8_t buf[PACKET_MAX];
 };
 
 /* Hands an observation about a probe over. */
 void report_probe(struct prober *p, const struct probe_seen *seen);
+
+/* Shows the packet in buf, which is this probe or, if it has an answer, that. */
+void tap_probe(const struct prober *p, const struct probe_seen *seen);
 
 /* Sends what is due. Returns when to come back; UINT64_MAX: there is nothing to send. */
 uint64_t send_due(struct prober *p, uint64_t now_ns);

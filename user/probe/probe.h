@@ -46,6 +46,25 @@ int prober_fd(const struct prober *p);
  * never. */
 uint64_t prober_run(struct prober *p, uint64_t now_ns);
 
+/* A probe as it was sent, or a packet that was taken for an answer. */
+struct probe_packet {
+	const struct flow_key *key;
+	uint64_t time_ns; /* when it was sent, or came in */
+	const uint8_t *data;
+	size_t len; /* bytes, from the IP header on, whole */
+	bool outgoing;
+	enum probe_kind kind; /* PROBE_KINDS: an ICMP error about a segment of the kernel's own */
+	uint8_t ttl;	      /* of the probe, here and in its answer */
+	enum probe_answer answer;
+};
+typedef void (*probe_tap_fn)(const struct probe_packet *packet, void *arg);
+
+/*
+ * Shows every such packet to somebody who keeps them. data is good until tap() returns, which must
+ * not call the prober. NULL: no more.
+ */
+void prober_tap(struct prober *p, probe_tap_fn tap, void *arg);
+
 struct prober_counts {
 	uint64_t sent, answered, unmatched, send_errors, over_budget;
 };

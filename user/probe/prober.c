@@ -201,6 +201,29 @@ void report_probe(struct prober *p, const struct probe_seen *seen)
 	p->observe(&obs, p->arg);
 }
 
+void tap_probe(const struct prober *p, const struct probe_seen *seen)
+{
+	const struct probe_packet packet = {
+		.key = &seen->key,
+		.time_ns = seen->answered_ns ? seen->answered_ns : seen->sent_ns,
+		.data = p->buf,
+		.len = p->len,
+		.outgoing = !seen->answered_ns,
+		.kind = seen->kind,
+		.ttl = seen->ttl,
+		.answer = seen->answer,
+	};
+
+	if (p->tap)
+		p->tap(&packet, p->tap_arg);
+}
+
+void prober_tap(struct prober *p, probe_tap_fn tap, void *arg)
+{
+	p->tap = tap;
+	p->tap_arg = arg;
+}
+
 /* Gives up on what has waited long enough. */
 static void time_out(struct prober *p, uint64_t now_ns)
 {

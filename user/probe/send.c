@@ -199,6 +199,8 @@ static bool send_one(struct prober *p, struct flow *f, struct queued *q, struct 
 		f->n_sent++;
 		p->counts.sent++;
 		*slot = (struct sent){.flow = f, .segment = segment, .seen = seen};
+		p->len = seen.size;
+		tap_probe(p, &seen);
 		return true;
 	}
 	p->counts.send_errors += tried;

@@ -18,6 +18,8 @@ struct sensor_config {
 	const struct flow_filter *filter; /* NULL: all; flows that match are named */
 	const char *btf_path;		  /* NULL: the running kernel's */
 	const char *without;		  /* comma-separated program names not to load (tests) */
+	uint32_t box_packets;		  /* of a black box (blackbox.h), a power of two is made of
+					     it; 0: none */
 };
 
 /*
