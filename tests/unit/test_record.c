@@ -182,6 +182,7 @@ static void every_member_of_an_observation_is_recorded(void **state)
 	ASSERT_COVERED(o.process, observation_table[OBS_PROCESS].fields, &o);
 	ASSERT_COVERED(o.capture, observation_table[OBS_CAPTURE].fields, &o);
 	ASSERT_COVERED(o.pace, observation_table[OBS_PACE].fields, &o);
+	ASSERT_COVERED(o.life, observation_table[OBS_LIFE].fields, &o);
 	ASSERT_COVERED(o.capture_end, observation_table[OBS_END].fields, &o);
 #else
 	print_message("the compiler has no __builtin_clear_padding\n");

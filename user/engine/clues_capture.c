@@ -259,6 +259,20 @@ static void weigh_pace(struct judgement *j)
 			 "%u us",
 			 p->window_bytes, p->rtt_us);
 		break;
+	case PACE_SHUT:
+		j->cause[CAUSE_RECEIVER_NOT_READING] += STRONG + CLEAR;
+		evidence(j, "window-shut", STRONG + CLEAR,
+			 "the receive window was shut %u times for %.2f s in all, %.2f s at the "
+			 "longest, and opened again",
+			 p->pauses, (double)p->paused_ns / 1e9, (double)p->longest_ns / 1e9);
+		break;
+	case PACE_PAUSES:
+		j->cause[CAUSE_PATH_LOSS] += STRONG + CLEAR;
+		evidence(j, "pauses", STRONG + CLEAR,
+			 "it paused %u times for %.2f s in all, %.2f s at the longest, until a "
+			 "retransmission got through",
+			 p->pauses, (double)p->paused_ns / 1e9, (double)p->longest_ns / 1e9);
+		break;
 	case PACE_UNKNOWN:
 		break;
 	}

@@ -250,6 +250,14 @@ static void step_probe(struct engine *e, const struct observation *obs)
 	each_stall(e, &p->key, obs, take_probe);
 }
 
+static void step_life(struct engine *e, const struct life_seen *life)
+{
+	struct output out = {.kind = OUT_TRANSFER, .now_ns = e->now_ns, .life = &e->life};
+
+	e->life = *life;
+	output_push(e, &out);
+}
+
 static void step_all(struct engine *e, void (*fn)(struct engine *, struct stall *))
 {
 	for (uint32_t i = 0; i < e->stall_top; i++)
@@ -330,6 +338,9 @@ int engine_step(struct engine *e, const struct observation *obs)
 		break;
 	case OBS_PACE:
 		slow_phase(e, &obs->pace);
+		break;
+	case OBS_LIFE:
+		step_life(e, &obs->life);
 		break;
 	case OBS_END:
 		e->capture_end = obs->capture_end;

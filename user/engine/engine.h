@@ -64,13 +64,17 @@ enum output_kind {
 	OUT_STALL_END,
 	OUT_WANT,
 	OUT_SLOW_BEGIN,
-	OUT_SLOW_END
+	OUT_SLOW_END,
+	OUT_TRANSFER, /* one is over: `life` */
+	OUTPUT_KINDS
 };
 
 struct output {
 	enum output_kind kind;
 	uint64_t now_ns;
-	const struct incident *incident; /* valid until the next engine_step(); NULL for OUT_WANT */
+	/* Valid until the next engine_step(); NULL for OUT_WANT and OUT_TRANSFER. */
+	const struct incident *incident;
+	const struct life_seen *life; /* OUT_TRANSFER, as long; NULL otherwise */
 	struct want want;
 };
 

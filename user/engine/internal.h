@@ -123,6 +123,7 @@ struct engine {
 	uint32_t n_buckets, flow_top; /* flows[] was never used from flow_top on */
 	struct stall *stalls;
 	struct stall *slow; /* the phase that was reported last */
+	struct life_seen life; /* the transfer that ended last */
 	struct path_cache *paths;
 	struct out_ring out;
 	struct engine_counts counts;

@@ -255,6 +255,8 @@ enum pace_limit {
 	PACE_SHAPER,  /* a queue builds up and drains at a constant rate */
 	PACE_LOSS,    /* losses at no particular rate */
 	PACE_WINDOW,  /* the receive window is full all the time */
+	PACE_SHUT,    /* the receive window is shut again and again */
+	PACE_PAUSES,  /* it waits for segments that are sent again */
 };
 
 /* How fast a direction went over a phase of its life, and what held it back. */
@@ -273,6 +275,34 @@ struct pace_seen {
 	uint32_t flows;		/* that share the ceiling, this one included */
 	uint32_t rtt_us, min_rtt_us, window_bytes;
 	uint32_t fit_permille; /* of losses and passes that the ceiling explains */
+	uint32_t pauses;       /* PACE_SHUT, PACE_PAUSES: how many, all of them, the longest */
+	uint64_t paused_ns, longest_ns;
+	bool unscaled; /* PACE_WINDOW: one end offered window scaling, the other did not */
+	bool cookie;   /* PACE_WINDOW: as a server answers that is short of room for handshakes */
+};
+
+/* What a transfer waits for. Method: T-RAT (Zhang et al. 2002), the kernel's tcp_chrono. */
+enum limit {
+	LIMIT_SENDER_APP,	 /* all is acknowledged, or less than a segment was written */
+	LIMIT_RECEIVER_WINDOW,	 /* no room for another segment */
+	LIMIT_CONGESTION_WINDOW, /* there is room, and no queue on the path */
+	LIMIT_LOSS_RECOVERY,	 /* until all that was out at a loss is acknowledged */
+	LIMIT_BOTTLENECK,	 /* a queue stretches the round trip */
+	LIMITS
+};
+
+/* A transfer is over, or its capture: what held it back, and for how long, over its whole life. */
+struct life_seen {
+	struct flow_key key;
+	uint64_t begin_ns, end_ns; /* first and last packet of the connection */
+	uint64_t first_frame, last_frame;
+	enum capture_position position;
+	uint64_t bytes;	    /* of data that the capture has */
+	uint64_t best_bps;  /* in its best second; 0: it was shorter */
+	uint64_t judged_ns; /* the sum of limited_ns[]; 0: seen one way only */
+	uint64_t limited_ns[LIMITS];
+	uint32_t retrans, max_window_bytes, min_rtt_us, mss;
+	bool mid_connection; /* no handshake in the capture: window scale unknown */
 };
 
 enum observation_type {
@@ -289,6 +319,7 @@ enum observation_type {
 	OBS_SCANNED, /* a full scan is complete: every living transfer has been reported */
 	OBS_CAPTURE, /* offline: belongs to the snapshot that follows */
 	OBS_PACE,    /* a phase of a transfer's life is over */
+	OBS_LIFE,    /* a transfer is over */
 	OBS_END,     /* no more will come: close every open stall */
 	OBS_TYPES
 };
@@ -308,6 +339,7 @@ struct observation {
 		struct process_seen process;
 		struct capture_seen capture;
 		struct pace_seen pace;
+		struct life_seen life;
 		bool capture_end; /* OBS_END: the capture ended, not the watch */
 	};
 };

@@ -238,7 +238,8 @@ static const struct field end_observation[] = {
 };
 
 static const char *const positions[] = {"unknown", "near-src", "near-dst", "middle", NULL};
-static const char *const pace_limits[] = {"unknown", "policer", "shaper", "loss", "window", NULL};
+static const char *const pace_limits[] = {"unknown", "policer", "shaper", "loss",
+					  "window",  "shut",	"pauses", NULL};
 
 static const struct field capture_observation[] = {
 	PART(struct observation, capture.key, key_fields),
@@ -294,6 +295,30 @@ static const struct field pace_observation[] = {
 	NUMBER(struct observation, pace.min_rtt_us),
 	NUMBER(struct observation, pace.window_bytes),
 	NUMBER(struct observation, pace.fit_permille),
+	NUMBER(struct observation, pace.pauses),
+	NUMBER(struct observation, pace.paused_ns),
+	NUMBER(struct observation, pace.longest_ns),
+	BOOLEAN(struct observation, pace.unscaled),
+	BOOLEAN(struct observation, pace.cookie),
+	END,
+};
+
+static const struct field life_observation[] = {
+	PART(struct observation, life.key, key_fields),
+	NUMBER(struct observation, life.begin_ns),
+	NUMBER(struct observation, life.end_ns),
+	NUMBER(struct observation, life.first_frame),
+	NUMBER(struct observation, life.last_frame),
+	WORD(struct observation, life.position, positions),
+	NUMBER(struct observation, life.bytes),
+	NUMBER(struct observation, life.best_bps),
+	NUMBER(struct observation, life.judged_ns),
+	NUMBERS(struct observation, life.limited_ns),
+	NUMBER(struct observation, life.retrans),
+	NUMBER(struct observation, life.max_window_bytes),
+	NUMBER(struct observation, life.min_rtt_us),
+	NUMBER(struct observation, life.mss),
+	BOOLEAN(struct observation, life.mid_connection),
 	END,
 };
 
@@ -313,6 +338,7 @@ const struct observation_info observation_table[OBS_TYPES] = {
 	[OBS_SCANNED] = {"scanned", nothing},
 	[OBS_CAPTURE] = {"capture", capture_observation},
 	[OBS_PACE] = {"pace", pace_observation},
+	[OBS_LIFE] = {"life", life_observation},
 	[OBS_END] = {"end", end_observation},
 };
 
