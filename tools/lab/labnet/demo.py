@@ -10,7 +10,6 @@ import time
 from . import session
 from .backup import STOP_AT_PERCENT, Backup
 from .events import Bus
-from .monitor import PROGRAM
 from .scenarios import BY_NAME
 
 VERDICT = re.compile(r"VERDICT (\S+) at hop (\d+) \((\S+?)\)")
@@ -75,7 +74,7 @@ class Demo:
         print(PICTURE.format(client=client, inside=backup.router.interfaces[0].v4, server=host))
         self.say("lab", "making the database, a few hundred MB")
         backup.prepare()
-        wrap = [PROGRAM, "run", "-n", "--"]
+        wrap = [session.TCPSTALL, "run", "-n", "--"]
         command = backup.server.backup_command(host, backup.port, session.FILES + "/backup")
         command[0] = "pg_basebackup"
         self.say("$", "tcpstall run -n -- " + " ".join(command))

@@ -9,7 +9,6 @@ import time
 
 from . import session
 
-PROGRAM = os.path.join(os.environ.get("BUILD", "build"), "tcpstall")
 ATTACHED = "bpf"  # part of what /proc/PID/fd says of a descriptor of a program or link
 
 
@@ -39,7 +38,7 @@ class Monitor:
 
     @staticmethod
     def command(verb, netns, options=()):
-        return [PROGRAM, verb, "--json", "-n", "--netns", netns, *options]
+        return [session.TCPSTALL, verb, "--json", "-n", "--netns", netns, *options]
 
     def start_watch(self, netns, options=()):
         self.attach(session.start(self.command("watch", netns, options),

@@ -21,9 +21,6 @@ RECOVER_S = 30
 STALLED_S = 2.5
 PROGRESS_S = 40  # until the transfer has moved enough for its fault
 
-# Faults that are not of one connection: what goes the same way stops too.
-WHOLE_PATH = {"blackhole", "host_unplugged", "host_silent", "narrow"}
-
 
 class Stage:
     """A running scenario."""
@@ -87,7 +84,7 @@ class Stage:
 
     def break_it(self):
         fault = self.scenario.fault
-        return getattr(faults, fault.name)(self, fault.at, **fault.options)
+        return faults.find(fault.name)(self, fault.at, **fault.options)
 
     def await_fault(self):
         """Lets the transfer move under tcpstall's eyes, then switches the fault on; how to undo it."""
@@ -113,7 +110,7 @@ class Stage:
             ends = ((flow["src"], flow["src_port"]), (flow["dst"], flow["dst_port"]))
             if ends in (main, main[::-1]):
                 continue
-            if fault and fault.name in WHOLE_PATH:
+            if fault and faults.is_of_all(fault.name):
                 continue
             found.append(f"{ends[0][0]}:{ends[0][1]} > {ends[1][0]}:{ends[1][1]} "
                          f"{incident.verdict['cause'] if incident.verdict else ''}")
@@ -182,7 +179,7 @@ def check_fault(scenario):
             undo()
             stage.bus.require(lambda: receiver.ended, RECOVER_S, "recovery")
             return "" if ends[0].sha256 == ends[1].sha256 else "bytes differ"
-        for transfer in stage.others if scenario.fault.name not in WHOLE_PATH else ():
+        for transfer in stage.others if not faults.is_of_all(scenario.fault.name) else ():
             moved_ns = stage.traffic.last_progress_ns(transfer, time.monotonic_ns())
             if not moved_ns or time.monotonic_ns() - moved_ns > 1e9:
                 return f"witness {transfer.name} stopped too"

@@ -10,7 +10,7 @@ MBIT = 1000000
 
 @dataclass(frozen=True)
 class Fault:
-    name: str  # a function of faults.py
+    name: str  # a function of faults/
     at: str
     after_bytes: int = 48 << 20  # received under tcpstall's eyes; 0: on before the transfer starts
     undo_after_s: float = 0  # 0: stays
@@ -66,3 +66,8 @@ PACED = {"chunk": 64 << 10, "every_ms": 100}
 
 # A second connection to the same peer, and one to another destination through the same gateway.
 WITNESSES = (Transfer("same-peer", send=PACED), Transfer("other-peer", listener="c", send=PACED))
+
+# The usual transfer goes from a to b, opened by a; this one is opened by a and comes from b.
+DOWNLOAD = Transfer("main", sender="listener")
+DOWNLOAD_WITNESSES = (Transfer("same-peer", sender="listener", send=PACED),
+                      Transfer("other-peer", listener="c", sender="listener", send=PACED))

@@ -38,6 +38,10 @@ class Unavailable(LabError):
 
 NOT_HERE = 77  # exit status of that
 
+_ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
+BUILD = os.path.join(_ROOT, os.environ.get("BUILD") or "build")
+TCPSTALL, WIRE = os.path.join(BUILD, "tcpstall"), os.path.join(BUILD, "wire")
+
 
 def start_time(pid):
     """Start time of a process in clock ticks since boot: with the pid, an identity. None: no such,

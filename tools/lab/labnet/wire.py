@@ -8,7 +8,6 @@ import subprocess
 
 from . import session
 
-PROGRAM = os.path.join(os.environ.get("BUILD", "build"), "wire")
 _number = itertools.count(1)
 
 
@@ -19,7 +18,7 @@ class Wire:
         path = f"{session.FILES}/wire{next(_number)}"
         ends = [f"{session.SCRATCH}/{netns},{name}" for netns, name in ends]
         read_end, write_end = os.pipe()
-        self.process = session.start([PROGRAM, *ends, path, str(seed)], pass_fds=(write_end,),
+        self.process = session.start([session.WIRE, *ends, path, str(seed)], pass_fds=(write_end,),
                                      env=os.environ | {"READY_FD": str(write_end)},
                                      stderr=subprocess.PIPE)
         os.close(write_end)
