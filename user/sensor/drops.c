@@ -11,7 +11,7 @@
 
 #define TAKEN_AT_ONCE 1024 /* as many as the map holds */
 
-static int listened(const struct sensor *s, uint64_t cookie)
+static int listened(const struct ebpf *s, uint64_t cookie)
 {
 	for (int i = 0; i < s->n_listening; i++)
 		if (s->listening[i].cookie == cookie)
@@ -19,8 +19,9 @@ static int listened(const struct sensor *s, uint64_t cookie)
 	return -ENOENT;
 }
 
-int sensor_listen(struct sensor *s, const struct flow_key *key)
+int ebpf_listen(struct sensor *sensor, const struct flow_key *key)
 {
+	struct ebpf *s = (struct ebpf *)sensor;
 	struct listening value = {.cookie = key->cookie};
 	struct tuple tuple = tuple_of(key);
 
@@ -36,8 +37,9 @@ int sensor_listen(struct sensor *s, const struct flow_key *key)
 	return 0;
 }
 
-int sensor_release(struct sensor *s, const struct flow_key *key)
+int ebpf_release(struct sensor *sensor, const struct flow_key *key)
 {
+	struct ebpf *s = (struct ebpf *)sensor;
 	int i = listened(s, key->cookie);
 	struct tuple tuple;
 
@@ -51,7 +53,7 @@ int sensor_release(struct sensor *s, const struct flow_key *key)
 	return 0;
 }
 
-uint64_t drops_csum_bad(const struct sensor *s, const struct flow_key *key)
+uint64_t drops_csum_bad(const struct ebpf *s, const struct flow_key *key)
 {
 	struct listening value = {0};
 	struct tuple tuple;
@@ -65,7 +67,7 @@ uint64_t drops_csum_bad(const struct sensor *s, const struct flow_key *key)
 	return value.csum_bad;
 }
 
-void drops_report(struct sensor *s)
+void drops_report(struct ebpf *s)
 {
 	struct observation obs = {.type = OBS_DROP, .now_ns = mono_ns()};
 	const struct bpf_map *map = s->skel->maps.drops;

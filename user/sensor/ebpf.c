@@ -17,14 +17,14 @@
 #include "sensor/ebpf.h"
 #include "tcpstall.skel.h"
 
-static bool matches(const struct sensor *s, const struct flow_key *key)
+static bool matches(const struct ebpf *s, const struct flow_key *key)
 {
 	return !s->filter || flow_filter_matches(s->filter, key, true) ||
 	       flow_filter_matches(s->filter, key, false);
 }
 
 /* Whether anybody needs to hear of it; fills `ret` if so. */
-static bool take(const struct sensor *s, const struct snapshot *in, bool asked,
+static bool take(const struct ebpf *s, const struct snapshot *in, bool asked,
 		 struct flow_snapshot *ret)
 {
 	bool selected;
@@ -41,7 +41,7 @@ static bool take(const struct sensor *s, const struct snapshot *in, bool asked,
 	return true;
 }
 
-static void on_gone(struct sensor *s, const struct event_gone *e)
+static void on_gone(struct ebpf *s, const struct event_gone *e)
 {
 	struct observation obs = {.type = OBS_GONE, .now_ns = e->head.now_ns};
 
@@ -52,7 +52,7 @@ static void on_gone(struct sensor *s, const struct event_gone *e)
 	s->observe(&obs, s->arg);
 }
 
-static void on_reset(struct sensor *s, const struct event_reset *e)
+static void on_reset(struct ebpf *s, const struct event_reset *e)
 {
 	struct observation obs = {.type = OBS_RESET, .now_ns = e->head.now_ns};
 
@@ -69,7 +69,7 @@ static void on_reset(struct sensor *s, const struct event_reset *e)
 		s->observe(&obs, s->arg);
 }
 
-static void on_neigh(struct sensor *s, const struct event_neigh *e)
+static void on_neigh(struct ebpf *s, const struct event_neigh *e)
 {
 	struct observation obs = {.type = OBS_NEIGH, .now_ns = e->head.now_ns};
 
@@ -84,7 +84,7 @@ static void on_neigh(struct sensor *s, const struct event_neigh *e)
 
 static int on_event(void *arg, void *data, size_t size)
 {
-	struct sensor *s = arg;
+	struct ebpf *s = arg;
 	const struct event *e = data;
 
 	s->events++;
@@ -98,7 +98,7 @@ static int on_event(void *arg, void *data, size_t size)
 }
 
 /* Before attaching: the clock, and the process whose children will be watched. */
-static int prepare(struct sensor *s)
+static int prepare(struct ebpf *s)
 {
 	LIBBPF_OPTS(bpf_test_run_opts, run);
 	uint32_t root = s->root_pid;
@@ -111,7 +111,7 @@ static int prepare(struct sensor *s)
 	return err;
 }
 
-static int attach(struct sensor *s)
+static int attach(struct ebpf *s)
 {
 	union bpf_iter_link_info info = {.map.map_fd = bpf_map__fd(s->skel->maps.flows)};
 	LIBBPF_OPTS(bpf_iter_attach_opts, opts, .link_info = &info, .link_info_len = sizeof(info));
@@ -131,55 +131,10 @@ static int attach(struct sensor *s)
 	return s->scan ? 0 : -errno;
 }
 
-int sensor_open(const struct sensor_config *config, struct namespaces *namespaces,
-		observe_fn observe, void *arg, struct sensor **ret, char *ret_why, size_t why_len)
+static void ebpf_close(struct sensor *sensor)
 {
-	struct sensor *s = calloc(1, sizeof(*s));
-	int err;
+	struct ebpf *s = (struct ebpf *)sensor;
 
-	if (!s) {
-		snprintf(ret_why, why_len, "%s", strerror(ENOMEM));
-		return -ENOMEM;
-	}
-	s->namespaces = namespaces;
-	s->observe = observe;
-	s->arg = arg;
-	s->min_bytes = config->min_bytes;
-	s->netns = config->netns;
-	s->root_pid = config->root_pid;
-	s->filter = config->filter;
-
-	err = bpf_load(config, &s->skel, ret_why, why_len);
-	if (err)
-		goto out;
-	err = prepare(s);
-	if (!err)
-		err = attach(s);
-	if (!err && s->root_pid)
-		err = seed_processes(s);
-	if (!err) {
-		s->ring = ring_buffer__new(bpf_map__fd(s->skel->maps.events), on_event, s, NULL);
-		err = s->ring ? 0 : -errno;
-	}
-	if (err) {
-		snprintf(ret_why, why_len, "cannot attach the kernel programs: %s", strerror(-err));
-		goto out;
-	}
-	symbols_new(config->btf_path, &s->symbols); /* without it drops have no names */
-#ifdef __GLIBC__
-	malloc_trim(0); /* the kernel's type information, megabytes of it, is not needed any more */
-#endif
-	*ret = s;
-	s = NULL;
-out:
-	sensor_close(s);
-	return err;
-}
-
-void sensor_close(struct sensor *s)
-{
-	if (!s)
-		return;
 	ring_buffer__free(s->ring);
 	bpf_link__destroy(s->scan);
 	tcpstall_bpf__destroy(s->skel);
@@ -187,14 +142,14 @@ void sensor_close(struct sensor *s)
 	free(s);
 }
 
-int sensor_fd(const struct sensor *s)
+static int ebpf_fd(const struct sensor *sensor)
 {
-	return ring_buffer__epoll_fd(s->ring);
+	return ring_buffer__epoll_fd(((const struct ebpf *)sensor)->ring);
 }
 
-int sensor_read(struct sensor *s)
+static int ebpf_read(struct sensor *sensor)
 {
-	int n = ring_buffer__consume(s->ring);
+	int n = ring_buffer__consume(((struct ebpf *)sensor)->ring);
 
 	return n < 0 ? n : 0;
 }
@@ -203,8 +158,9 @@ int sensor_read(struct sensor *s)
 #define MOVING_EVERY_NS (2 * NS_PER_S)
 
 /* A read returns what fits the kernel's 32 KiB, which is not always whole records. */
-int sensor_scan(struct sensor *s, bool all)
+static int ebpf_scan(struct sensor *sensor, bool all)
 {
+	struct ebpf *s = (struct ebpf *)sensor;
 	struct observation obs = {.type = OBS_SNAPSHOT};
 	struct snapshot records[100];
 	size_t have = 0;
@@ -249,8 +205,9 @@ int sensor_scan(struct sensor *s, bool all)
 	return err;
 }
 
-struct sensor_counts sensor_counts(const struct sensor *s)
+struct sensor_counts ebpf_counts(const struct sensor *sensor)
 {
+	const struct ebpf *s = (const struct ebpf *)sensor;
 	static const char *const reasons[COUNTS] = {
 		[LOST_RING_FULL] = "ring-buffer-full",
 		[LOST_NO_MEMORY] = "no-memory-for-flow",
@@ -280,4 +237,62 @@ struct sensor_counts sensor_counts(const struct sensor *s)
 	}
 	free(each);
 	return ret;
+}
+
+static const struct sensor_ops ops = {
+	.close = ebpf_close,
+	.seed = ebpf_seed,
+	.fd = ebpf_fd,
+	.read = ebpf_read,
+	.scan = ebpf_scan,
+	.listen = ebpf_listen,
+	.release = ebpf_release,
+	.counts = ebpf_counts,
+};
+
+int ebpf_open(const struct sensor_config *config, struct namespaces *namespaces, observe_fn observe,
+	      void *arg, struct sensor **ret, char *ret_why, size_t why_len)
+{
+	struct ebpf *s = calloc(1, sizeof(*s));
+	int err;
+
+	if (!s) {
+		snprintf(ret_why, why_len, "%s", strerror(ENOMEM));
+		return -ENOMEM;
+	}
+	s->sensor.ops = &ops;
+	s->namespaces = namespaces;
+	s->observe = observe;
+	s->arg = arg;
+	s->min_bytes = config->min_bytes;
+	s->netns = config->netns;
+	s->root_pid = config->root_pid;
+	s->filter = config->filter;
+
+	err = bpf_load(config, &s->skel, ret_why, why_len);
+	if (err)
+		goto out;
+	err = prepare(s);
+	if (!err)
+		err = attach(s);
+	if (!err && s->root_pid)
+		err = seed_processes(s);
+	if (!err) {
+		s->ring = ring_buffer__new(bpf_map__fd(s->skel->maps.events), on_event, s, NULL);
+		err = s->ring ? 0 : -errno;
+	}
+	if (err) {
+		snprintf(ret_why, why_len, "cannot attach the kernel programs: %s", strerror(-err));
+		goto out;
+	}
+	symbols_new(config->btf_path, &s->symbols); /* without it drops have no names */
+#ifdef __GLIBC__
+	malloc_trim(0); /* the kernel's type information, megabytes of it, is not needed any more */
+#endif
+	*ret = &s->sensor;
+	s = NULL;
+out:
+	if (s)
+		ebpf_close(&s->sensor);
+	return err;
 }

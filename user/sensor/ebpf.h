@@ -7,13 +7,14 @@
 #include <bpf/btf.h>
 #include <bpf/libbpf.h>
 #include "sensor/filter.h"
-#include "sensor/sensor.h"
+#include "sensor/sensor_impl.h"
 #include "tcpstall.h"
 
 struct tcpstall_bpf;
 struct symbols;
 
-struct sensor {
+struct ebpf {
+	struct sensor sensor; /* first: what the rest of the program holds */
 	struct tcpstall_bpf *skel;
 	struct bpf_link *scan;
 	struct ring_buffer *ring;
@@ -42,9 +43,14 @@ struct tuple tuple_of(const struct flow_key *key);
 void snapshot_of(const struct snapshot *in, struct flow_snapshot *ret);
 enum gone_reason gone_reason_of(const struct snapshot *last, int error);
 
+/* ebpf.c */
+struct sensor_counts ebpf_counts(const struct sensor *sensor);
+
 /* drops.c: what the kernel counted for the flows that are listened to. */
-void drops_report(struct sensor *s);
-uint64_t drops_csum_bad(const struct sensor *s, const struct flow_key *key);
+int ebpf_listen(struct sensor *sensor, const struct flow_key *key);
+int ebpf_release(struct sensor *sensor, const struct flow_key *key);
+void drops_report(struct ebpf *s);
+uint64_t drops_csum_bad(const struct ebpf *s, const struct flow_key *key);
 
 /*
  * symbols.c: drop reasons by the kernel's own enum, functions by /proc/kallsyms. Both are read when
@@ -57,7 +63,8 @@ void symbols_function(struct symbols *y, uint64_t address, char ret[NAME_LEN]);
 /* Marks the reasons that are no faults, as numbered by the kernel with this BTF. */
 void symbols_harmless(const struct btf *btf, __u8 ret_harmless[BPF_DROP_REASONS]);
 
-/* seed.c: tells the kernel the processes below the root. */
-int seed_processes(struct sensor *s);
+/* seed.c: tells the kernel what was there before. */
+int ebpf_seed(struct sensor *sensor);
+int seed_processes(struct ebpf *s);
 
 #endif

@@ -99,7 +99,7 @@ static void mark_ours(struct task *tasks, int n, uint32_t root)
 	}
 }
 
-static void add_sockets(struct sensor *s, uint32_t pid)
+static void add_sockets(struct ebpf *s, uint32_t pid)
 {
 	char path[64], target[64];
 	struct dirent *d;
@@ -122,7 +122,7 @@ static void add_sockets(struct sensor *s, uint32_t pid)
 		closedir(fds);
 }
 
-int seed_processes(struct sensor *s)
+int seed_processes(struct ebpf *s)
 {
 	struct task *tasks = calloc(MAX_TASKS, sizeof(*tasks));
 	uint8_t one = 1;
@@ -143,9 +143,10 @@ int seed_processes(struct sensor *s)
 	return 0;
 }
 
-int sensor_seed(struct sensor *s)
+int ebpf_seed(struct sensor *sensor)
 {
-	uint64_t before = sensor_counts(s).tracked;
+	const struct ebpf *s = (const struct ebpf *)sensor;
+	uint64_t before = ebpf_counts(sensor).tracked;
 	struct bpf_link *link;
 	uint32_t self = 0, netns;
 	int err, fd;
@@ -164,5 +165,5 @@ int sensor_seed(struct sensor *s)
 				namespace_call(fd, seed_here, link); /* it may have vanished */
 	}
 	bpf_link__destroy(link);
-	return err ? err : (int)(sensor_counts(s).tracked - before);
+	return err ? err : (int)(ebpf_counts(sensor).tracked - before);
 }

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* Where observations come from. Live: eBPF programs on TCP tracepoints; later: a recording. */
+/*
+ * Where observations come from. Live: eBPF programs on TCP tracepoints, or the packets of some
+ * interfaces. Who holds a sensor does not know which it is.
+ */
 #ifndef TCPSTALL_SENSOR_SENSOR_H
 #define TCPSTALL_SENSOR_SENSOR_H
 
@@ -12,9 +15,11 @@ struct flow_filter;
 
 struct sensor_config {
 	uint64_t min_bytes; /* the kernel keeps state only beside sockets that moved as much */
-	uint64_t suspect_after_ns;	  /* report transfers silent for longer */
-	uint32_t netns;			  /* 0: all */
-	pid_t root_pid;			  /* watch this process and its descendants only; 0: all */
+	uint64_t suspect_after_ns; /* report transfers silent for longer */
+	uint32_t netns;		   /* 0: all */
+	const char
+		*interfaces; /* names, separated by commas, or "any": their packets; NULL: eBPF */
+	pid_t root_pid;	     /* watch this process and its descendants only; 0: all */
 	const struct flow_filter *filter; /* NULL: all; flows that match are named */
 	const char *btf_path;		  /* NULL: the running kernel's */
 	const char *without;		  /* comma-separated program names not to load (tests) */
@@ -23,12 +28,13 @@ struct sensor_config {
 };
 
 /*
- * Loads and attaches what this kernel allows; a program that does not load costs its feature only.
- * -EPERM, -ENOTSUP (no BTF, no tracing programs). On error ret_why holds one line for the user.
+ * eBPF: loads and attaches what this kernel allows; a program that does not load costs its feature
+ * only. -EPERM, -ENOTSUP (no BTF, no tracing programs). Packets: -EPERM, -ENODEV (no such
+ * interface). On error ret_why holds one line for the user.
  */
 int sensor_open(const struct sensor_config *config, struct namespaces *namespaces,
 		observe_fn observe, void *arg, struct sensor **ret, char *ret_why, size_t why_len);
-void sensor_close(struct sensor *s);
+void sensor_close(struct sensor *s); /* NULL is fine */
 
 /* Seeds from connections that exist already, in every namespace we may enter. Number seeded. */
 int sensor_seed(struct sensor *s);
