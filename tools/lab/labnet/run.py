@@ -55,9 +55,12 @@ class Stage:
         end = self.traffic.end(transfer, which)
         return (end.local, end.peer) if which == "sender" else (end.peer, end.local)
 
+    def build(self):
+        self.network.build()
+
     def start(self):
         scenario = self.scenario
-        self.network.build()
+        self.build()
         if scenario.fault and not scenario.fault.after_bytes:
             self.break_it()
         for transfer in self.others:
