@@ -118,6 +118,7 @@ static int finish(struct replay *p)
 
 	recording_end(p->recording, &end);
 	summary.probes_sent = end.probes_sent;
+	summary.answers_ignored = end.answers_ignored;
 	for (int i = 0; i < end.n_lost && i < max; i++) {
 		summary.lost[i].reason = end.lost[i].reason;
 		summary.lost[i].count = end.lost[i].count;

@@ -153,7 +153,8 @@ static void ask_prober(struct monitor *m, const struct want *want)
 {
 	if (!m->prober || (want->kind == WANT_PROBE && !m->config.engine.probe))
 		return;
-	prober_want(m->prober, want, mono_ns());
+	if (prober_want(m->prober, want, mono_ns()) == -ENOSPC)
+		m->wants_lost++;
 	m->prober_ns = 0;
 }
 
@@ -324,8 +325,13 @@ static void summarise(const struct monitor *m, uint64_t now_ns, struct summary *
 	struct sensor_counts sensor = sensor_counts(m->sensor);
 	struct summary s = {.now_ns = now_ns, .counts = engine_counts(m->engine)};
 
-	if (m->prober)
-		s.probes_sent = prober_counts(m->prober).sent;
+	if (m->prober) {
+		struct prober_counts probes = prober_counts(m->prober);
+
+		s.probes_sent = probes.sent;
+		s.answers_ignored = probes.unmatched;
+		add_lost(&s, "probes-over-budget", probes.over_budget);
+	}
 	for (int i = 0; i < SENSOR_LOST_REASONS; i++)
 		add_lost(&s, sensor.lost[i].reason, sensor.lost[i].count);
 	add_lost(&s, "flow-table-full", s.counts.flows_not_tracked);
@@ -337,7 +343,9 @@ static void summarise(const struct monitor *m, uint64_t now_ns, struct summary *
 
 static void close_recorder(struct monitor *m, const struct summary *summary)
 {
-	struct record_end end = {.probes_sent = summary->probes_sent, .n_lost = summary->n_lost};
+	struct record_end end = {.probes_sent = summary->probes_sent,
+				 .answers_ignored = summary->answers_ignored,
+				 .n_lost = summary->n_lost};
 	int err, close_err;
 
 	if (!m->recorder)

@@ -42,7 +42,8 @@ static int no_other_namespace(uint32_t netns, void *arg)
 
 static void on_observation(const struct observation *obs, void *arg)
 {
-	static const char *const kinds[] = {"in_flow", "in_flow_full", "control"};
+	static const char *const kinds[] = {"in_flow", "in_flow_full", "control",
+					     "in_flow_copy"};
 	static const char *const answers[] = {"none", "time_exceeded", "unreachable", "too_big",
 					      "ack",  "syn_ack",       "rst",	      "not_sent"};
 	const struct probe_seen *p = &obs->probe;
@@ -144,7 +145,11 @@ static void want_all(struct test *t, const char *line)
 
 	if (sscanf(line, "%d %d %d %d", &first, &last, &count, &size) != 4)
 		errx(2, "expected FIRST-TTL LAST-TTL COUNT SIZE");
-	for (int kind = 0; kind < PROBE_KINDS; kind++)
+	if (!size) {
+		want(t, PROBE_IN_FLOW_COPY, first, last, count, 0);
+		return;
+	}
+	for (int kind = 0; kind < PROBE_IN_FLOW_COPY; kind++)
 		want(t, (enum probe_kind)kind, first, last, count, size);
 }
 

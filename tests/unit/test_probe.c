@@ -381,6 +381,70 @@ static void a_probe_that_cannot_be_harmless_is_not_made(void **state)
 	assert_int_equal(seg.ttl, 77);
 }
 
+static void a_copy_differs_in_ttl_and_ip_id_only(void **state)
+{
+	(void)state;
+	for (int v6 = 0; v6 < 2; v6++) {
+		const size_t ip = v6 ? 40 : 20, addresses = v6 ? 8 : 12;
+		struct segment s = sample(v6);
+		uint8_t buf[256], copy[256];
+		uint32_t pseudo;
+		int len = packet_write(&s, buf, sizeof(buf));
+
+		memset(buf + len - 33, 'x', 33);
+		memset(buf + ip + 16, 0x55, 2); /* offloading leaves it for the card */
+		assert_int_equal(packet_copy(buf, (size_t)len, 7, 99, copy, sizeof(copy)), len);
+		assert_memory_equal(copy + ip, buf + ip, 16);
+		assert_memory_equal(copy + ip + 18, buf + ip + 18, (size_t)len - ip - 18);
+		assert_int_equal(copy[v6 ? 7 : 8], 7);
+		pseudo = IPPROTO_TCP + (uint32_t)len - (uint32_t)ip;
+		pseudo += (uint16_t)~checksum(copy + addresses, ip - addresses, 0);
+		assert_int_equal(checksum(copy + ip, (size_t)len - ip, pseudo), 0);
+		if (!v6) {
+			assert_int_equal(copy[5], 99);
+			assert_int_equal(checksum(copy, ip, 0), 0);
+		}
+		/* Not whole, or no packet at all. */
+		for (int cut = 0; cut < len; cut++)
+			assert_int_equal(packet_copy(buf, (size_t)cut, 7, 99, copy, sizeof(copy)),
+					 -EINVAL);
+		assert_int_equal(packet_copy(buf, (size_t)len, 7, 99, copy, 10), -EMSGSIZE);
+	}
+}
+
+static void a_quote_tells_what_was_changed_on_the_way(void **state)
+{
+	static const struct {
+		size_t at;
+		uint8_t altered;
+	} changes[] = {
+		{5, ALTERED_SEQUENCE},	{9, ALTERED_SEQUENCE}, {15, ALTERED_WINDOW},
+		{25, ALTERED_OPTIONS},	{40, ALTERED_PAYLOAD}, {0, 0} /* a port: NAT */,
+		{16, 0} /* checksum */,
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(changes) / sizeof(*changes); i++) {
+		struct segment s = sample(false);
+		uint8_t sent[256], quote[256];
+		int len = packet_write(&s, sent, sizeof(sent));
+		struct icmp_error e = {.quote = quote + 20, .quote_len = (size_t)len - 20};
+
+		memset(sent + len - 33, 'x', 33);
+		memcpy(quote, sent, sizeof(quote));
+		assert_int_equal(quote_altered(&e, sent, (size_t)len), 0);
+		quote[20 + changes[i].at] ^= 1;
+		assert_int_equal(quote_altered(&e, sent, (size_t)len), changes[i].altered);
+		/* A router that quotes 8 bytes, and one that fills up with zeros. */
+		memcpy(quote, sent, sizeof(quote));
+		memset(quote + 28, 0, sizeof(quote) - 28);
+		assert_int_equal(quote_altered(&e, sent, (size_t)len), 0);
+		e.quote_len = 8;
+		memset(quote + 28, 0xff, sizeof(quote) - 28);
+		assert_int_equal(quote_altered(&e, sent, (size_t)len), 0);
+	}
+}
+
 /* Every length of every packet above, with bits turned: nothing may be read outside the buffer. */
 static void damaged_packets_do_no_harm(void **state)
 {
@@ -427,6 +491,8 @@ int main(void)
 		cmocka_unit_test(the_peer_answers_with_d_sack_or_a_reset_or_a_syn_ack),
 		cmocka_unit_test(a_probe_inside_a_flow_repeats_acknowledged_bytes_only),
 		cmocka_unit_test(a_probe_that_cannot_be_harmless_is_not_made),
+		cmocka_unit_test(a_copy_differs_in_ttl_and_ip_id_only),
+		cmocka_unit_test(a_quote_tells_what_was_changed_on_the_way),
 		cmocka_unit_test(damaged_packets_do_no_harm),
 	};
 

@@ -155,6 +155,7 @@ enum probe_kind {
 	PROBE_IN_FLOW,	    /* 1 byte, the flow's own addresses and ports, sequence below snd_una */
 	PROBE_IN_FLOW_FULL, /* the same with `size` bytes of IP packet */
 	PROBE_CONTROL,	    /* SYN to the same address and port from a fresh port */
+	PROBE_IN_FLOW_COPY, /* the data segment that the kernel sent last, byte for byte */
 	PROBE_KINDS
 };
 
@@ -169,6 +170,15 @@ enum probe_answer {
 	ANSWER_NOT_SENT,      /* the probe could not be sent (see `error`) */
 };
 
+/* What an error quotes otherwise than it was sent: changed on the way there, not mended on the way
+ * back. Ports, addresses and checksums are a NAT's business. */
+enum probe_altered {
+	ALTERED_SEQUENCE = 1 << 0, /* sequence or acknowledgement number */
+	ALTERED_WINDOW = 1 << 1,
+	ALTERED_OPTIONS = 1 << 2,
+	ALTERED_PAYLOAD = 1 << 3,
+};
+
 /* One probe and what came of it. Times are when it was sent and when it was answered. */
 struct probe_seen {
 	struct flow_key key;
@@ -177,10 +187,11 @@ struct probe_seen {
 	uint8_t ttl;
 	uint8_t answer_ttl; /* TTL of the answer's own IP header */
 	uint8_t icmp_code;
-	uint16_t size; /* bytes of the IP packet */
-	int error;     /* errno for ANSWER_NOT_SENT */
-	uint32_t mtu;  /* ANSWER_TOO_BIG */
-	uint32_t seq;  /* ANSWER_ACK: sequence number of the peer's segment (its SND.NXT) */
+	uint8_t altered; /* enum probe_altered */
+	uint16_t size;	 /* bytes of the IP packet */
+	int error;	 /* errno for ANSWER_NOT_SENT */
+	uint32_t mtu;	 /* ANSWER_TOO_BIG */
+	uint32_t seq;	 /* ANSWER_ACK: sequence number of the peer's segment (its SND.NXT) */
 	struct ip_addr from;
 	struct ip_addr quoted_src; /* source address in the quote: differs behind a NAT that does
 				      not mend it */

@@ -3,10 +3,14 @@
  * What comes back: errors that quote a probe, segments of the peer that answer one, errors about
  * what the kernel itself has sent. Anything else is counted or passed over, never believed.
  */
+#include <stdlib.h>
+#include <string.h>
+
 #include "base/clock.h"
 #include "probe/internal.h"
 #include "probe/match.h"
 
+#define USUAL_MTU   1500
 #define RECEIVE_MAX 256 /* packets a namespace in one prober_run() */
 
 /* The flow that the segment `from` -> `to` belongs to, seen from its local end. */
@@ -34,6 +38,15 @@ static void answered(struct prober *p, struct sent *s, enum probe_answer answer,
 	p->counts.answered++;
 	tap_probe(p, &s->seen);
 	report_probe(p, &s->seen);
+}
+
+/* Nobody but us sends from there. */
+static bool is_control_port(const struct net *net, const struct endpoint *src)
+{
+	for (int i = 0; i < WIRE_CONTROL_PORTS; i++)
+		if (src->port && src->port == wire_control_port(net->wire, src->addr.family, i))
+			return true;
+	return false;
 }
 
 /* The kernel's own segment came back as an error, unless the quote is not from what it has in
@@ -65,6 +78,23 @@ static void icmp_for_flow(struct prober *p, const struct net *net, const struct 
 		p->observe(&obs, p->arg);
 		return;
 	}
+	if (is_control_port(net, &e->quoted_src))
+		p->counts.unmatched++;
+}
+
+/* The kernel may have sent another segment since a copy was made: then there is nothing to compare.
+ */
+static uint8_t altered(struct prober *p, const struct sent *s, const struct icmp_error *e)
+{
+	const struct flow *f = s->flow;
+	int len;
+
+	if (s->seen.kind == PROBE_IN_FLOW_COPY &&
+	    (f->copied.seq != s->segment.seq || f->copied.ack != s->segment.ack ||
+	     f->copied.tsval != s->segment.tsval))
+		return 0;
+	len = probe_bytes(f, s->seen.kind, &s->segment, p->again, sizeof(p->again));
+	return len > 0 ? quote_altered(e, p->again, (size_t)len) : 0;
 }
 
 static void on_error(struct prober *p, const struct net *net, const struct icmp_error *e,
@@ -75,8 +105,13 @@ static void on_error(struct prober *p, const struct net *net, const struct icmp_
 	int best_score = 0;
 
 	for (struct sent *s = p->sent; s < p->sent + SENT_MAX; s++) {
-		int score = s->flow && s->flow->net == net ? match_error(e, &s->segment) : 0;
+		int score = s->flow && s->flow->net == net ? 2 * match_error(e, &s->segment) : 0;
 
+		/* Copies are told apart by IP ID; IPv6 has none: then by who answers at which TTL.
+		 */
+		if (score && s->seen.ttl < HOPS_MAX &&
+		    addr_equal(&s->flow->router[s->seen.ttl], &e->from))
+			score++;
 		/* Of equals the oldest. */
 		if (score > best_score ||
 		    (score && score == best_score && s->seen.sent_ns < best->seen.sent_ns)) {
@@ -92,14 +127,39 @@ static void on_error(struct prober *p, const struct net *net, const struct icmp_
 		return;
 	if (answer == ANSWER_TIME_EXCEEDED && best->flow->routers_to < best->seen.ttl)
 		best->flow->routers_to = best->seen.ttl;
+	if (answer == ANSWER_TIME_EXCEEDED && best->seen.ttl < HOPS_MAX)
+		best->flow->router[best->seen.ttl] = e->from;
+	best->seen.altered = altered(p, best, e);
 	best->seen.icmp_code = e->code;
 	best->seen.mtu = e->mtu;
 	best->seen.quoted_src = e->quoted_src.addr;
 	answered(p, best, answer, e->ttl, &e->from, when_ns);
 }
 
+/*
+ * Keeps the packet of a data segment whole, if it is one packet: offloading hands several to the
+ * card at once.
+ */
+static void keep_copy(struct flow *f, const struct segment *out, const uint8_t *packet, size_t len)
+{
+	const size_t most = f->snapshot.pmtu ? f->snapshot.pmtu : USUAL_MTU;
+	uint8_t *copy;
+
+	f->copy_len = 0;
+	if (len > most || out->flags & (TH_FIN | TH_URG))
+		return;
+	copy = realloc(f->copy, len);
+	if (!copy)
+		return;
+	memcpy(copy, packet, len);
+	f->copy = copy;
+	f->copy_len = len;
+	f->copied = *out;
+}
+
 /* What the kernel sends shows how the flow looks on the wire. Our own probes lie below SND.UNA. */
-static void on_outgoing(const struct prober *p, const struct net *net, const struct segment *out)
+static void on_outgoing(const struct prober *p, const struct net *net, const struct segment *out,
+			const uint8_t *packet, size_t len)
 {
 	struct flow *f = flow_between(p, net, &out->src, &out->dst);
 
@@ -111,6 +171,8 @@ static void on_outgoing(const struct prober *p, const struct net *net, const str
 				.flow_label = out->flow_label};
 	if (seq_before(f->snd_max, out->seq + out->payload))
 		f->snd_max = out->seq + out->payload;
+	if (out->payload)
+		keep_copy(f, out, packet, len);
 }
 
 /*
@@ -129,7 +191,8 @@ static struct sent *plain_ack(struct prober *p, struct flow *f, const struct seg
 	if (seq_before(in->seq, f->snapshot.rcv_nxt))
 		return NULL;
 	for (struct sent *s = p->sent; s < p->sent + SENT_MAX; s++) {
-		if (s->flow != f || s->seen.kind == PROBE_CONTROL || s->seen.ttl <= f->routers_to)
+		if (s->flow != f || s->seen.kind == PROBE_CONTROL ||
+		    s->seen.kind == PROBE_IN_FLOW_COPY || s->seen.ttl <= f->routers_to)
 			continue;
 		if (!best || s->seen.ttl > best->seen.ttl ||
 		    (s->seen.ttl == best->seen.ttl && s->seen.sent_ns < best->seen.sent_ns))
@@ -187,7 +250,7 @@ void read_answers(struct prober *p, const struct net *net)
 		if (packet.kind == PACKET_ICMP_ERROR && !meta.outgoing)
 			on_error(p, net, &packet.error, when_ns);
 		else if (packet.kind == PACKET_SEGMENT && meta.outgoing)
-			on_outgoing(p, net, &packet.segment);
+			on_outgoing(p, net, &packet.segment, p->buf, meta.len);
 		else if (packet.kind == PACKET_SEGMENT)
 			on_incoming(p, net, &packet.segment, when_ns);
 	}

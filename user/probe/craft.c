@@ -11,7 +11,11 @@
  * our ACK (RFC 9293 3.5.2). Only SEQ == RCV.NXT resets (RFC 5961 3.2), and in some states Linux
  * also takes RCV.NXT - 1 (tcp_reset_check()). So ACK starts at RCV.NXT - 2 and goes down, and
  * RCV.NXT only goes up. For the same reason ICMP errors that quote a probe are ignored by the
- * connection: tcp_v4_err() wants a sequence number between SND.UNA and SND.NXT.
+ * connection: tcp_v4_err() wants a sequence number between SND.UNA and SND.NXT. A copy of the
+ * kernel's own segment (packet_copy()) lies there: a router's "time exceeded" leaves it a soft
+ * error, which the next ACK takes away, and which otherwise becomes the error that the program
+ * reads when the kernel gives up: EHOSTUNREACH for ETIMEDOUT. So copies are asked for only where
+ * nothing else decides.
  *
  * Stateful boxes on the way take segments up to a window old: nf_conntrack's tcp_in_window() wants
  * the end of the range above SND.NXT - window - 1, and ACK within 66000 bytes. Hence ranges that

@@ -47,7 +47,11 @@ struct flow {
 	uint32_t last_ack; /* of the peer */
 	uint32_t n_sent;
 	uint32_t offset;
-	uint8_t routers_to; /* largest TTL that a router has answered */
+	uint8_t routers_to;		 /* largest TTL that a router has answered */
+	struct ip_addr router[HOPS_MAX]; /* that answered last at this TTL */
+	uint8_t *copy;	 /* the packet of the data segment that the kernel sent last */
+	size_t copy_len; /* 0: it is not known */
+	struct segment copied;
 	uint64_t last_sent_ns;
 	uint64_t hop_free_ns[HOPS_MAX]; /* virtual schedule of each hop (GCRA) */
 	struct queued queue[WANTS_MAX];
@@ -80,8 +84,12 @@ struct prober {
 	probe_tap_fn tap;
 	void *tap_arg;
 	size_t len; /* of the packet in buf */
-	uint8_t buf[PACKET_MAX];
+	uint8_t buf[PACKET_MAX], again[PACKET_MAX];
 };
+
+/* The bytes of a probe: length, or negative errno. */
+int probe_bytes(const struct flow *f, enum probe_kind kind, const struct segment *s, uint8_t *buf,
+		size_t size);
 
 /* Hands an observation about a probe over. */
 void report_probe(struct prober *p, const struct probe_seen *seen);

@@ -7,8 +7,10 @@
  */
 #include "probe/match.h"
 
+#include <string.h>
 #include <sys/socket.h>
 
+#include <netinet/ip6.h>
 #include <netinet/ip_icmp.h>
 #include <netinet/icmp6.h>
 
@@ -24,6 +26,37 @@ int match_error(const struct icmp_error *e, const struct segment *probe)
 	if (same_seq && (same_dst || same_port))
 		return 2 + same_id + same_port;
 	return same_id && same_dst && same_port;
+}
+
+static bool differs(const struct icmp_error *e, const uint8_t *sent, size_t from, size_t to)
+{
+	bool zeros = true;
+
+	if (to > e->quote_len)
+		to = e->quote_len;
+	if (from >= to || !memcmp(e->quote + from, sent + from, to - from))
+		return false;
+	for (size_t i = from; i < to && zeros; i++)
+		zeros = !e->quote[i];
+	return !zeros;
+}
+
+uint8_t quote_altered(const struct icmp_error *e, const uint8_t *packet, size_t len)
+{
+	const size_t ip_len = len && packet[0] >> 4 == 6 ? sizeof(struct ip6_hdr) : 20;
+	const uint8_t *tcp = packet + ip_len;
+	size_t header;
+
+	if (len < ip_len + 20)
+		return 0;
+	len -= ip_len;
+	header = (size_t)(tcp[12] >> 4) * 4;
+	if (header > len)
+		return 0;
+	return (differs(e, tcp, 4, 8) || differs(e, tcp, 8, 12) ? ALTERED_SEQUENCE : 0) |
+	       (differs(e, tcp, 14, 16) ? ALTERED_WINDOW : 0) |
+	       (differs(e, tcp, 20, header) ? ALTERED_OPTIONS : 0) |
+	       (differs(e, tcp, header, len) ? ALTERED_PAYLOAD : 0);
 }
 
 bool has_dsack(const struct segment *in)
@@ -49,6 +82,8 @@ int match_segment(const struct segment *in, const struct segment *probe, enum pr
 {
 	if (!endpoint_equal(&in->src, &probe->dst) || !endpoint_equal(&in->dst, &probe->src))
 		return 0;
+	if (kind == PROBE_IN_FLOW_COPY)
+		return 0; /* an ACK of it is the transfer going on */
 	if (kind != PROBE_CONTROL)
 		return match_in_flow(in, probe, ret);
 	*ret = in->flags & TH_RST ? ANSWER_RST : ANSWER_SYN_ACK;

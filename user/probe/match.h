@@ -19,6 +19,12 @@ int match_error(const struct icmp_error *e, const struct segment *probe);
 int match_segment(const struct segment *in, const struct segment *probe, enum probe_kind kind,
 		  enum probe_answer *ret);
 
+/*
+ * enum probe_altered: where the quote differs from the IP packet that was sent. A stretch of zeros
+ * is padding of a router that quotes little.
+ */
+uint8_t quote_altered(const struct icmp_error *e, const uint8_t *packet, size_t len);
+
 /* Has the segment a D-SACK block (RFC 2883) below its ACK? */
 bool has_dsack(const struct segment *in);
 

@@ -3,9 +3,9 @@
  * Writing probes and reading answers: IPv4 (RFC 791), IPv6 (RFC 8200), TCP (RFC 9293), timestamps
  * (RFC 7323), SACK (RFC 2018), ICMP (RFC 792) and ICMPv6 (RFC 4443) errors.
  *
- * A quote is trusted for the 8 bytes behind the IP header that RFC 792 promises and for no more:
- * these hold both ports and the sequence number. So it makes no difference whether the rest is the
- * segment, padding or an RFC 4884 extension (MPLS labels).
+ * A quote is trusted for the 8 bytes behind the IP header that RFC 792 promises: these hold both
+ * ports and the sequence number. What follows may be the segment, padding or an RFC 4884 extension
+ * (MPLS labels); older routers begin that after 128 bytes without saying so.
  */
 #include "probe/packet.h"
 
@@ -22,9 +22,11 @@
 #define SYN_OPTIONS_LEN	 20 /* MSS, SACK permitted, timestamps, NOP, window scale */
 #define IP4_DF		 0x4000
 #define IP4_OFFSET	 0x1fff
+#define IP4_MORE	 0x2000
 #define EXTENSIONS_MAX	 8 /* IPv6 extension headers that we walk */
 #define ICMP_HEADER_LEN	 8
 #define SYN_WINDOW_SCALE 7
+#define QUOTE_SURE	 128 /* bytes of a quote that are no extension (RFC 4884 5) */
 
 static uint16_t get16(const uint8_t *p)
 {
@@ -156,6 +158,37 @@ int packet_write(const struct segment *s, uint8_t *buf, size_t size)
 	sum = v6 ? put_ip6(buf, s, total) : put_ip4(buf, s, total);
 	put16(tcp + 16, ~sum16(sum, tcp, total - ip_len) & 0xffff);
 	return (int)total;
+}
+
+int packet_copy(const uint8_t *packet, size_t len, uint8_t ttl, uint16_t ip_id, uint8_t *buf,
+		size_t size)
+{
+	const bool v6 = len && packet[0] >> 4 == 6;
+	const size_t ip_len = v6 ? IP6_LEN : IP4_LEN;
+	uint8_t *tcp = buf + ip_len;
+	uint32_t sum;
+
+	if (len > size)
+		return -EMSGSIZE;
+	if (len < ip_len + TCP_LEN || len > PACKET_MAX ||
+	    (v6 ? packet[6] != IPPROTO_TCP || get16(packet + 4) + ip_len != len
+		: packet[0] != 0x45 || packet[9] != IPPROTO_TCP || get16(packet + 2) != len ||
+			     get16(packet + 6) & (IP4_OFFSET | IP4_MORE)))
+		return -EINVAL;
+	memcpy(buf, packet, len);
+	if (v6) {
+		buf[7] = ttl;
+		sum = sum16((uint32_t)(IPPROTO_TCP + len - ip_len), buf + 8, 32);
+	} else {
+		buf[8] = ttl;
+		put16(buf + 4, ip_id);
+		put16(buf + 10, 0);
+		put16(buf + 10, ~sum16(0, buf, IP4_LEN) & 0xffff);
+		sum = sum16((uint32_t)(IPPROTO_TCP + len - ip_len), buf + 12, 8);
+	}
+	put16(tcp + 16, 0);
+	put16(tcp + 16, ~sum16(sum, tcp, len - ip_len) & 0xffff);
+	return (int)len;
 }
 
 /* The IP layer of a packet or of a quote. `next` points behind its headers, inside the buffer. */
@@ -316,6 +349,7 @@ static bool read_error(const struct ip_layer *ip, struct icmp_error *ret)
 {
 	const uint8_t *p = ip->next;
 	struct ip_layer quote;
+	size_t headers, sure;
 
 	if (ip->len < ICMP_HEADER_LEN || !is_error(ip->protocol, p[0]))
 		return false;
@@ -323,6 +357,8 @@ static bool read_error(const struct ip_layer *ip, struct icmp_error *ret)
 		return false;
 	if (quote.protocol != IPPROTO_TCP || quote.len < 8)
 		return false;
+	headers = (size_t)(quote.next - p) - ICMP_HEADER_LEN;
+	sure = headers + 8 > QUOTE_SURE ? 8 : QUOTE_SURE - headers;
 	*ret = (struct icmp_error){
 		.from = ip->addressing.src.addr,
 		.ttl = ip->addressing.ttl,
@@ -332,6 +368,8 @@ static bool read_error(const struct ip_layer *ip, struct icmp_error *ret)
 		.quoted_dst = {.addr = quote.addressing.dst.addr, .port = get16(quote.next + 2)},
 		.quoted_ip_id = quote.addressing.ip_id,
 		.quoted_seq = get32(quote.next + 4),
+		.quote = quote.next,
+		.quote_len = quote.len < sure ? quote.len : sure,
 	};
 	if (ip->protocol == IPPROTO_ICMPV6 && p[0] == ICMP6_PACKET_TOO_BIG)
 		ret->mtu = get32(p + 4);

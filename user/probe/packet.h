@@ -40,6 +40,9 @@ struct icmp_error {
 	struct endpoint quoted_src, quoted_dst;
 	uint16_t quoted_ip_id; /* IPv4; 0 on IPv6 */
 	uint32_t quoted_seq;
+	const uint8_t
+		*quote;	  /* the quoted TCP header and what follows, in the buffer that was read */
+	size_t quote_len; /* at least 8; what is surely no RFC 4884 extension */
 };
 
 enum packet_kind { PACKET_OTHER, PACKET_SEGMENT, PACKET_ICMP_ERROR };
@@ -60,6 +63,14 @@ uint32_t packet_header_len(const struct segment *s);
  * options of an ordinary Linux SYN. Its length, or -EMSGSIZE.
  */
 int packet_write(const struct segment *s, uint8_t *buf, size_t size);
+
+/*
+ * Writes a copy of an IP packet of TCP with another TTL and IP ID. The segment stays as it is but
+ * for its checksum, which the card may not have filled in yet. Its length; -EINVAL: not a whole
+ * packet of TCP without fragments; -EMSGSIZE.
+ */
+int packet_copy(const uint8_t *packet, size_t len, uint8_t ttl, uint16_t ip_id, uint8_t *buf,
+		size_t size);
 
 /* Reads one IP packet, which may be cut. What is neither TCP nor an error about TCP is
  * PACKET_OTHER. */

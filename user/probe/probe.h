@@ -6,8 +6,9 @@
  * Promise (tested): a probe inside a connection lies wholly in bytes that the peer has already
  * acknowledged, carries no SYN, FIN or RST, and keeps the timestamps option if one was negotiated;
  * its acknowledgement number lies below RCV.NXT, so that a reset it might provoke is outside the
- * window and ignored (RFC 9293 3.10.7.4). At most PROBE_RATE packets a second and PROBE_BUDGET for
- * a flow. Nothing is sent that was not asked for.
+ * window and ignored (RFC 9293 3.10.7.4). Or it is the segment that the kernel itself sent last,
+ * byte for byte, which the peer is owed anyhow. At most PROBE_RATE packets a second and
+ * PROBE_BUDGET for a flow. Nothing is sent that was not asked for.
  *
  * Every byte received is hostile. An answer counts only if it quotes a probe that we sent.
  */

@@ -79,6 +79,12 @@ static int open_net(struct prober *p, uint32_t netns, struct net **ret)
 	return 0;
 }
 
+static void free_flow(struct flow *f)
+{
+	free(f->copy);
+	free(f);
+}
+
 /* Frees what is no longer wanted. */
 static void sweep(struct prober *p)
 {
@@ -103,7 +109,7 @@ static void sweep(struct prober *p)
 			f->net->flows--;
 			f->net->changed = true;
 		}
-		free(f);
+		free_flow(f);
 	}
 	p->n_flows = kept;
 	for (struct net *net = p->nets; net < p->nets + NETS_MAX; net++) {
@@ -305,7 +311,7 @@ void prober_free(struct prober *p)
 	if (!p)
 		return;
 	for (int i = 0; i < p->n_flows; i++)
-		free(p->flows[i]);
+		free_flow(p->flows[i]);
 	for (int i = 0; i < NETS_MAX; i++)
 		wire_close(p->nets[i].wire);
 	if (p->epoll >= 0)

@@ -14,6 +14,7 @@
 
 #include "base/clock.h"
 #include "probe/internal.h"
+#include "probe/match.h"
 
 #define SEND_EVERY_NS                                                                              \
 	(NS_PER_S / (PROBE_RATE - 1)) /* late timers must not make it more in a second */
@@ -143,6 +144,17 @@ static int build_control(struct prober *p, struct flow *f, uint64_t now_ns, stru
 	return 0;
 }
 
+/* What the peer has acknowledged meanwhile is not owed any more. */
+static int build_copy(const struct flow *f, struct segment *ret)
+{
+	if (f->snapshot.flags & SNAP_SECURED)
+		return -EACCES;
+	if (!f->copy_len || !seq_before(f->last_ack, f->copied.seq + f->copied.payload))
+		return -ENODATA;
+	*ret = f->copied;
+	return 0;
+}
+
 static int build(struct prober *p, struct flow *f, const struct queued *q, uint64_t now_ns,
 		 struct segment *ret)
 {
@@ -155,8 +167,11 @@ static int build(struct prober *p, struct flow *f, const struct queued *q, uint6
 		p->counts.over_budget++;
 		return -EDQUOT;
 	}
-	r = q->kind == PROBE_CONTROL ? build_control(p, f, now_ns, ret)
-				     : build_in_flow(p, f, q->size, now_ns, ret);
+	if (q->kind == PROBE_IN_FLOW_COPY)
+		r = build_copy(f, ret);
+	else
+		r = q->kind == PROBE_CONTROL ? build_control(p, f, now_ns, ret)
+					     : build_in_flow(p, f, q->size, now_ns, ret);
 	if (r)
 		return r;
 	ret->ttl = q->ttl;
@@ -164,6 +179,14 @@ static int build(struct prober *p, struct flow *f, const struct queued *q, uint6
 		p->next_ip_id = 1;
 	ret->ip_id = p->next_ip_id;
 	return 0;
+}
+
+int probe_bytes(const struct flow *f, enum probe_kind kind, const struct segment *s, uint8_t *buf,
+		size_t size)
+{
+	return kind == PROBE_IN_FLOW_COPY
+		       ? packet_copy(f->copy, f->copy_len, s->ttl, s->ip_id, buf, size)
+		       : packet_write(s, buf, size);
 }
 
 static struct sent *free_slot(struct prober *p)
@@ -186,7 +209,7 @@ static bool send_one(struct prober *p, struct flow *f, struct queued *q, struct 
 	bool tried = false;
 
 	if (!r)
-		r = packet_write(&segment, p->buf, sizeof(p->buf));
+		r = probe_bytes(f, q->kind, &segment, p->buf, sizeof(p->buf));
 	if (r > 0) {
 		tried = true;
 		seen.size = (uint16_t)r;

@@ -11,6 +11,7 @@
 #include <linux/if_ether.h>
 #include <linux/if_packet.h>
 #include <netinet/in.h>
+#include <netinet/ip6.h>
 #include <netinet/ip_icmp.h>
 #include <netinet/icmp6.h>
 #include <stdlib.h>
@@ -21,12 +22,12 @@
 #include "base/clock.h"
 #include "host/host.h"
 
-#define SNAP_LEN     512 /* holds all headers, a quote's too */
+#define SNAP_LEN     512 /* of an error or a handshake: holds all headers, a quote's too */
 #define IN_MAX	     256 /* an answer of the peer: headers and options, or a little data */
 #define OUT_MAX	     9216 /* not the bulk data of a healthy transfer, which leaves in larger pieces */
 #define RECEIVE_BUF  (1 << 20)
 #define PAIRS_A_JUMP 200 /* a conditional jump of classic BPF reaches 255 instructions */
-#define CODE_MAX     (WIRE_PAIRS_MAX + WIRE_PAIRS_MAX / PAIRS_A_JUMP * 2 + 128)
+#define CODE_MAX     (WIRE_PAIRS_MAX + WIRE_PAIRS_MAX / PAIRS_A_JUMP * 4 + 128)
 
 struct wire {
 	int packet, raw4, raw6;
@@ -154,8 +155,11 @@ static void emit_pairs(struct code *c, const uint32_t *pairs, int n)
 
 			c->insns[at].jt = (uint8_t)(some - i);
 		}
-		emit(c, BPF_JMP | BPF_JA, 1);
-		emit(c, BPF_RET | BPF_K, SNAP_LEN);
+		emit(c, BPF_JMP | BPF_JA, 3);
+		emit(c, BPF_LD | BPF_MEM, LENGTH);
+		emit(c, BPF_ALU | BPF_ADD | BPF_K,
+		     sizeof(struct ip6_hdr)); /* which IPv6 does not count */
+		emit(c, BPF_RET | BPF_A, 0);  /* whole: what goes out may have to be copied */
 		done += some;
 	}
 }

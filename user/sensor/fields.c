@@ -172,7 +172,7 @@ static const struct field neigh_observation[] = {
 
 static const char *const probe_kinds[] = {
 	[PROBE_IN_FLOW] = "in-flow", [PROBE_IN_FLOW_FULL] = "in-flow-full",
-	[PROBE_CONTROL] = "control", NULL,
+	[PROBE_CONTROL] = "control", [PROBE_IN_FLOW_COPY] = "in-flow-copy", NULL,
 };
 
 static const char *const probe_answers[] = {
@@ -189,6 +189,7 @@ static const struct field probe_observation[] = {
 	NUMBER(struct observation, probe.ttl),
 	NUMBER(struct observation, probe.answer_ttl),
 	NUMBER(struct observation, probe.icmp_code),
+	NUMBER(struct observation, probe.altered),
 	NUMBER(struct observation, probe.size),
 	INTEGER(struct observation, probe.error),
 	NUMBER(struct observation, probe.mtu),
@@ -365,6 +366,7 @@ const struct field record_header_fields[] = {
 
 const struct field record_end_fields[] = {
 	NUMBER(struct record_end, probes_sent),
+	NUMBER(struct record_end, answers_ignored),
 	END,
 };
 

@@ -36,7 +36,7 @@ struct record_loss {
 };
 
 struct record_end {
-	uint64_t probes_sent;
+	uint64_t probes_sent, answers_ignored;
 	int n_lost;
 	struct record_loss lost[RECORD_LOST_REASONS];
 };

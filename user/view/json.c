@@ -160,6 +160,7 @@ static void hops(struct jsonw *j, const struct incident *i)
 		tally(j, "in_flow", &h->probes[PROBE_IN_FLOW]);
 		tally(j, "control", &h->probes[PROBE_CONTROL]);
 		tally(j, "in_flow_full_size", &h->probes[PROBE_IN_FLOW_FULL]);
+		tally(j, "in_flow_copy", &h->probes[PROBE_IN_FLOW_COPY]);
 		jsonw_bool(j, "peer", h->is_peer);
 		jsonw_bool(j, "balanced", h->balanced);
 		jsonw_close(j);
@@ -281,6 +282,7 @@ static int write_summary(struct writer *w, const struct summary *s)
 	jsonw_u64(&j, "unrecovered", s->counts.unrecovered);
 	jsonw_u64(&j, "slow_phases", s->counts.slow);
 	jsonw_u64(&j, "probes_sent", s->probes_sent);
+	jsonw_u64(&j, "answers_ignored", s->answers_ignored);
 	jsonw_open(&j, "events_lost");
 	for (int i = 0; i < s->n_lost; i++)
 		jsonw_u64(&j, s->lost[i].reason, s->lost[i].count);

@@ -452,7 +452,11 @@ static int write_summary(struct writer *writer, const struct summary *s)
 		add(&b, " (%" PRIu64 " not recovered)", s->counts.unrecovered);
 	if (s->counts.slow)
 		add(&b, ", %" PRIu64 " slow", s->counts.slow);
-	add(&b, ", %" PRIu64 " probes sent; lost:", s->probes_sent);
+	add(&b, ", %" PRIu64 " probes sent", s->probes_sent);
+	if (s->answers_ignored)
+		add(&b, ", %" PRIu64 " answers ignored that quote none of them",
+		    s->answers_ignored);
+	add(&b, "; lost:");
 	for (int i = 0; i < s->n_lost; i++) {
 		if (!s->lost[i].count)
 			continue;

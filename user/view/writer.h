@@ -29,6 +29,7 @@ struct summary {
 	uint64_t now_ns;
 	struct engine_counts counts;
 	uint64_t probes_sent;
+	uint64_t answers_ignored; /* ICMP errors that quote nothing we have sent */
 	int n_lost;
 	struct {
 		const char *reason;
