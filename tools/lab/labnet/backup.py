@@ -109,10 +109,10 @@ class Backup:
         self.server.stop()
 
 
-def run_scenario(scenario, bus, result, verdict_s):
+def run_scenario(scenario, bus, result, verdict_s, record=None):
     """Fills a Result (run.py); the story with JSON output, and no show."""
     backup = Backup(scenario, bus)
-    monitor = Monitor(bus)
+    monitor = Monitor(bus, record)
     try:
         backup.prepare()
 
@@ -121,7 +121,7 @@ def run_scenario(scenario, bus, result, verdict_s):
             backup.heard(line)
 
         if backup.at_home:
-            client = backup.start_client([*Monitor.command("run", backup.vantage.netns), "--"])
+            client = backup.start_client([*monitor.command("run", backup.vantage.netns), "--"])
             monitor.attach(client, heard)
         else:
             monitor.start_watch(backup.vantage.netns)

@@ -10,8 +10,9 @@ import subprocess
 from dataclasses import replace
 
 from . import session
-from .run import RECOVER_S, Stage
+from .run import RECOVER_S
 from .scenario import WITNESSES, Transfer
+from .stage import Stage
 
 POINTS = ("sender", "middle", "receiver")
 AMOUNT = 512 << 10  # moved before the fault

@@ -18,7 +18,10 @@ class Result:
     place_ok: bool = False
     outcome: str = ""
     first_verdict_s: float = None  # from the last byte of progress, as the transfer's own ends saw it
-    final_verdict_s: float = None  # until it first said what it said in the end
+    final_verdict_s: float = None  # until it said what it said in the end, and stayed with it
+    cause_confidence: float = None
+    place_confidence: float = None
+    slow: bool = False  # the times are from the fault then
     probes_sent: int = 0
     other_stalls: list = field(default_factory=list)  # reported, though nothing was wrong with them
     lines: list = field(default_factory=list)  # all that tcpstall printed
@@ -58,24 +61,36 @@ def conclusion(verdict):
     return verdict.get("cause"), place_text(verdict.get("where"))
 
 
-def judge(incident, network, truth, moved_ns, result):
-    """Fills the result from the last verdict of an incident; moved_ns: the last progress that the
-    transfer's own ends saw before the first verdict."""
+def settled_ns(verdicts):
+    """Since when the conclusion is what it is in the end."""
+    final = conclusion(verdicts[-1][0])
+    since_ns = verdicts[-1][1]
+    for line, ns in reversed(verdicts):
+        if conclusion(line) != final:
+            break
+        since_ns = ns
+    return since_ns
+
+
+def judge(incident, network, truth, from_ns, result):
+    """Fills the result from the last verdict of an incident; from_ns: the last progress that the
+    transfer's own ends saw before the first verdict, or the fault of a transfer that goes on."""
     result.detected = bool(incident and incident.verdicts)
     if not result.detected:
         result.why = "stall seen, but no verdict" if incident else "no stall seen"
         return
     verdict = incident.verdict
+    result.slow = incident.slow
     result.cause, result.place = conclusion(verdict)
     result.cause_ok = result.cause in truth.cause
     result.place_ok = any(place_matches(verdict.get("where"), p, network) for p in truth.places)
-    result.probes_sent = probes_of(verdict)
-    result.outcome = incident.end["outcome"] if incident.end else ""
-    if moved_ns:
-        first_ns = incident.verdicts[0][1]
-        final_ns = next(ns for line, ns in incident.verdicts if conclusion(line) == conclusion(verdict))
-        result.first_verdict_s = round((first_ns - moved_ns) / 1e9, 3)
-        result.final_verdict_s = round((final_ns - moved_ns) / 1e9, 3)
+    result.cause_confidence = verdict.get("cause_confidence")
+    result.place_confidence = (verdict.get("where") or {}).get("confidence")
+    result.probes_sent = verdict.get("probes_sent", probes_of(verdict))
+    result.outcome = incident.end.get("outcome", "") if incident.end else ""
+    if from_ns:
+        result.first_verdict_s = round((incident.verdicts[0][1] - from_ns) / 1e9, 3)
+        result.final_verdict_s = round((settled_ns(incident.verdicts) - from_ns) / 1e9, 3)
     if not result.cause_ok:
         result.why = f"cause is {result.cause}"
     elif not result.place_ok:

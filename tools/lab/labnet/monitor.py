@@ -12,6 +12,10 @@ from . import session
 ATTACHED = "bpf"  # part of what /proc/PID/fd says of a descriptor of a program or link
 
 
+def ends_of(flow):
+    return (flow["src"], flow["src_port"]), (flow["dst"], flow["dst_port"])
+
+
 class Incident:
     def __init__(self, begin):
         self.begin = begin
@@ -23,25 +27,34 @@ class Incident:
         return self.begin["flow"]
 
     @property
+    def slow(self):
+        return self.begin["type"] == "slow_begin"
+
+    @property
     def verdict(self):
         return self.verdicts[-1][0] if self.verdicts else None
 
 
 class Monitor:
-    def __init__(self, bus):
+    def __init__(self, bus, record=None):
+        """record: file for a recording."""
         self.bus = bus
+        self.record = record
         self.process = None
         self.lines, self.words = [], []
         self.incidents = {}
         self.summary = None
         self.bad_lines = 0
 
-    @staticmethod
-    def command(verb, netns, options=()):
-        return [session.TCPSTALL, verb, "--json", "-n", "--netns", netns, *options]
+    def command(self, verb, netns, options=()):
+        """netns: the one to look at, or None for all."""
+        where = ["--netns", netns] if netns else []
+        record = ["--record", self.record] if self.record else []
+        return [session.TCPSTALL, verb, "--json", "-n", *where, *record, *options]
 
-    def start_watch(self, netns, options=()):
-        self.attach(session.start(self.command("watch", netns, options),
+    def start_watch(self, netns, options=(), inside=None):
+        """inside: the namespace to run in."""
+        self.attach(session.start(self.command("watch", netns, options), inside,
                                   stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                                   stderr=subprocess.PIPE))
 
@@ -79,22 +92,22 @@ class Monitor:
             self.bad_lines += 1
             return
         self.lines.append(line)
-        if kind == "stall_begin":
+        if kind in ("stall_begin", "slow_begin"):
             self.incidents[line["incident"]] = Incident(line)
         elif kind == "verdict" and line["incident"] in self.incidents:
             self.incidents[line["incident"]].verdicts.append((line, now_ns))
-        elif kind == "stall_end" and line["incident"] in self.incidents:
+        elif kind in ("stall_end", "slow_end") and line["incident"] in self.incidents:
             self.incidents[line["incident"]].end = line
         elif kind == "summary":
             self.summary = line
 
+    def incidents_of(self, src, dst):
+        """Those of the data that goes from src to dst, (address, port) pairs, the latest first."""
+        return [incident for incident in reversed(self.incidents.values())
+                if ends_of(incident.flow) == (src, dst)]
+
     def incident_of(self, src, dst):
-        """The latest incident of the data that goes from src to dst, (address, port) pairs."""
-        for incident in reversed(self.incidents.values()):
-            flow = incident.flow
-            if ((flow["src"], flow["src_port"]), (flow["dst"], flow["dst_port"])) == (src, dst):
-                return incident
-        return None
+        return next(iter(self.incidents_of(src, dst)), None)
 
     def stop(self, timeout_s=10):
         """Ends it as Ctrl-C does; its exit status."""

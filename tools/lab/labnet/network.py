@@ -24,11 +24,13 @@ SYSCTLS = {
     "net/ipv6/conf/default/accept_ra": 0,
     "net/ipv6/conf/default/router_solicitations": 0,
 }
-ROUTER_SYSCTLS = {"net/ipv4/ip_forward": 1, "net/ipv6/conf/all/forwarding": 1}
+# Policy 1: several equal routes are chosen among by the hash of addresses and ports.
+ROUTER_SYSCTLS = {"net/ipv4/ip_forward": 1, "net/ipv6/conf/all/forwarding": 1,
+                  "net/ipv4/fib_multipath_hash_policy": 1, "net/ipv6/fib_multipath_hash_policy": 1}
 NAT_SYSCTLS = {"net/netfilter/nf_conntrack_tcp_loose": 0, "net/netfilter/nf_conntrack_acct": 1}
 
 
-@dataclass
+@dataclass(eq=False)
 class Interface:
     name: str
     segment: "Segment"
@@ -36,7 +38,7 @@ class Interface:
     v6: str = ""
 
 
-@dataclass
+@dataclass(eq=False)
 class Node:
     name: str
     kind: str  # host, router or switch
@@ -63,7 +65,7 @@ class Node:
         return first.v4 if family == 4 else first.v6
 
 
-@dataclass
+@dataclass(eq=False)
 class Segment:
     nodes: list
     switch: Node = None
@@ -96,6 +98,12 @@ def set_sysctls(netns, values):
                 file.write(str(value))
 
 
+def _route(network, gateways):
+    if len(gateways) == 1:
+        return f"route add {network} via {gateways[0]}"
+    return f"route add {network}" + "".join(f" nexthop via {gateway}" for gateway in gateways)
+
+
 class Network:
     def __init__(self, seed):
         self.seed = seed
@@ -120,8 +128,19 @@ class Network:
             node.interfaces.append(Interface(f"eth{len(node.interfaces)}", segment))
         return segment
 
+    def join(self, name, segment):
+        """A host more on a switch."""
+        node = self.add_node(name)
+        segment.nodes.append(node)
+        node.interfaces.append(Interface("eth0", segment))
+
     def segment_between(self, one, other):
         return next(s for s in self.segments if {one, other} <= {n.name for n in s.nodes})
+
+    def towards(self, one, goal):
+        """The segment that the path leaves a node by, to get to another node of the path."""
+        at, to = self.path.index(one), self.path.index(goal)
+        return self.segment_between(one, self.path[at + (1 if to > at else -1)])
 
     def wire_between(self, one, other):
         segment = self.segment_between(one, other)
@@ -201,36 +220,37 @@ class Network:
             segment = node.interfaces[0].segment
             gateway = next(n for n in segment.nodes if n.kind == "router").on(segment)
             return [f"route add default via {gateway.v4}", f"route add ::/0 via {gateway.v6}"]
-        first_hop = self._first_hops(node)
         routes = []
         for segment in self.segments:
             if node in segment.nodes:
                 continue
-            gateway, via = first_hop[id(segment)]
-            hop = gateway.on(via)
+            hops = [gateway.on(via) for gateway, via in self._first_hops(node, segment)]
             if segment.zone >= node.zone:
-                routes.append(f"route add {segment.v4} via {hop.v4}")
+                routes.append(_route(segment.v4, [hop.v4 for hop in hops]))
             if segment.zone >= node.zone or not any(n.nat66 for n in self.nodes.values()):
-                routes.append(f"route add {segment.v6} via {hop.v6}")
+                routes.append(_route(segment.v6, [hop.v6 for hop in hops]))
         return routes
 
-    def _first_hops(self, node):
-        """For each segment not its own: the neighbour to go through and the segment it is on."""
-        found, seen, queue = {}, {node.name}, []
-        for segment in (i.segment for i in node.interfaces):
-            for neighbour in segment.nodes:
-                if neighbour.kind == "router" and neighbour.name not in seen:
-                    seen.add(neighbour.name)
-                    queue.append((neighbour, neighbour, segment))
-        while queue:
-            at, gateway, via = queue.pop(0)
-            for segment in (i.segment for i in at.interfaces):
-                if node not in segment.nodes:
-                    found.setdefault(id(segment), (gateway, via))
-                for neighbour in segment.nodes:
-                    if neighbour.kind == "router" and neighbour.name not in seen:
-                        seen.add(neighbour.name)
-                        queue.append((neighbour, gateway, via))
+    @staticmethod
+    def _first_hops(node, goal):
+        """All neighbours that a shortest way to a segment begins with, each with the segment that it
+        is on."""
+        found = []
+        queue = [(i.segment, None) for i in node.interfaces]
+        seen = {node.name}
+        while queue and not found:
+            further, reached = [], set()
+            for segment, first in queue:
+                for router in segment.nodes:
+                    if router.kind != "router" or router.name in seen:
+                        continue
+                    reached.add(router.name)
+                    step = first or (router, segment)
+                    further += [(i.segment, step) for i in router.interfaces]
+                    if router in goal.nodes and step not in found:
+                        found.append(step)
+            seen |= reached
+            queue = further
         return found
 
     def _firewall(self, node):
@@ -269,12 +289,14 @@ def forward_port(node, outside, port, to_address):
                   f"tcp dport {port} dnat to {to_address}"], node.netns)
 
 
-def chain(seed, hops, nat=(), nat66=False, switches=("sw",), shapes=None, mtus=None, beside=()):
+def chain(seed, hops, nat=(), nat66=False, switches=("sw",), shapes=None, mtus=None, beside=(),
+          lan=(), twins=()):
     """a – r1 – … – rN – b.
 
     nat: numbers of the routers that do NAT for the side of a. switches: "sw" between a and r1, "sw2"
     between rN and b. shapes, mtus: of segment i, which is the one behind router i (0: of a). beside:
-    {host: (i, shape)}, hosts that hang on router i, by a wire if shape is not None."""
+    {host: (i, shape)}, hosts that hang on router i, by a wire if shape is not None. lan: more hosts on
+    the switch of a. twins: numbers of routers that have an equal beside them: r3 and r3b."""
     shapes, mtus = shapes or {}, mtus or {}
     network = Network(seed)
     path = ["a"] + [f"r{i}" for i in range(1, hops + 1)] + ["b"]
@@ -299,5 +321,11 @@ def chain(seed, hops, nat=(), nat66=False, switches=("sw",), shapes=None, mtus=N
     for host, (index, shape) in dict(beside).items():
         network.add_node(host)
         network.add_segment(f"r{index}", host, shape=shape, **options(index))
+    for host in lan:
+        network.join(host, network.segments[0])
+    for index in twins:
+        network.add_node(f"r{index}b", "router")
+        for side in (index - 1, index + 1):
+            network.add_segment(path[side], f"r{index}b", **options(min(side, index)))
     network.path = path
     return network

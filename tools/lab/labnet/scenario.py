@@ -20,10 +20,13 @@ class Fault:
 @dataclass(frozen=True)
 class Truth:
     """cause: one or more that are right. places: "hop r2", "link r2-r3" (in the direction of the
-    data), or the kind alone where there is nothing more to name."""
+    data), or the kind alone where there is nothing more to name. More than one of either needs a
+    reason, in `why`."""
     cause: tuple
     places: tuple
     outcome: str = ""  # of stall_end, where the stall ends by itself
+    slow: bool = False  # reported as slow_begin; None: either will do
+    why: str = ""
 
 
 @dataclass(frozen=True)
@@ -37,15 +40,18 @@ class Scenario:
     nat66: bool = False
     family: int = 4
     switches: tuple = ("sw",)
+    lan: tuple = ()  # more hosts on the switch of a
+    twins: tuple = ()  # numbers of routers that have an equal beside them, r3 and r3b
     rtt_ms: float = 20
     rate_bps: int = 100 * MBIT
     wire_behind: int = 0  # router that the wire is behind; 0: the last but one
     loss_ppm: int = 0
     mtus: dict = field(default_factory=dict)
     beside: dict = field(default_factory=dict)  # host: (router, shape); c is on the last router
+    arrange: tuple = ()  # functions of arrange.py, for what is more than a chain
     main: Transfer = None
     others: tuple = None  # witnesses; None: the usual two
-    vantage: str = "sender"
+    vantage: str = "sender"  # receiver; around: the host whose container the sender is; a router
     mode: str = "watch"
     options: tuple = ()  # of tcpstall; {port} is the listener's
     seconds: float = 0  # how long a healthy scenario lasts
@@ -58,7 +64,8 @@ class Scenario:
                  "queue_bytes": max(self.rate_bps // 8 // 20, 64 << 10),
                  "loss_ppm": self.loss_ppm}
         return {"hops": self.hops, "nat": self.nat, "nat66": self.nat66,
-                "switches": self.switches, "shapes": {behind: shape}, "mtus": self.mtus,
+                "switches": self.switches, "lan": self.lan, "twins": self.twins,
+                "shapes": {behind: shape}, "mtus": self.mtus,
                 "beside": self.beside or {"c": (self.hops, None)}}
 
 

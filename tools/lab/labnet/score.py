@@ -9,20 +9,20 @@ import sys
 import tempfile
 from dataclasses import asdict
 
-from . import run, session
+from . import check, run, session
 from .judge import Result
 
 LAB = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "lab")
 
 
-def run_and_print(scenario, keep):
-    result = run.run(scenario, keep)
+def run_and_print(scenario, keep, record=None):
+    result = run.run(scenario, keep, record)
     print(run.one_line(result), flush=True)
     return session.NOT_HERE if result.skipped else 0 if result.ok else 1
 
 
 def check_and_print(scenario):
-    why = run.check_fault(scenario)
+    why = check.check_fault(scenario)
     print(f"{'FAIL' if why else 'ok'} {scenario.name}{': ' + why if why else ''}", flush=True)
     return 1 if why else 0
 

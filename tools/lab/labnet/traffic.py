@@ -111,17 +111,22 @@ class Traffic:
         return self._start(f"{transfer.name}/opener", transfer.opener,
                            {"connect": address, **opener}, wrap_opener)
 
+    @staticmethod
+    def _side(transfer, which):
+        """opener or listener. which: that, or sender or receiver."""
+        if which == "sender":
+            return transfer.sender
+        if which == "receiver":
+            return "listener" if transfer.sender == "opener" else "opener"
+        return which
+
     def end(self, transfer, which):
         """which: sender, receiver, opener or listener."""
-        if which == "sender":
-            which = transfer.sender
-        elif which == "receiver":
-            which = "listener" if transfer.sender == "opener" else "opener"
-        return self.ends[f"{transfer.name}/{which}"]
+        return self.ends[f"{transfer.name}/{self._side(transfer, which)}"]
 
     def node(self, transfer, which):
-        end = self.end(transfer, which)
-        return transfer.opener if end is self.end(transfer, "opener") else transfer.listener
+        """The name of the node that this end runs on."""
+        return getattr(transfer, self._side(transfer, which))
 
     def connected(self, transfer):
         return all(self.end(transfer, w).local or self.end(transfer, w).ended
