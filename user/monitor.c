@@ -138,7 +138,7 @@ static void ask_host(struct monitor *m, const struct want *want)
 	struct observation obs = {.type = OBS_ROUTE};
 	int fd = netns_fd(want->key.netns, m);
 
-	if (fd >= 0 && !host_route(&want->key, fd, &obs.route)) {
+	if (fd >= 0 && !host_route(&want->key, want->snapshot.ifindex, fd, &obs.route)) {
 		obs.now_ns = mono_ns();
 		observe(&obs, m);
 	}
@@ -151,7 +151,8 @@ static void ask_host(struct monitor *m, const struct want *want)
 
 static void ask_prober(struct monitor *m, const struct want *want)
 {
-	if (!m->prober || (want->kind == WANT_PROBE && !m->config.engine.probe))
+	if (!m->prober || (want->kind != WANT_LISTEN && want->kind != WANT_RELEASE &&
+			   !m->config.engine.probe))
 		return;
 	if (prober_want(m->prober, want, mono_ns()) == -ENOSPC)
 		m->wants_lost++;
@@ -171,6 +172,7 @@ static void grant(struct monitor *m, const struct want *want)
 		ask_prober(m, want);
 		break;
 	case WANT_PROBE:
+	case WANT_ONLINK:
 		ask_prober(m, want);
 		break;
 	case WANT_RELEASE:

@@ -261,7 +261,7 @@ static void a_route_names_gateway_neighbour_and_link(void **state)
 	assert_true(fd >= 0);
 
 	key = flow("192.0.2.2", "198.18.0.1", 80);
-	assert_int_equal(host_route(&key, fd, &r), 0);
+	assert_int_equal(host_route(&key, 0, fd, &r), 0);
 	assert_memory_equal(&r.key, &key, sizeof(key));
 	assert_addr(&r.gateway, "192.0.2.1");
 	assert_string_equal(r.ifname, "inside");
@@ -276,35 +276,35 @@ static void a_route_names_gateway_neighbour_and_link(void **state)
 	assert_false(r.loopback);
 
 	key = flow("2001:db8::2", "2001:db8:1::1", 80);
-	assert_int_equal(host_route(&key, fd, &r), 0);
+	assert_int_equal(host_route(&key, 0, fd, &r), 0);
 	assert_addr(&r.gateway, "2001:db8::1");
 	assert_int_equal(r.nud, 0x80);
 	assert_memory_equal(r.lladdr, second, sizeof(second));
 
 	/* On link; nobody has asked for its neighbour entry yet. */
 	key = flow("192.0.2.2", "192.0.2.77", 80);
-	assert_int_equal(host_route(&key, fd, &r), 0);
+	assert_int_equal(host_route(&key, 0, fd, &r), 0);
 	assert_int_equal(r.gateway.family, 0);
 	assert_int_equal(r.nud, 0);
 
 	key = flow("192.0.2.2", "203.0.113.1", 80);
-	assert_int_equal(host_route(&key, fd, &r), 0);
+	assert_int_equal(host_route(&key, 0, fd, &r), 0);
 	assert_addr(&r.gateway, "2001:db8::1");
 	assert_int_equal(r.path_mtu, 1280);
 	assert_memory_equal(r.lladdr, second, sizeof(second));
 
 	/* An address that this host no longer has. */
 	key = flow("192.0.2.99", "198.18.0.1", 80);
-	assert_int_equal(host_route(&key, fd, &r), 0);
+	assert_int_equal(host_route(&key, 0, fd, &r), 0);
 	assert_addr(&r.gateway, "192.0.2.1");
 
 	key = flow("198.51.100.1", "198.51.100.2", 80);
-	assert_int_equal(host_route(&key, fd, &r), 0);
+	assert_int_equal(host_route(&key, 0, fd, &r), 0);
 	assert_string_equal(r.ifname, "half");
 	assert_int_equal(r.carrier, 0);
 
 	key = flow("192.0.2.2", "192.0.2.2", 80);
-	assert_int_equal(host_route(&key, fd, &r), 0);
+	assert_int_equal(host_route(&key, 0, fd, &r), 0);
 	assert_true(r.loopback);
 
 	leave(&in);
@@ -329,10 +329,10 @@ static void a_peer_without_a_route_is_unreachable(void **state)
 	fd = namespaces_fd(n, in.netns);
 	for (size_t i = 0; i < sizeof(peers) / sizeof(peers[0]); i++) {
 		key = flow("192.0.2.2", peers[i], 80);
-		assert_int_equal(host_route(&key, fd, &r), -ENETUNREACH);
+		assert_int_equal(host_route(&key, 0, fd, &r), -ENETUNREACH);
 	}
 	memset(&key, 0, sizeof(key));
-	assert_int_equal(host_route(&key, fd, &r), -EINVAL);
+	assert_int_equal(host_route(&key, 0, fd, &r), -EINVAL);
 	leave(&in);
 	namespaces_free(n);
 }
@@ -362,9 +362,9 @@ static void next_hops_that_share_the_load_are_chosen_by_port(void **state)
 		struct flow_key key = flow("192.0.2.2", "198.18.0.1", port);
 		struct ip_addr gateway;
 
-		assert_int_equal(host_route(&key, fd, &r), 0);
+		assert_int_equal(host_route(&key, 0, fd, &r), 0);
 		gateway = r.gateway;
-		assert_int_equal(host_route(&key, fd, &r), 0);
+		assert_int_equal(host_route(&key, 0, fd, &r), 0);
 		assert_true(addr_equal(&gateway, &r.gateway));
 		first += gateway.bytes[3] == 1;
 		second += gateway.bytes[3] == 3;

@@ -75,6 +75,17 @@ void world_init(struct world *w, bool sends, bool v6)
 		f->unacked_segs = 44;
 		f->owe_since_ns = f->born_ns;
 	}
+	w->route = (struct route_seen){
+		.gateway = world_hop(w, 1),
+		.ifindex = 2,
+		.ifname = "eth0",
+		.mtu = 1500,
+		.lladdr = {2, 0, 0, 0, 0, 1},
+		.carrier = 1,
+		.speed_mbps = 1000,
+		.best_mbps = 1000,
+		.full_duplex = 1,
+	};
 	w->witness = *f;
 	w->witness.key.cookie = 2;
 	w->witness.key.local.port++;
@@ -97,6 +108,13 @@ static bool node_answers(struct world *w, int node)
 	return true;
 }
 
+/* One in `one_in` is answered; all for 0 and 1, none for less. */
+static bool comes_back(struct world *w, int one_in)
+{
+	w->rng = w->rng * 1664525u + 1013904223u;
+	return one_in >= 0 && (one_in < 2 || (w->rng >> 16) % (uint32_t)one_in == 0);
+}
+
 /* How far this packet gets, and what comes back. */
 static void travel(struct world *w, struct probe_seen *p, bool of_flow)
 {
@@ -104,6 +122,8 @@ static void travel(struct world *w, struct probe_seen *p, bool of_flow)
 	bool in_flow = p->kind != PROBE_CONTROL && of_flow;
 	int target = p->ttl < w->hops ? p->ttl : w->hops;
 
+	if (w->first_link_loses && !comes_back(w, p->size > 200 ? w->next_full : w->next_small))
+		return;
 	for (int node = 1; node < target; node++) {
 		bool dropped = node == f->blackhole_at || (in_flow && node == f->state_at) ||
 			       (node == f->mtu_at && p->size > f->mtu);
@@ -160,6 +180,70 @@ static void grant_probes(struct world *w, struct queue *q, const struct want *wa
 	}
 }
 
+static void tell_onlink(struct world *w, struct queue *q, const struct onlink_seen *seen)
+{
+	struct observation o = {.type = OBS_ONLINK, .now_ns = w->now_ns, .onlink = *seen};
+
+	w->onlink += seen->kind != ONLINK_DONE;
+	w->probes += seen->kind != ONLINK_DONE;
+	queue_push(q, &o);
+}
+
+static void ask_neighbour(struct world *w, struct queue *q, const struct want *want,
+			  struct ip_addr addr, bool next_hop, int resolves, int echoes)
+{
+	struct onlink_seen seen = {.key = want->key, .addr = addr, .next_hop = next_hop};
+
+	seen.kind = ONLINK_RESOLVE;
+	for (int i = 0; i < resolves; i++) {
+		seen.answered = !next_hop || (!w->unresolved && comes_back(w, w->next_small));
+		memcpy(seen.lladdr, w->route.lladdr, 6);
+		seen.lladdr[5] = addr.bytes[3];
+		if (!seen.answered)
+			memset(seen.lladdr, 0, 6);
+		if (next_hop && w->claimant) {
+			memcpy(seen.other_lladdr, w->route.lladdr, 6);
+			seen.other_lladdr[5] = w->claimant;
+		}
+		tell_onlink(w, q, &seen);
+	}
+	memset(seen.lladdr, 0, 6);
+	memset(seen.other_lladdr, 0, 6);
+	seen.kind = ONLINK_ECHO;
+	for (int i = 0; i < 2 * echoes; i++) {
+		int small = next_hop ? w->next_small : w->other_small;
+		int full = next_hop ? w->next_full : w->other_full;
+
+		seen.full = i & 1;
+		seen.size = seen.full ? want->onlink.size : 84;
+		seen.answered = !(next_hop && (w->no_echo || w->unresolved)) &&
+				comes_back(w, seen.full ? full : small);
+		tell_onlink(w, q, &seen);
+	}
+}
+
+static void grant_onlink(struct world *w, struct queue *q, const struct want *want)
+{
+	struct onlink_seen seen = {.key = want->key, .kind = ONLINK_CLAIM};
+	bool close = want->onlink.close;
+
+	seen.addr = want->key.local.addr;
+	if (!close && w->own_claimant) {
+		seen.answered = true;
+		seen.lladdr[5] = w->own_claimant;
+	}
+	if (!close)
+		tell_onlink(w, q, &seen);
+	ask_neighbour(w, q, want, want->onlink.next_hop, true, 2, close ? 10 : 2);
+	for (int i = 0; close && i < w->others; i++) {
+		struct ip_addr addr = world_hop(w, 100 + i);
+
+		ask_neighbour(w, q, want, addr, false, 1, 4);
+	}
+	seen = (struct onlink_seen){.key = want->key, .kind = ONLINK_DONE};
+	tell_onlink(w, q, &seen);
+}
+
 static void grant(struct world *w, struct queue *q, const struct want *want)
 {
 	struct observation o = {.now_ns = w->now_ns};
@@ -179,12 +263,18 @@ static void grant(struct world *w, struct queue *q, const struct want *want)
 		break;
 	case WANT_HOST:
 		o.type = OBS_ROUTE;
+		o.route = w->route;
 		o.route.key = want->key;
-		o.route.gateway = world_hop(w, 1);
-		o.route.ifindex = 2;
-		o.route.carrier = 1;
 		o.route.nud = w->gateway_nud;
 		queue_push(q, &o);
+		if (w->uplink.hop) {
+			o.route = w->uplink;
+			o.route.key = want->key;
+			queue_push(q, &o);
+		}
+		break;
+	case WANT_ONLINK:
+		grant_onlink(w, q, want);
 		break;
 	case WANT_PROBE:
 		grant_probes(w, q, want);
@@ -285,6 +375,13 @@ void expect(struct world *w, enum cause cause, enum place_kind kind, int ttl)
 		for (int i = 0; i < v->n_evidence; i++)
 			print_error("  %5.1f %s: %s\n", v->evidence[i].weight, v->evidence[i].id,
 				    v->evidence[i].text);
+		for (int i = 0; i < w->incident.n_neighbours; i++) {
+			const struct neighbour *n = &w->incident.neighbours[i];
+
+			print_error("  neighbour %d: %u/%u %u/%u %u/%u\n", i, n->resolve.answered,
+				    n->resolve.sent, n->small.answered, n->small.sent,
+				    n->full.answered, n->full.sent);
+		}
 	}
 	assert_int_equal(v->cause, cause);
 	assert_int_equal(v->where.kind, kind);

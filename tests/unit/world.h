@@ -30,7 +30,16 @@ struct world {
 	int icmp_burst;	      /* answers a node gives in all; 0: no limit */
 	struct world_fault fault;
 
-	uint16_t gateway_nud; /* NUD_* of the first hop's neighbour entry */
+	uint16_t gateway_nud;		 /* NUD_* of the first hop's neighbour entry */
+	struct route_seen route, uplink; /* what else the host tells; uplink.hop 0: there is none */
+	bool no_echo;			 /* the first hop answers ARP and no echo */
+	bool unresolved;		 /* not even ARP */
+	/* One in so many packets to the next hop or to other neighbours comes back; 0: all do. */
+	int next_small, next_full, other_small, other_full;
+	bool first_link_loses;		/* so with all packets, not with these alone */
+	int others;			/* neighbours besides the next hop */
+	uint8_t claimant, own_claimant; /* last byte of a second MAC address; 0: none */
+	int onlink;			/* probes sent to neighbours */
 
 	/* what came out */
 	int begins, verdicts, ends, probes;

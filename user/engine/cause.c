@@ -156,6 +156,62 @@ static const struct cause_info causes[CAUSES] = {
 			"Raise the receive buffer of the receiving program (SO_RCVBUF, tcp_rmem), "
 			"or check that window scaling survives the path.",
 		},
+	[CAUSE_LINK_DOWN] =
+		{
+			"link-down",
+			SEVERITY_ERROR,
+			"the network card has no link",
+			"The interface that the connection leaves through has lost its carrier, or "
+			"was taken down.",
+			"Check the cable and both of its ends at %s: the card, and the switch port "
+			"or "
+			"virtual device it is plugged into.",
+		},
+	[CAUSE_LINK_DEGRADED] =
+		{
+			"link-degraded",
+			SEVERITY_ERROR,
+			"the link works badly",
+			"The first link has come up slower than it can, in half duplex, or counts "
+			"errors while it loses packets.",
+			"Change the cable and then the switch port at %s, and let both ends "
+			"negotiate speed and duplex. If another card does the same, it is the "
+			"switch.",
+		},
+	[CAUSE_NEIGHBOUR_UNREACHABLE] =
+		{
+			"neighbour-unreachable",
+			SEVERITY_ERROR,
+			"the next hop does not answer",
+			"The interface has a carrier, but the next hop answers neither ARP nor "
+			"neighbour discovery, so nothing can be sent to it.",
+			"Check that the device at the far end of %s is on, that its port and cable "
+			"work, and that both are in the same VLAN.",
+		},
+	[CAUSE_ADDRESS_CONFLICT] =
+		{
+			"address-conflict",
+			SEVERITY_ERROR,
+			"two devices claim one address",
+			"Two hardware addresses answer for one IP address on the local network, so "
+			"that packets go to one device or the other.",
+			"Find the device behind the second MAC address in the evidence (its first "
+			"three bytes name the maker; the switch's address table names the port) "
+			"and "
+			"give it another address. It is on %s.",
+		},
+	[CAUSE_CONNECT_REFUSED_BY_PATH] =
+		{
+			"connect-refused-by-path",
+			SEVERITY_ERROR,
+			"new connections do not get through",
+			"Handshakes fail at one hop while connections that are established live "
+			"on: its "
+			"table of connections is full, or it filters new ones.",
+			"Look at the number of sessions of %s against its limit, and at its rules "
+			"for "
+			"new connections. Restarting it clears the table only for a while.",
+		},
 };
 
 static const char *const place_kinds[PLACE_KINDS] = {

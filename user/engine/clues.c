@@ -342,24 +342,6 @@ static void everything_stops(struct judgement *j)
 		 node_text(j, k, at, sizeof(at)));
 }
 
-/* The first stretch itself: no carrier, or a next hop that answers neither ARP nor ND. */
-static void next_hop_is_out_of_reach(struct judgement *j)
-{
-	const struct route_seen *r = &j->s->pub.route;
-	const struct ip_addr *next = r->gateway.family ? &r->gateway : &j->s->pub.key.remote.addr;
-	char addr[ADDR_TEXT_LEN];
-
-	if (!route_is_cut(r))
-		return;
-	j->cause[CAUSE_PATH_BLACKHOLE] += STRONG;
-	j->cause[CAUSE_PEER_GONE] -= r->gateway.family ? CLEAR : 0;
-	if (!r->carrier)
-		evidence(j, "no-carrier", STRONG, "interface %s has no carrier", r->ifname);
-	else
-		evidence(j, "next-hop-silent", STRONG, "%s on %s does not answer ARP or ND",
-			 addr_text(next, addr), r->ifname);
-}
-
 static void large_ones_stop_short(struct judgement *j)
 {
 	const struct path_view *p = &j->path;
@@ -446,10 +428,10 @@ void weigh_causes(struct judgement *j)
 		flow_stops_short,
 		ways_differ,
 		everything_stops,
-		next_hop_is_out_of_reach,
 		large_ones_stop_short,
 		router_says_unreachable,
 		others_live,
+		weigh_local,
 	};
 
 	for (size_t i = 0; !j->s->pub.slow && i < sizeof(clues) / sizeof(*clues); i++)

@@ -20,6 +20,16 @@ const char *outcome_id(enum outcome outcome)
 	return ids[outcome];
 }
 
+const char *side_id(enum side side)
+{
+	static const char *const ids[] = {[SIDE_UNKNOWN] = NULL,
+					  [SIDE_NEAR] = "near",
+					  [SIDE_FAR] = "far",
+					  [SIDE_BOTH] = "both"};
+
+	return ids[side];
+}
+
 const char *way_id(enum way way)
 {
 	return way == WAY_FORWARD ? "forward" : way == WAY_REVERSE ? "reverse" : NULL;

@@ -182,12 +182,17 @@ static void take_probe(struct stall *s, const struct observation *obs)
 
 static void take_route(struct stall *s, const struct observation *obs)
 {
-	s->pub.route = obs->route;
+	local_route(s, &obs->route);
 }
 
 static void take_process(struct stall *s, const struct observation *obs)
 {
-	s->pub.process = obs->process;
+	local_process(s, &obs->process);
+}
+
+static void take_onlink(struct stall *s, const struct observation *obs)
+{
+	local_onlink(s, &obs->onlink);
 }
 
 static void step_reset(struct engine *e, const struct reset_seen *r)
@@ -234,7 +239,7 @@ static void step_route(struct engine *e, const struct observation *obs)
 {
 	struct flow *f = flow_find(e, &obs->route.key);
 
-	if (f) {
+	if (f && !obs->route.hop && !obs->route.error) {
 		f->route = obs->route;
 		f->route_known = true;
 	}
@@ -329,6 +334,12 @@ int engine_step(struct engine *e, const struct observation *obs)
 	case OBS_PROCESS:
 		each_stall(e, &obs->process.key, obs, take_process);
 		break;
+	case OBS_ONLINK:
+		each_stall(e, &obs->onlink.key, obs, take_onlink);
+		break;
+	case OBS_NEIGH:
+		local_neigh(e, &obs->neigh);
+		break;
 	case OBS_SCANNED:
 		expire_flows(e);
 		step_all(e, scanned);
@@ -347,7 +358,6 @@ int engine_step(struct engine *e, const struct observation *obs)
 		step_all(e, ended);
 		break;
 	case OBS_TICK:
-	case OBS_NEIGH:
 	case OBS_TYPES:
 		break;
 	}

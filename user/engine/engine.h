@@ -37,9 +37,10 @@ void engine_free(struct engine *e); /* NULL is fine */
  */
 enum want_kind {
 	WANT_SCAN,   /* snapshots of every transfer, then OBS_SCANNED */
-	WANT_HOST,   /* OBS_ROUTE and OBS_PROCESS of this flow */
+	WANT_HOST,   /* OBS_ROUTE and, if inode is not 0, OBS_PROCESS of this flow */
 	WANT_LISTEN, /* from now on report drops and ICMP errors of this flow, and its wire state */
 	WANT_PROBE,  /* one OBS_PROBE for each probe sent */
+	WANT_ONLINK, /* OBS_ONLINK for each probe sent to neighbours, then one that says so */
 	WANT_RELEASE, /* no more evidence on this flow is needed */
 };
 
@@ -56,7 +57,17 @@ struct want {
 		uint8_t count;		     /* probes at each TTL */
 		uint16_t size;		     /* bytes of the IP packet; PROBE_IN_FLOW_FULL only */
 	} probe;
+	struct {
+		struct ip_addr next_hop;
+		uint32_t ifindex;
+		uint16_t size; /* bytes of the IP packet of a full-size echo */
+		bool close;    /* many probes, and other neighbours too; otherwise a brief look */
+	} onlink;
 };
+
+/* Probes that a WANT_ONLINK sends at most. */
+#define ONLINK_BRIEF 8
+#define ONLINK_CLOSE 60
 
 enum output_kind {
 	OUT_STALL_BEGIN,

@@ -97,8 +97,10 @@ void gather_start(struct engine *e, struct stall *s)
 		return;
 	want(e, s, WANT_LISTEN);
 	s->listening = true;
-	if (!s->host_asked)
+	if (!s->host_asked) {
 		want(e, s, WANT_HOST);
+		s->process_due = s->pub.last.inode;
+	}
 	s->host_asked = true;
 	want(e, s, WANT_SCAN);
 	s->next_scan_ns = e->now_ns + SCAN_EVERY_NS;
@@ -144,6 +146,7 @@ static void ask_path(struct engine *e, struct stall *s)
 		want_probes(e, s, PROBE_IN_FLOW_FULL, 1, last_ttl, 1, size);
 		want_probes(e, s, PROBE_IN_FLOW_FULL, END_TTL, END_TTL, 1, size);
 	}
+	local_ask_onlink(e, s, true);
 	begin_round(e, s);
 }
 
@@ -321,6 +324,10 @@ static void ask_next(struct engine *e, struct stall *s)
 		return;
 	if (s->probing && !s->sizing && s->verdict_out && !rested)
 		return;
+	if (local_ask_onlink(e, s, false)) {
+		begin_round(e, s);
+		return;
+	}
 	judge(e, s, &v);
 	if (v.cause == CAUSE_SIZE_BLACKHOLE && s->full_size && size_target(s) &&
 	    !size_is_exact(s) && !s->too_big_mtu && s->rounds < 2 * ROUNDS) {
@@ -343,6 +350,7 @@ void gather_more(struct engine *e, struct stall *s)
 		return;
 	if (e->now_ns >= s->next_scan_ns && scans(s)) {
 		want(e, s, WANT_SCAN);
+		local_ask_again(e, s);
 		s->next_scan_ns = e->now_ns + SCAN_EVERY_NS;
 	}
 	if (s->outstanding > 0 && e->now_ns >= s->round_until_ns)

@@ -19,6 +19,8 @@
 #define PROBES_MAX	  300	   /* for an incident, witnesses' included */
 #define SCAN_EVERY_NS	  NS_PER_S /* full ones, while a verdict is due */
 #define PATHS		  64	   /* destinations whose hops are remembered */
+#define FLIPS		  32	   /* neighbours that changed their hardware address */
+#define FLIPS_WITHIN_NS	  (60 * NS_PER_S)
 
 struct flow {
 	struct flow_snapshot last;
@@ -30,7 +32,7 @@ struct flow {
 	int32_t stall[2]; /* [local_sends] index into stalls, or -1 */
 	int32_t next;	  /* in the hash chain or the free list */
 	bool used, counted[2], reset_known, route_known;
-	bool path_asked; /* as a witness */
+	uint64_t path_asked_ns; /* as a witness; 0 never */
 };
 
 /* Hops from a namespace towards one address, learnt from probes of whatever flow. */
@@ -105,9 +107,23 @@ struct stall {
 	uint64_t last_in_before_ns;
 	int distance;	 /* hops to the peer, itself included; 0 unknown */
 	bool asymmetric; /* the TTL of what the peer sends does not tell the way there */
+	struct route_seen route_before;		 /* as first told in this stall */
+	struct route_seen uplink, uplink_before; /* of this host, which forwards the flow */
+	struct process_seen process_before;
+	bool process_due;		 /* asked for, and not told yet */
+	bool onlink_brief, onlink_close; /* asked for */
 	bool reset, reset_forged;
 	uint8_t reset_hops;
 	struct reset_seen reset_seen;
+};
+
+/* An address on a local network that changed its hardware address. */
+struct neigh_flip {
+	uint32_t netns, ifindex;
+	struct ip_addr addr;
+	uint8_t lladdr[6], other_lladdr[6]; /* the last two */
+	uint32_t count;			    /* changes within FLIPS_WITHIN_NS of each other */
+	uint64_t last_ns;
 };
 
 struct out_ring {
@@ -125,6 +141,7 @@ struct engine {
 	struct stall *slow; /* the phase that was reported last */
 	struct life_seen life; /* the transfer that ended last */
 	struct path_cache *paths;
+	struct neigh_flip flips[FLIPS];
 	struct out_ring out;
 	struct engine_counts counts;
 	uint32_t open_stalls;	/* suspects included */
@@ -197,6 +214,19 @@ uint64_t gather_deadline(const struct engine *e, const struct stall *s);
 int gather_reach(const struct stall *s); /* hops that are worth asking */
 /* The incident may still send so many. */
 bool gather_affords(const struct stall *s, int probes);
+
+/* local.c: what this host tells, and what it is asked */
+void local_route(struct stall *s, const struct route_seen *route);
+void local_process(struct stall *s, const struct process_seen *process);
+void local_onlink(struct stall *s, const struct onlink_seen *seen);
+void local_neigh(struct engine *e, const struct neigh_seen *n);
+/* The next hop's address has moved from one MAC address to another lately; NULL: no. */
+const struct neigh_flip *local_flip(const struct engine *e, const struct stall *s);
+/* Asks again what has been told before: counters count as differences. */
+void local_ask_again(struct engine *e, const struct stall *s);
+/* Asks neighbours, briefly beside the path, or closely where something speaks against the first
+ * link. Whether anything was asked. */
+bool local_ask_onlink(struct engine *e, struct stall *s, bool beside_path);
 
 /* group.c: the stall that asks the path for all towards this peer, or NULL: s itself has to */
 struct stall *group_lead(struct engine *e, const struct stall *s);

@@ -125,6 +125,10 @@ static struct place part_place(const struct judgement *j, int part)
 	} else {
 		p.kind = PLACE_LINK;
 		set_ends(j, &p, node, node + 1);
+		if (!node && j->link_side != SIDE_UNKNOWN && j->link_side != SIDE_BOTH && !sends)
+			p.side = j->link_side == SIDE_NEAR ? SIDE_FAR : SIDE_NEAR;
+		else if (!node)
+			p.side = j->link_side;
 	}
 	return p;
 }
@@ -158,11 +162,12 @@ static void choose_place(struct judgement *j)
 	if (v->n_candidates && v->candidates[0].confidence >= PLACE_SURE) {
 		v->where = v->candidates[0];
 	} else {
-		bool on_path = v->n_candidates || j->verdict == CAUSE_CONNECTION_STATE_LOST ||
-			       j->verdict == CAUSE_PATH_BLACKHOLE ||
-			       j->verdict == CAUSE_SIZE_BLACKHOLE ||
-			       j->verdict == CAUSE_PATH_LOSS || j->verdict == CAUSE_CONTENT_DROP ||
-			       j->verdict == CAUSE_HEADER_REWRITE || j->verdict == CAUSE_RATE_LIMIT;
+		bool on_path =
+			v->n_candidates || j->verdict == CAUSE_CONNECTION_STATE_LOST ||
+			j->verdict == CAUSE_PATH_BLACKHOLE || j->verdict == CAUSE_SIZE_BLACKHOLE ||
+			j->verdict == CAUSE_PATH_LOSS || j->verdict == CAUSE_CONTENT_DROP ||
+			j->verdict == CAUSE_HEADER_REWRITE || j->verdict == CAUSE_RATE_LIMIT ||
+			j->verdict == CAUSE_CONNECT_REFUSED_BY_PATH;
 
 		v->where.kind = on_path ? PLACE_PATH : PLACE_UNKNOWN;
 		v->where.confidence = v->n_candidates ? v->candidates[0].confidence : 0;
@@ -175,6 +180,7 @@ void judge(const struct engine *e, const struct stall *s, struct verdict *ret)
 
 	*ret = (struct verdict){0};
 	count_witnesses(&j);
+	j.onlink = onlink_look(s);
 	j.cause[CAUSE_UNKNOWN] = UNKNOWN_PRIOR;
 	weigh_causes(&j);
 	choose_cause(&j);

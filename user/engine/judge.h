@@ -37,6 +37,17 @@ struct path_view {
 	int balanced; /* first node behind which connections take different ways; 0: none seen */
 };
 
+/* What the neighbours say of the first link. */
+struct onlink_view {
+	const struct neighbour *next; /* NULL: was not asked, or cannot be */
+	bool silent;		      /* resolves no more, and answers nothing */
+	struct tally small, full;     /* of the next hop; small with ARP or ND */
+	int others;		      /* neighbours that answered something */
+	struct tally around;	      /* what they answered of everything */
+	double loss;		      /* share of the next hop's probes, 0 if that is no sign */
+	bool grows;		      /* large packets are lost much more often */
+};
+
 struct judgement {
 	const struct engine *e;
 	const struct stall *s;
@@ -48,16 +59,22 @@ struct judgement {
 	bool part_touched[MAX_PARTS];
 	enum cause verdict; /* valid in places.c */
 	enum way way;
+	enum side link_side; /* of the first link, as if this host were the source */
+	struct onlink_view onlink;
 	struct verdict *v;
 };
 
 struct path_view path_look(const struct stall *s);
-/* The interface has no carrier, or the next hop answers neither ARP nor ND. */
-bool route_is_cut(const struct route_seen *r);
 
 /* Appends one line of evidence; further ones are left out once the list is full. */
 void evidence(struct judgement *j, const char *id, double weight, const char *format, ...)
 	__attribute__((format(printf, 4, 5)));
+
+struct onlink_view onlink_look(const struct stall *s);
+void weigh_local(struct judgement *j); /* this host and its first link */
+/* Whether the first link, or one that only this host knows of, explains it; blames that. */
+bool place_local(struct judgement *j);
+void blame(struct judgement *j, int part, double weight);
 
 void weigh_causes(struct judgement *j);
 void weigh_capture(struct judgement *j); /* offline: what only a capture shows */

@@ -198,22 +198,40 @@ struct probe_seen {
 	uint64_t sent_ns, answered_ns;
 };
 
-/* What this host knows about the way to the peer. */
+/*
+ * What this host knows about the way to the peer. Told again while a stall lasts: counters count as
+ * differences between the first and the latest.
+ */
 struct route_seen {
 	struct flow_key key;
+	uint8_t hop; /* 0: the flow's namespace; n: that of its n-th hop, this host too */
+	int error;   /* errno of the look-up; then only the interface is told. 0: found */
 	struct ip_addr gateway; /* family 0: on link */
 	uint32_t ifindex;
 	char ifname[16];
-	char kind[16];	   /* of the interface: "veth", "wireguard" ...; empty: a plain device */
-	uint32_t mtu;	   /* of the interface */
-	uint32_t path_mtu; /* learnt or set for this destination; 0: that of the interface */
-	uint16_t nud;	   /* state of the gateway's (or peer's) neighbour entry; 0 none */
+	char kind[16];	/* of the interface: "veth", "wireguard" ...; empty: a plain device */
+	char lower[16]; /* device under a VLAN or macvlan: carrier, speed and counters are its */
+	struct ip_addr tunnel_local,
+		tunnel_remote; /* outer addresses of a tunnel; family 0 unknown */
+	bool down;	       /* by the administrator */
+	bool no_arp;	       /* point to point, or neighbours need no resolution */
+	uint32_t mtu;	       /* of the interface */
+	uint32_t path_mtu;     /* learnt or set for this destination; 0: that of the interface */
+	uint32_t path_mtu_expires_s; /* learnt: forgotten after; 0: set, or none */
+	uint16_t nud; /* state of the gateway's (or peer's) neighbour entry; 0 none */
 	uint8_t lladdr[6];
 	int carrier;	 /* 1, 0, -1 unknown */
 	int speed_mbps;	 /* -1 unknown */
+	int best_mbps;	 /* fastest that the NIC supports; 0 unknown */
 	int full_duplex; /* 1, 0, -1 unknown */
 	bool loopback;	 /* the peer is this host */
+	uint64_t rx_packets, tx_packets;
 	uint64_t rx_errors, tx_errors, rx_dropped, tx_dropped, carrier_changes;
+	uint64_t rx_crc_errors, rx_missed, tx_carrier_errors, collisions;
+	char qdisc[16]; /* at the root; empty: none, or not told */
+	uint64_t qdisc_drops;
+	uint32_t qdisc_backlog_bytes;
+	uint32_t conntrack_count, conntrack_max; /* of the namespace; 0: no connection tracking */
 };
 
 /* The local program behind the flow. */
@@ -224,6 +242,34 @@ struct process_seen {
 	char state;	      /* as in /proc/PID/stat: R S D T Z ...; 0 unknown */
 	char wchan[NAME_LEN]; /* kernel function it waits in; empty unknown */
 	uint32_t holders;     /* processes that have the socket open */
+	/* CPU limit of its cgroup (cpu.stat): times that it ran into it, so far; 0 if there is none
+	 */
+	uint64_t throttled, throttled_us;
+	/* PSI "some" over 10 s, hundredths of a percent: of the system, and of its cgroup */
+	uint16_t io_pressure, cpu_pressure, memory_pressure;
+	uint16_t cgroup_io_pressure, cgroup_cpu_pressure, cgroup_memory_pressure;
+};
+
+enum onlink_kind {
+	ONLINK_RESOLVE, /* who has this address? ARP request or neighbour solicitation, to all */
+	ONLINK_CLAIM,	/* the same for our own address: nobody should answer (RFC 5227 2.1.1) */
+	ONLINK_ECHO,	/* ICMP echo to its hardware address */
+	ONLINK_DONE,	/* no probe: all that was wanted has been told */
+	ONLINK_KINDS
+};
+
+/* One probe to a neighbour on the first link, and what came of it. */
+struct onlink_seen {
+	struct flow_key key;
+	enum onlink_kind kind;
+	bool next_hop; /* the gateway, or the peer where it is on link */
+	bool full;     /* as large as the flow's own packets */
+	bool answered;
+	uint16_t size; /* bytes of the IP packet; 0 for ONLINK_RESOLVE and ONLINK_CLAIM */
+	int error;     /* errno, if it could not be sent */
+	struct ip_addr addr;
+	uint8_t lladdr[6], other_lladdr[6]; /* who answered; and who else claimed the address */
+	uint64_t sent_ns, answered_ns;
 };
 
 enum capture_position { CAPTURED_UNKNOWN, CAPTURED_NEAR_SRC, CAPTURED_NEAR_DST, CAPTURED_MIDDLE };
@@ -327,6 +373,7 @@ enum observation_type {
 	OBS_PROBE,
 	OBS_ROUTE,
 	OBS_PROCESS,
+	OBS_ONLINK,
 	OBS_SCANNED, /* a full scan is complete: every living transfer has been reported */
 	OBS_CAPTURE, /* offline: belongs to the snapshot that follows */
 	OBS_PACE,    /* a phase of a transfer's life is over */
@@ -348,6 +395,7 @@ struct observation {
 		struct probe_seen probe;
 		struct route_seen route;
 		struct process_seen process;
+		struct onlink_seen onlink;
 		struct capture_seen capture;
 		struct pace_seen pace;
 		struct life_seen life;

@@ -4,8 +4,6 @@
  * answered one kind of probe are held against another kind, and loss counts only if it lasts to
  * every node behind.
  */
-#include <linux/neighbour.h>
-
 #include "engine/judge.h"
 
 static bool answered(const struct hop *h, enum probe_kind kind)
@@ -136,9 +134,4 @@ struct path_view path_look(const struct stall *s)
 		p.balanced = s->pub.hops[i].balanced ? i + 1 : 0;
 	p.nat = nat_boundary(s);
 	return p;
-}
-
-bool route_is_cut(const struct route_seen *r)
-{
-	return r->ifindex && (!r->carrier || (r->nud & (NUD_INCOMPLETE | NUD_FAILED)));
 }

@@ -6,7 +6,7 @@
  */
 #include "engine/judge.h"
 
-static void blame(struct judgement *j, int part, double weight)
+void blame(struct judgement *j, int part, double weight)
 {
 	if (part < 0 || part >= MAX_PARTS)
 		return;
@@ -86,10 +86,6 @@ static void place_blackhole(struct judgement *j)
 	for (int i = 1; i < p->n && j->s->icmp_count; i++)
 		if (addr_equal(&j->s->pub.hops[i - 1].address, &j->s->icmp.from))
 			blame(j, PART_NODE(i), 4); /* it says so itself */
-	if (route_is_cut(&j->s->pub.route)) {
-		blame(j, PART_LINK(0), 4);
-		return;
-	}
 	/* Where nobody answers at all the routers may be silent: then the place is open. */
 	if (!p->asked || p->beyond_missed < 2 || !k)
 		return;
@@ -151,7 +147,7 @@ void weigh_places(struct judgement *j)
 		[CAUSE_PEER_GONE] = place_peer_gone,
 	};
 
-	if (places[j->verdict])
+	if (!place_local(j) && places[j->verdict])
 		places[j->verdict](j);
 	clear_shared(j);
 }

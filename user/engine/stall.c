@@ -144,6 +144,7 @@ static void confirm(struct engine *e, struct stall *s)
 	s->pub.begun_ns = e->now_ns;
 	s->pub.first = s->pub.last;
 	s->judge_until_ns = e->now_ns + VERDICT_WAIT_NS;
+	s->next_scan_ns = e->now_ns; /* witnesses, and what has changed on this host since */
 	s->dirty = true;
 	incident_name(e, &s->pub);
 	if (f && !s->pub.rate_bps)

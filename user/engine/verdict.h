@@ -10,6 +10,7 @@
 #define MAX_EVIDENCE   24
 #define MAX_WITNESSES  8
 #define MAX_CANDIDATES 4
+#define MAX_NEIGHBOURS 6
 #define EVIDENCE_TEXT  200
 #define DETAIL_TEXT    160
 #define ADVICE_TEXT    400
@@ -31,12 +32,17 @@ const char *outcome_id(enum outcome outcome);
 enum way { WAY_UNKNOWN, WAY_FORWARD, WAY_REVERSE };
 const char *way_id(enum way way); /* "forward", "reverse" or NULL */
 
+/* Which end of a link is bad. */
+enum side { SIDE_UNKNOWN, SIDE_NEAR, SIDE_FAR, SIDE_BOTH };
+const char *side_id(enum side side); /* "near", "far", "both" or NULL */
+
 struct place {
 	enum place_kind kind;
 	uint8_t ttl; /* PLACE_HOP: counted from the probing host; 0 otherwise */
 	struct ip_addr address;
 	struct ip_addr near,
-		far; /* ends of the link or neighbours of the hop; near is closer to src */
+		far;	/* ends of the link or neighbours of the hop; near is closer to src */
+	enum side side; /* PLACE_LINK */
 	double confidence;
 };
 
@@ -53,11 +59,21 @@ struct hop {
 	struct tally probes[PROBE_KINDS];
 };
 
+/* What a neighbour on the first link has answered. */
+struct neighbour {
+	struct ip_addr addr;
+	bool next_hop; /* the gateway, or the peer where it is on link */
+	bool own;      /* no neighbour: our own address, which nobody should answer for */
+	struct tally resolve, small, full;  /* ARP or ND; echoes of either size */
+	uint8_t lladdr[6], other_lladdr[6]; /* other: a second one that claims the address */
+};
+
 struct witness {
 	struct flow_key key;
 	bool sends;	     /* the progress is local -> remote */
 	bool same_peer;	     /* it ends at the host of the stalled flow */
 	uint8_t shared_hops; /* IP nodes that both cross, the peer included */
+	int8_t new_reach;    /* hops that a new connection to its peer gets; -1 not asked, or all */
 	uint64_t rate_bps;   /* during the stall */
 };
 
@@ -94,6 +110,8 @@ struct incident {
 	struct flow_snapshot last;  /* the latest */
 	struct process_seen process;
 	struct route_seen route;
+	struct neighbour neighbours[MAX_NEIGHBOURS];
+	int n_neighbours;
 	struct capture_seen capture; /* offline */
 	struct pace_seen pace;	     /* slow phases */
 	bool slow;		     /* a phase that crawls, no stall: begun_ns to ended_ns */

@@ -6,7 +6,8 @@
  */
 #include "engine/internal.h"
 
-#define WITNESS_ROUTES 4 /* flows asked about at each scan */
+#define WITNESS_ROUTES	4	       /* flows asked about at each scan */
+#define WITNESS_PATH_NS (2 * NS_PER_S) /* then its path has been asked and has answered */
 
 /* IP nodes that the witness crosses as the stalled flow does. */
 static int shared_hops(struct engine *e, const struct stall *s, const struct flow *f)
@@ -31,6 +32,21 @@ static int shared_hops(struct engine *e, const struct stall *s, const struct flo
 	return shared;
 }
 
+/*
+ * The witness moves, and its peer is farther away than the answers to SYNs that were sent that way:
+ * new connections stop there. -1: nobody has asked, or they do not.
+ */
+static int new_reach(struct engine *e, const struct flow *f)
+{
+	const struct path_cache *path = path_find(e, &f->last.key);
+	int reach = path ? path->n : 0;
+
+	if (!f->path_asked_ns || e->now_ns < f->path_asked_ns + WITNESS_PATH_NS ||
+	    hops_from_ttl(f->last.ttl_in) <= reach + 1)
+		return -1;
+	return reach;
+}
+
 /* Whether there was anything left to ask. */
 static bool ask_witness(struct engine *e, struct stall *s, struct flow *f)
 {
@@ -46,7 +62,7 @@ static bool ask_witness(struct engine *e, struct stall *s, struct flow *f)
 		f->route_known = true; /* asked; an answer fills it in */
 	}
 	/* At most half of what the incident may send goes to witnesses. */
-	if (!e->config.probe || !s->probing || f->path_asked || path_find(e, &f->last.key) ||
+	if (!e->config.probe || !s->probing || f->path_asked_ns || path_find(e, &f->last.key) ||
 	    addr_equal(&f->last.key.remote.addr, &s->pub.key.remote.addr) ||
 	    !gather_affords(s, PROBES_MAX / 2 + reach))
 		return asked;
@@ -57,7 +73,7 @@ static bool ask_witness(struct engine *e, struct stall *s, struct flow *f)
 	out.want.probe.count = 1;
 	output_push(e, &out);
 	s->wanted += reach;
-	f->path_asked = true;
+	f->path_asked_ns = e->now_ns;
 	return true;
 }
 
@@ -98,6 +114,7 @@ void witness_look(struct engine *e, struct stall *s)
 			if (asked < WITNESS_ROUTES && !e->config.offline)
 				asked += ask_witness(e, s, f);
 			w.shared_hops = (uint8_t)shared_hops(e, s, f);
+			w.new_reach = (int8_t)new_reach(e, f);
 			if (at == MAX_WITNESSES) {
 				if (!same_peer || pub->witnesses[at - 1].same_peer)
 					continue;

@@ -7,11 +7,13 @@
 
 /*
  * Route, gateway, neighbour entry and link towards the peer (rtnetlink RTM_GETROUTE, RTM_GETNEIGH,
- * RTM_GETLINK; ETHTOOL_GLINKSETTINGS), in the network namespace of netns_fd, or the present one if
- * netns_fd < 0. -ENETUNREACH: there is no route, or it is a blackhole or prohibits; -EPERM: we may
- * not enter the namespace.
+ * RTM_GETLINK, RTM_GETQDISC; ETHTOOL_GLINKSETTINGS; nf_conntrack_count) in the network namespace of
+ * netns_fd, or the present one if netns_fd < 0. ifindex: interface that the flow is known to use, 0
+ * unknown; it is the scope of a link-local peer, and told of with .error if there is no route.
+ * -ENETUNREACH: there is no route, or it is a blackhole or prohibits; -EPERM: we may not enter the
+ * namespace.
  */
-int host_route(const struct flow_key *key, int netns_fd, struct route_seen *ret);
+int host_route(const struct flow_key *key, uint32_t ifindex, int netns_fd, struct route_seen *ret);
 
 /*
  * The process that has the socket of this inode open, by /proc/PID/fd. Of several, the one that

@@ -130,7 +130,7 @@ static void where(struct jsonw *j, const struct incident *i)
 	addr(j, "near", &p->near);
 	addr(j, "far", &p->far);
 	if (p->kind == PLACE_LINK)
-		jsonw_null(j, "side"); /* nothing that is measured so far tells the ends apart */
+		jsonw_string(j, "side", side_id(p->side));
 	jsonw_real(j, "confidence", p->confidence);
 	jsonw_list_open(j, "candidates");
 	for (int k = 0; k < v->n_candidates; k++)

@@ -1,0 +1,199 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * What this host tells of itself and of its first link: taking it in, and asking for it. Counters
+ * count as differences between what was told first in a stall and what was told last.
+ */
+#include <linux/neighbour.h>
+#include <string.h>
+
+#include "engine/internal.h"
+
+void local_route(struct stall *s, const struct route_seen *route)
+{
+	struct route_seen *last = route->hop ? &s->uplink : &s->pub.route;
+	struct route_seen *before = route->hop ? &s->uplink_before : &s->route_before;
+
+	if (!before->ifindex || before->ifindex != route->ifindex)
+		*before = *route;
+	*last = *route;
+}
+
+void local_process(struct stall *s, const struct process_seen *process)
+{
+	s->process_due = false;
+	if (!process->pid)
+		return; /* nobody was found; whom the sensor saw open it stands */
+	if (s->process_before.pid != process->pid)
+		s->process_before = *process;
+	s->pub.process = *process;
+}
+
+static struct neighbour *neighbour_of(struct stall *s, const struct onlink_seen *seen)
+{
+	struct neighbour *n = s->pub.neighbours;
+
+	for (int i = 0; i < s->pub.n_neighbours; i++, n++)
+		if (addr_equal(&n->addr, &seen->addr))
+			return n;
+	if (s->pub.n_neighbours == MAX_NEIGHBOURS)
+		return NULL;
+	s->pub.n_neighbours++;
+	*n = (struct neighbour){
+		.addr = seen->addr,
+		.next_hop = seen->next_hop,
+		.own = seen->kind == ONLINK_CLAIM,
+	};
+	return n;
+}
+
+static void note_lladdr(struct neighbour *n, const uint8_t lladdr[6])
+{
+	static const uint8_t none[6];
+
+	if (!memcmp(lladdr, none, 6) || !memcmp(lladdr, n->lladdr, 6))
+		return;
+	memcpy(memcmp(n->lladdr, none, 6) ? n->other_lladdr : n->lladdr, lladdr, 6);
+}
+
+void local_onlink(struct stall *s, const struct onlink_seen *seen)
+{
+	struct neighbour *n;
+	struct tally *t;
+
+	if (seen->kind == ONLINK_DONE) {
+		s->outstanding -= s->outstanding > 0;
+		return;
+	}
+	if (seen->error || seen->kind > ONLINK_DONE)
+		return;
+	s->pub.probes_sent++;
+	n = neighbour_of(s, seen);
+	if (!n)
+		return;
+	t = seen->kind != ONLINK_ECHO ? &n->resolve : seen->full ? &n->full : &n->small;
+	t->sent++;
+	t->answered += seen->answered;
+	note_lladdr(n, seen->lladdr);
+	note_lladdr(n, seen->other_lladdr);
+}
+
+void local_neigh(struct engine *e, const struct neigh_seen *n)
+{
+	static const uint8_t none[6];
+	struct neigh_flip *f = e->flips, *oldest = e->flips;
+
+	if (!memcmp(n->lladdr, none, 6) || !memcmp(n->old_lladdr, none, 6))
+		return; /* the end of a neighbour, no change of one */
+	for (int i = 0; i < FLIPS; i++) {
+		f = &e->flips[i];
+		if (f->netns == n->netns && f->ifindex == n->ifindex &&
+		    addr_equal(&f->addr, &n->addr))
+			break;
+		if (f->last_ns < oldest->last_ns)
+			oldest = f;
+		f = NULL;
+	}
+	if (!f || e->now_ns - f->last_ns > FLIPS_WITHIN_NS) {
+		f = f ? f : oldest;
+		*f = (struct neigh_flip){.netns = n->netns, .ifindex = n->ifindex, .addr = n->addr};
+	}
+	memcpy(f->lladdr, n->lladdr, 6);
+	memcpy(f->other_lladdr, n->old_lladdr, 6);
+	f->count++;
+	f->last_ns = e->now_ns;
+}
+
+static const struct ip_addr *next_hop(const struct stall *s)
+{
+	const struct route_seen *r = &s->pub.route;
+
+	return r->gateway.family ? &r->gateway : &s->pub.key.remote.addr;
+}
+
+const struct neigh_flip *local_flip(const struct engine *e, const struct stall *s)
+{
+	const struct route_seen *r = &s->pub.route;
+
+	for (const struct neigh_flip *f = e->flips; r->ifindex && f < e->flips + FLIPS; f++)
+		if (f->count && f->netns == s->pub.key.netns && f->ifindex == r->ifindex &&
+		    addr_equal(&f->addr, next_hop(s)) && e->now_ns - f->last_ns <= FLIPS_WITHIN_NS)
+			return f;
+	return NULL;
+}
+
+void local_ask_again(struct engine *e, const struct stall *s)
+{
+	struct output out = {.kind = OUT_WANT, .now_ns = e->now_ns};
+
+	out.want.kind = WANT_HOST; /* without inode: the program is asked about once */
+	out.want.key = s->pub.key;
+	out.want.local_sends = s->sends;
+	out.want.snapshot = s->pub.last;
+	output_push(e, &out);
+}
+
+/* Large echoes or probes are lost that small ones survive, or the first hop is silent at times. */
+static bool first_link_is_suspect(const struct stall *s)
+{
+	const struct route_seen *r = &s->pub.route;
+	const struct hop *first = &s->pub.hops[0];
+
+	if (r->nud & (NUD_INCOMPLETE | NUD_FAILED))
+		return true;
+	for (int i = 0; i < s->pub.n_neighbours; i++) {
+		const struct neighbour *n = &s->pub.neighbours[i];
+
+		if (n->own || !n->next_hop)
+			continue;
+		if (n->resolve.answered < n->resolve.sent)
+			return true;
+		/* Some answer no echo at all, and need not. */
+		if ((n->small.answered || n->full.answered) &&
+		    n->small.answered + n->full.answered < n->small.sent + n->full.sent)
+			return true;
+	}
+	for (int kind = 0; kind < PROBE_KINDS && s->pub.n_hops; kind++)
+		if (first->address.family &&
+		    first->probes[kind].answered < first->probes[kind].sent)
+			return true;
+	return false;
+}
+
+static bool can_ask(const struct stall *s, int probes)
+{
+	const struct route_seen *r = &s->pub.route;
+
+	return r->ifindex && !r->error && !r->down && r->carrier && !r->loopback && !s->led &&
+	       gather_affords(s, probes);
+}
+
+bool local_ask_onlink(struct engine *e, struct stall *s, bool beside_path)
+{
+	struct output out = {.kind = OUT_WANT, .now_ns = e->now_ns};
+	bool close = !beside_path;
+
+	if (beside_path ? s->onlink_brief || s->onlink_close : s->onlink_close)
+		return false;
+	if (!can_ask(s, close ? ONLINK_CLOSE : ONLINK_BRIEF) ||
+	    (close && !first_link_is_suspect(s)))
+		return false;
+	out.want.kind = WANT_ONLINK;
+	out.want.key = s->pub.key;
+	out.want.local_sends = s->sends;
+	out.want.snapshot = s->pub.last;
+	out.want.onlink.next_hop = *next_hop(s);
+	out.want.onlink.ifindex = s->pub.route.ifindex;
+	out.want.onlink.size = s->full_size ? s->full_size : (uint16_t)s->pub.route.mtu;
+	if (!out.want.onlink.size || out.want.onlink.size > s->pub.route.mtu)
+		out.want.onlink.size =
+			s->pub.route.mtu < UINT16_MAX ? (uint16_t)s->pub.route.mtu : 1500;
+	out.want.onlink.close = close;
+	output_push(e, &out);
+	s->wanted += close ? ONLINK_CLOSE : ONLINK_BRIEF;
+	s->outstanding++; /* told to be done as a whole */
+	if (close)
+		s->onlink_close = true;
+	else
+		s->onlink_brief = true;
+	return true;
+}
