@@ -255,9 +255,14 @@ static void weigh_pace(struct judgement *j)
 	case PACE_WINDOW:
 		j->cause[CAUSE_WINDOW_LIMITED] += STRONG + CLEAR;
 		evidence(j, "window-full", STRONG + CLEAR,
-			 "the sender filled the receive window of %u bytes and waited, round trip "
-			 "%u us",
-			 p->window_bytes, p->rtt_us);
+			 "for %.1f s the sender had filled the receive window of %u bytes and "
+			 "waited, round trip %u us",
+			 (double)p->paused_ns / 1e9, p->window_bytes, p->rtt_us);
+		if (p->unscaled)
+			evidence(j, "window-unscaled", HINT,
+				 "one end offered window scaling, the other did not take it up%s",
+				 p->cookie ? ": an old server, or one that answers with SYN cookies"
+					   : "");
 		break;
 	case PACE_SHUT:
 		j->cause[CAUSE_RECEIVER_NOT_READING] += STRONG + CLEAR;

@@ -148,6 +148,16 @@ static void detail_rate(struct judgement *j)
 			 p->limit == PACE_POLICER ? "policer" : "shaper or bottleneck", mbps);
 }
 
+static void detail_window(struct judgement *j)
+{
+	const struct pace_seen *p = &j->s->pub.pace;
+	char size[24];
+
+	size_text(p->window_bytes, size, sizeof(size));
+	snprintf(j->v->detail, sizeof(j->v->detail), "%s in a round trip of %.3g ms%s", size,
+		 p->rtt_us / 1e3, p->unscaled ? ", window scaling not taken up" : "");
+}
+
 static void detail_loss(struct judgement *j)
 {
 	const struct pace_seen *p = &j->s->pub.pace;
@@ -229,5 +239,7 @@ void describe(struct judgement *j)
 		detail_rate(j);
 	else if (j->verdict == CAUSE_PATH_LOSS)
 		detail_loss(j);
+	else if (j->verdict == CAUSE_WINDOW_LIMITED)
+		detail_window(j);
 	advise(j);
 }

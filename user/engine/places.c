@@ -34,6 +34,11 @@ static void place_not_reading(struct judgement *j)
 	blame(j, receiver_app(j), 5);
 }
 
+static void place_window(struct judgement *j)
+{
+	blame(j, j->s->sends ? PART_NODE(j->path.n) : PART_NODE(0), 4);
+}
+
 static void place_local_drop(struct judgement *j)
 {
 	blame(j, PART_NODE(0), 5);
@@ -145,6 +150,7 @@ void weigh_places(struct judgement *j)
 		[CAUSE_LOCAL_DROP] = place_local_drop,
 		[CAUSE_CONNECTION_RESET] = place_reset,
 		[CAUSE_PEER_GONE] = place_peer_gone,
+		[CAUSE_WINDOW_LIMITED] = place_window,
 	};
 
 	if (!place_local(j) && places[j->verdict])

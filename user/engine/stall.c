@@ -131,6 +131,8 @@ void incident_name(const struct engine *e, struct incident *i)
 	for (size_t k = 0; k < sizeof(i->key); k++)
 		hash = (hash ^ p[k]) * 16777619u;
 	hash = (hash ^ i->local_sends) * 16777619u;
+	if (i->slow) /* several phases may begin in one second */
+		hash = (hash ^ i->pace.limit ^ (uint32_t)i->pace.first_frame << 4) * 16777619u;
 	gmtime_r(&seconds, &tm);
 	strftime(when, sizeof(when), "%Y%m%dT%H%M%S", &tm);
 	snprintf(i->id, sizeof(i->id), "%s-%04x", when, (hash ^ hash >> 16) & 0xffff);

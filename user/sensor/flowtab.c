@@ -14,7 +14,7 @@
 #define LOOKS	16
 #define REST_NS (120 * NS_PER_S)
 
-static void *reserve(size_t bytes)
+void *flowtab_reserve(size_t bytes)
 {
 	void *p = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
 		       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
@@ -25,7 +25,7 @@ static void *reserve(size_t bytes)
 	return p;
 }
 
-static void release(void *p, size_t bytes)
+void flowtab_release(void *p, size_t bytes)
 {
 	if (p)
 		munmap(p, bytes);
@@ -37,18 +37,18 @@ int flowtab_init(struct tracker *t)
 
 	for (t->n_buckets = 1024; t->n_buckets < n; t->n_buckets *= 2)
 		;
-	t->flows = reserve(n * sizeof(*t->flows));
-	t->buckets = reserve(t->n_buckets * sizeof(*t->buckets)); /* index + 1; 0: empty */
-	t->details = reserve(MAX_DETAILS * sizeof(*t->details));
+	t->flows = flowtab_reserve(n * sizeof(*t->flows));
+	t->buckets = flowtab_reserve(t->n_buckets * sizeof(*t->buckets)); /* index + 1; 0: empty */
+	t->details = flowtab_reserve(MAX_DETAILS * sizeof(*t->details));
 	t->free = t->detail_free = NONE;
 	return t->flows && t->buckets && t->details ? 0 : -ENOMEM;
 }
 
 void flowtab_free(struct tracker *t)
 {
-	release(t->flows, t->config.max_flows * sizeof(*t->flows));
-	release(t->buckets, t->n_buckets * sizeof(*t->buckets));
-	release(t->details, MAX_DETAILS * sizeof(*t->details));
+	flowtab_release(t->flows, t->config.max_flows * sizeof(*t->flows));
+	flowtab_release(t->buckets, t->n_buckets * sizeof(*t->buckets));
+	flowtab_release(t->details, MAX_DETAILS * sizeof(*t->details));
 }
 
 /* Unbiased enough for addresses chosen by an enemy to cost a chain, not the table. */
@@ -82,37 +82,39 @@ static inline int direction(const struct flow_entry *e, const struct frame *f)
 
 static void drop_detail(struct tracker *t, struct half *h)
 {
-	if (h->detail == NONE)
+	if (h->detail == NO_DETAIL)
 		return;
 	t->details[h->detail].next_free = t->detail_free;
 	t->detail_free = h->detail;
-	h->detail = NONE;
+	h->detail = NO_DETAIL;
 }
 
 struct detail *detail_of(struct tracker *t, struct half *h, bool make)
 {
-	if (h->detail == NONE && make) {
+	if (h->detail == NO_DETAIL && make) {
 		if (t->detail_free != NONE) {
-			h->detail = t->detail_free;
+			h->detail = (uint16_t)t->detail_free;
 			t->detail_free = t->details[h->detail].next_free;
 		} else if (t->detail_top < MAX_DETAILS) {
-			h->detail = t->detail_top++;
+			h->detail = (uint16_t)t->detail_top++;
 		}
-		if (h->detail != NONE)
+		if (h->detail != NO_DETAIL)
 			memset(&t->details[h->detail], 0, sizeof(*t->details));
 	}
-	return h->detail == NONE ? NULL : &t->details[h->detail];
+	return h->detail == NO_DETAIL ? NULL : &t->details[h->detail];
 }
 
 /* A connection begins in this entry, the ends of which are set. */
 static void begin(struct tracker *t, struct flow_entry *e)
 {
 	memset(e->half, 0, sizeof(e->half));
-	e->half[0].detail = e->half[1].detail = NONE;
+	e->half[0].detail = e->half[1].detail = NO_DETAIL;
+	e->half[0].life = e->half[1].life = NONE;
 	e->half[0].next = e->half[0].prev = e->half[1].next = e->half[1].prev = NONE;
 	e->opener = 2;
 	e->born_ns = t->now_ns;
 	e->number = ++t->numbers;
+	e->first_frame = (uint32_t)t->frame;
 	t->counts.connections++;
 }
 
@@ -123,6 +125,7 @@ static void end(struct tracker *t, struct flow_entry *e)
 	for (int dir = 0; dir < 2; dir++) {
 		if (e->half[dir].flags & HALF_OPEN)
 			report_gone(t, node + (uint32_t)dir, GONE_CLOSED);
+		life_end(t, node + (uint32_t)dir);
 		wheel_disarm(t, node + (uint32_t)dir);
 		drop_detail(t, &e->half[dir]);
 	}

@@ -40,6 +40,8 @@ struct member {
 	struct pace_flow flow;
 	uint32_t rtt_us; /* latest sample */
 	uint32_t unlost;
+	uint64_t usual_bps;
+	struct pace_seen paused; /* since the log was judged last */
 };
 
 struct group {
@@ -193,7 +195,16 @@ static bool queued(const struct tally_of *t)
 	return at_loss_us > t->min_rtt_us + t->min_rtt_us / 3 && at_loss_us > t->min_rtt_us + 10000;
 }
 
-static void tell(struct pace *p, const struct group *g, int flow, enum pace_limit limit,
+/* They are accounted for then. */
+static void add_pauses(struct pace_seen *s, struct pace_seen *paused)
+{
+	s->pauses = paused->pauses;
+	s->paused_ns = paused->paused_ns;
+	s->longest_ns = paused->longest_ns;
+	paused->pauses = 0;
+}
+
+static void tell(struct pace *p, struct group *g, int flow, enum pace_limit limit,
 		 const struct bucket_fit *b, uint32_t flows)
 {
 	struct tally_of t = count(g, flow);
@@ -213,6 +224,7 @@ static void tell(struct pace *p, const struct group *g, int flow, enum pace_limi
 		.position = g->members[flow].flow.position,
 		.bytes = t.bytes,
 		.rate_bps = (uint64_t)((double)t.bytes * 8e9 / (double)ns),
+		.usual_bps = g->members[flow].usual_bps,
 		.segs = t.segs,
 		.lost_segs = t.lost,
 		.lost_upstream = t.upstream,
@@ -227,7 +239,20 @@ static void tell(struct pace *p, const struct group *g, int flow, enum pace_limi
 		s->burst_bytes = s->limit == PACE_POLICER ? (uint64_t)b->depth : 0;
 		s->fit_permille = (uint32_t)(b->losses_explained * 1000);
 	}
+	add_pauses(s, &g->members[flow].paused);
 	p->observe(&obs, p->arg);
+}
+
+/* Nothing else explains them. */
+static void tell_pauses(struct pace *p, struct member *m)
+{
+	struct observation obs = {.type = OBS_PACE, .now_ns = m->paused.end_ns, .pace = m->paused};
+
+	if (!m->paused.pauses)
+		return;
+	obs.pace.usual_bps = m->usual_bps;
+	p->observe(&obs, p->arg);
+	m->paused.pauses = 0;
 }
 
 /* What one flow shows by itself: enough of it, and not the gaps of the capture. */
@@ -263,6 +288,45 @@ static void judge_log(struct pace *p, struct group *g)
 	}
 }
 
+bool pace_paused(struct pace *p, uint32_t handle, const struct pace_seen *pauses)
+{
+	struct pace_seen *all;
+	struct group *g;
+	uint8_t flow;
+
+	if (!handle)
+		return false;
+	g = group_of(p, handle, &flow);
+	all = &g->members[flow].paused;
+	if (!all->pauses) {
+		*all = *pauses;
+		return true;
+	}
+	all->end_ns = pauses->end_ns;
+	all->last_frame = pauses->last_frame;
+	all->bytes += pauses->bytes;
+	all->segs += pauses->segs;
+	all->lost_segs += pauses->lost_segs;
+	all->pauses += pauses->pauses;
+	all->paused_ns += pauses->paused_ns;
+	if (pauses->longest_ns > all->longest_ns)
+		all->longest_ns = pauses->longest_ns;
+	all->rate_bps =
+		(uint64_t)((double)all->bytes * 8e9 / (double)(all->end_ns - all->begin_ns));
+	return true;
+}
+
+void pace_usual(struct pace *p, uint32_t handle, uint64_t bps)
+{
+	struct group *g;
+	uint8_t flow;
+
+	if (!handle)
+		return;
+	g = group_of(p, handle, &flow);
+	g->members[flow].usual_bps = bps;
+}
+
 static void judge_and_clear(struct pace *p, struct group *g, uint64_t now_ns)
 {
 	/* A fit costs hundreds of passes over the log: long transfers have every 2^k-th judged. */
@@ -275,8 +339,11 @@ static void judge_and_clear(struct pace *p, struct group *g, uint64_t now_ns)
 
 void pace_end(struct pace *p)
 {
-	for (uint32_t i = 0; i < p->n_groups; i++)
+	for (uint32_t i = 0; i < p->n_groups; i++) {
 		judge_log(p, &p->groups[i]);
+		for (uint32_t k = 0; k < p->groups[i].n_flows; k++)
+			tell_pauses(p, &p->groups[i].members[k]);
+	}
 }
 
 /* --- the log ---------------------------------------------------------------------------------- */

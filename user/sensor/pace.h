@@ -29,6 +29,14 @@ void pace_free(struct pace *p); /* NULL is fine */
  */
 uint32_t pace_join(struct pace *p, const struct pace_flow *flow, uint64_t now_ns, bool *ret_first);
 
+/*
+ * Pauses of it, each too short for a stall. true: they are told with the phase that they belong to;
+ * false: nothing is known of this direction.
+ */
+bool pace_paused(struct pace *p, uint32_t handle, const struct pace_seen *pauses);
+/* What it reached in its best second so far. */
+void pace_usual(struct pace *p, uint32_t handle, uint64_t bps);
+
 /* Handle 0 is fine and does nothing, here and below. */
 void pace_rtt(struct pace *p, uint32_t handle, uint32_t us);
 void pace_sent(struct pace *p, uint32_t handle, uint32_t seq, uint16_t ip_len, uint64_t now_ns,

@@ -35,19 +35,12 @@ static uint64_t moved_bytes(const struct half *h)
 	return h->sent > out ? h->sent - out : 0;
 }
 
-static uint32_t window_bytes(const struct half *h, const struct half *o)
-{
-	bool scaled = h->wscale != 0xff && o->wscale != 0xff;
-
-	return (uint32_t)h->window << (scaled ? o->wscale : 0);
-}
-
 static struct flow_snapshot snapshot_of(struct tracker *t, uint32_t node)
 {
 	const struct flow_entry *e = &t->flows[node >> 1];
 	int dir = node & 1;
 	const struct half *h = &e->half[dir], *o = &e->half[!dir];
-	const struct detail *d = h->detail == NONE ? NULL : &t->details[h->detail];
+	const struct detail *d = h->detail == NO_DETAIL ? NULL : &t->details[h->detail];
 	bool shut = (h->flags & HALF_SHUT) && half_out(h) <= 1;
 	struct flow_snapshot s = {
 		.key = key_of(e, dir),
@@ -67,7 +60,7 @@ static struct flow_snapshot snapshot_of(struct tracker *t, uint32_t node)
 		.peer_nxt = o->nxt,
 		.retrans_seq = h->una,
 		.retrans_len = d ? d->stuck_len : 0,
-		.snd_wnd = window_bytes(h, o),
+		.snd_wnd = half_window(h, o),
 		.mss = h->mss,
 		.rtt_us = h->srtt_us + o->srtt_us,
 		.min_rtt_us = h->min_rtt_us + o->min_rtt_us,
@@ -149,7 +142,7 @@ static struct capture_seen capture_of(struct tracker *t, uint32_t node)
 	const struct flow_entry *e = &t->flows[node >> 1];
 	int dir = node & 1;
 	const struct half *h = &e->half[dir], *o = &e->half[!dir];
-	const struct detail *d = h->detail == NONE ? NULL : &t->details[h->detail];
+	const struct detail *d = h->detail == NO_DETAIL ? NULL : &t->details[h->detail];
 	struct capture_seen c = {
 		.key = key_of(e, dir),
 		.first_frame = h->progress_frame,
@@ -308,6 +301,40 @@ void report_icmp(struct tracker *t, struct flow_entry *e, int dir, const struct 
 		observe(t, &obs);
 }
 
+struct flow_key report_key(const struct tracker *t, uint32_t node)
+{
+	return key_of(&t->flows[node >> 1], node & 1);
+}
+
+enum capture_position report_position(const struct tracker *t, uint32_t node)
+{
+	const struct flow_entry *e = &t->flows[node >> 1];
+
+	return position_of(&e->half[node & 1], &e->half[!(node & 1)]);
+}
+
+void report_slow(struct tracker *t, uint32_t node, const struct pace_seen *p)
+{
+	struct observation obs = {.type = OBS_PACE, .now_ns = t->now_ns, .pace = *p};
+
+	if (half_at(t, node)->flags & HALF_TRANSFER)
+		observe(t, &obs);
+}
+
+bool report_too_big(const struct tracker *t, uint32_t node)
+{
+	const struct flow_entry *e = &t->flows[node >> 1];
+
+	for (int i = 0; i < ICMP_KEPT; i++) {
+		const struct kept_icmp *k = &t->icmp[i];
+
+		if (k->number == e->number && k->dir == (node & 1) && k->seen.mtu &&
+		    k->now_ns >= half_silent_since(&e->half[node & 1]))
+			return true;
+	}
+	return false;
+}
+
 #define PACE_BYTES (16u << 10) /* a flow that has moved less shares no ceiling worth a look */
 
 static void pace_one(struct tracker *t, uint32_t node, bool *ret_first)
@@ -322,7 +349,8 @@ static void pace_one(struct tracker *t, uint32_t node, bool *ret_first)
 	*ret_first = false;
 	if (!e->half[dir].pace)
 		t->flows[node >> 1].half[dir].pace =
-			pace_join(t->pace, &flow, t->now_ns, ret_first);
+			(uint16_t)pace_join(t->pace, &flow, t->now_ns, ret_first);
+	pace_usual(t->pace, e->half[dir].pace, life_best_bps(t, node));
 }
 
 void report_pace(struct tracker *t, uint32_t node)

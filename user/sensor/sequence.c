@@ -38,7 +38,7 @@ bool half_owes(struct tracker *t, uint32_t node)
 static bool shown(struct tracker *t, uint32_t node)
 {
 	const struct half *h = half_at(t, node), *o = other(t, node);
-	const struct detail *d = h->detail == NONE ? NULL : &t->details[h->detail];
+	const struct detail *d = h->detail == NO_DETAIL ? NULL : &t->details[h->detail];
 
 	if (one_way(o))
 		return h->tries >= ONE_WAY_TRIES && !(h->flags & HALF_MISSING);
@@ -57,7 +57,7 @@ static bool shown(struct tracker *t, uint32_t node)
 void sequence_gap(struct tracker *t, uint32_t node)
 {
 	const struct half *h = half_at(t, node);
-	const struct detail *d = h->detail == NONE ? NULL : &t->details[h->detail];
+	const struct detail *d = h->detail == NO_DETAIL ? NULL : &t->details[h->detail];
 
 	if (!(h->flags & HALF_WAITING) || !d || !d->n_holes || d->holes[0].seq != h->una ||
 	    one_way(other(t, node)) || t->now_ns - h->last_ns < t->config.stall_after_ns / 2 ||
@@ -220,6 +220,7 @@ static void append(struct tracker *t, uint32_t node, const struct frame *f, uint
 		h->rtt_sent_us = (uint32_t)(t->now_ns / NS_PER_US);
 		h->flags |= HALF_RTT_PENDING;
 	}
+	life_sent(t, node, f);
 	if (h->pace)
 		pace_sent(t->pace, h->pace, seq, f->ip_len, t->now_ns, t->frame);
 }
@@ -244,6 +245,7 @@ static void repeated(struct tracker *t, uint32_t node, const struct frame *f, ui
 		count_transfer(t, h);
 		if (open_ns < REORDER_NS || open_ns < round_trip_ns(h, o) / 2) {
 			t->counts.reordered++;
+			life_found(t, node);
 			pace_unlost(t->pace, h->pace, hole.seq);
 			return;
 		}
@@ -262,6 +264,8 @@ static void repeated(struct tracker *t, uint32_t node, const struct frame *f, ui
 	h->retrans++;
 	t->counts.retransmissions++;
 	count16(&h->tries);
+	life_tried(t, node);
+	life_lost(t, node);
 	if (d) {
 		if (!d->retrans_frame)
 			d->retrans_frame = (uint32_t)t->frame;
@@ -310,6 +314,7 @@ void sequence_data(struct tracker *t, uint32_t node, const struct frame *f)
 			if (d && !d->retrans_frame)
 				d->retrans_frame = (uint32_t)t->frame;
 			count16(&h->tries);
+			life_tried(t, node);
 			show(t, node);
 		}
 		if (seq_diff(end, h->nxt) <= 0)
@@ -321,7 +326,9 @@ void sequence_data(struct tracker *t, uint32_t node, const struct frame *f)
 	if (ahead > MAX_JUMP || ahead < -MAX_JUMP)
 		return;
 	if (ahead > 0) {
-		if (h->sent || (h->flags & HALF_SYN)) {
+		bool lost = h->sent || (h->flags & HALF_SYN);
+
+		if (lost) {
 			hole_add(t, h, h->nxt, seq);
 			if (!h->pace)
 				report_pace(t, node);
@@ -330,6 +337,8 @@ void sequence_data(struct tracker *t, uint32_t node, const struct frame *f)
 		if (h->una == h->nxt && !h->owe_ns)
 			h->owe_ns = t->now_ns;
 		append(t, node, f, seq, end, fin);
+		if (lost)
+			life_lost(t, node);
 	} else if (!ahead) {
 		append(t, node, f, seq, end, fin);
 	} else if (seq_diff(end, h->nxt) > 0 && !(h->flags & HALF_FIN)) {
@@ -348,8 +357,9 @@ void sequence_data(struct tracker *t, uint32_t node, const struct frame *f)
 
 /* --- acknowledgements ------------------------------------------------------------------------- */
 
-static void rtt_sample(struct tracker *t, struct half *h)
+static void rtt_sample(struct tracker *t, uint32_t node)
 {
+	struct half *h = half_at(t, node);
 	uint32_t us = (uint32_t)(t->now_ns / NS_PER_US) - h->rtt_sent_us;
 
 	h->flags &= (uint16_t)~HALF_RTT_PENDING;
@@ -357,6 +367,7 @@ static void rtt_sample(struct tracker *t, struct half *h)
 	if (!h->min_rtt_us || us < h->min_rtt_us)
 		h->min_rtt_us = us;
 	pace_rtt(t->pace, h->pace, us);
+	life_rtt(t, node, us);
 	h->srtt_us = h->srtt_us ? h->srtt_us - h->srtt_us / 8 + us / 8 : us;
 }
 
@@ -399,8 +410,9 @@ static void advance_una(struct tracker *t, uint32_t node, uint32_t ack)
 			h->flags |= HALF_MISSING;
 		}
 	}
+	life_progress(t, node);
 	if ((h->flags & HALF_RTT_PENDING) && seq_diff(ack, h->rtt_seq) >= 0)
-		rtt_sample(t, h);
+		rtt_sample(t, node);
 	if (h->tries == 0 && h->mss > h->passed && ack - h->una >= h->mss)
 		h->passed = h->mss;
 	h->una = ack;
@@ -420,7 +432,7 @@ static void window_update(struct tracker *t, uint32_t node, uint16_t window)
 {
 	struct half *h = half_at(t, node);
 
-	if (!window && h->detail != NONE)
+	if (!window && h->detail != NO_DETAIL)
 		t->details[h->detail].shut_acks++;
 	if (!window && !(h->flags & HALF_SHUT)) {
 		h->flags |= HALF_SHUT;
@@ -467,6 +479,8 @@ void sequence_ack(struct tracker *t, uint32_t node, const struct frame *f)
 	}
 	if (!(f->flags & (TCP_SYN | TCP_RST)))
 		window_update(t, node, f->window);
+	life_acked(t, node, f);
+	life_window(t, node);
 	if (f->n_sacks) {
 		sacks(t, node, f);
 		show(t, node);

@@ -31,6 +31,8 @@ int tracker_new(const struct tracker_config *config, struct tracker **ret)
 	if (t->held)
 		err = flowtab_init(t);
 	if (!err)
+		err = life_init(t);
+	if (!err)
 		err = pace_new(config->observe, config->arg, &t->pace);
 	if (err < 0) {
 		tracker_free(t);
@@ -44,6 +46,7 @@ void tracker_free(struct tracker *t)
 {
 	if (!t)
 		return;
+	life_free(t);
 	flowtab_free(t);
 	pace_free(t->pace);
 	free(t->held);
@@ -103,6 +106,8 @@ static void reset(struct tracker *t, uint32_t node, const struct frame *f)
 	h->flags |= HALF_RESET;
 	wheel_disarm(t, node);
 	wheel_disarm(t, node ^ 1);
+	life_end(t, node);
+	life_end(t, node ^ 1);
 }
 
 static void segment(struct tracker *t, const struct frame *f, uint32_t hash)
@@ -152,10 +157,16 @@ static void segment(struct tracker *t, const struct frame *f, uint32_t hash)
 		return;
 	}
 	h->ttl = f->ttl;
+	life_step(t, node);
 	if (f->flags & TCP_ACK)
 		sequence_ack(t, node ^ 1, f);
 	sequence_data(t, node, f);
 	h->last_ns = t->now_ns;
+	if ((h->flags & e->half[!dir].flags & HALF_FIN) && h->una == h->nxt &&
+	    e->half[!dir].una == e->half[!dir].nxt) {
+		life_end(t, node);
+		life_end(t, node ^ 1);
+	}
 }
 
 static void icmp(struct tracker *t, const struct frame *f)
@@ -250,7 +261,7 @@ static void fetch_details(const struct tracker *t, const struct waiting *w)
 	for (int dir = 0; i && dir < 2; dir++) {
 		uint32_t detail = t->flows[i - 1].half[dir].detail;
 
-		if (detail == NONE)
+		if (detail == NO_DETAIL)
 			continue;
 		__builtin_prefetch(&t->details[detail], 1);
 		__builtin_prefetch((const char *)&t->details[detail + 1] - 64, 1);
@@ -302,13 +313,15 @@ void tracker_end(struct tracker *t)
 	for (int i = 0; i < HELD; i++)
 		if (t->held[i].first.kind == FRAME_TCP)
 			segment(t, &t->held[i].first, flowtab_hash(&t->held[i].first));
-	pace_end(t->pace);
 	for (uint32_t node = t->open; node != NONE; node = half_at(t, node)->next)
 		report_before(t, node, false, false);
 	for (uint32_t i = 0; i < t->top; i++) {
 		const struct half *a = &t->flows[i].half[0], *b = &t->flows[i].half[1];
 
+		life_end(t, 2 * i);
+		life_end(t, 2 * i + 1);
 		if (t->flows[i].used && !(a->flags & b->flags & HALF_SEEN) && a->sent + b->sent)
 			t->counts.one_way++;
 	}
+	pace_end(t->pace);
 }

@@ -34,6 +34,7 @@ struct tracker_counts {
 	uint64_t retransmissions, spurious, reordered, zero_windows, resets;
 	uint64_t mid_connection, one_way; /* connections */
 	uint64_t back_in_time;
+	uint64_t lives_missed; /* transfers whose life found no room to be kept */
 };
 
 /* -ENOMEM */

@@ -13,7 +13,10 @@
 #define WHEEL_SLOTS  64
 #define HELD	     32 /* first fragments that wait for the rest */
 #define ICMP_KEPT    64
-#define MAX_DETAILS  65536
+#define MAX_DETAILS  65535
+#define NO_DETAIL    UINT16_MAX
+#define MAX_LIVES    (1u << 18)
+#define LIFE_TOLD    (NONE - 1)
 #define PIPE	     16	       /* packets on their way; a power of two */
 #define MAX_JUMP     (1 << 28) /* bytes; a sequence number farther off is not of this flow */
 
@@ -47,8 +50,9 @@ struct half {
 	uint32_t progress_frame;
 	uint32_t prints[FINGERPRINTS];	 /* of its last packets */
 	uint32_t next, prev;		 /* in the wheel: flow * 2 + direction */
-	uint32_t detail;		 /* index or NONE */
-	uint32_t pace;			 /* handle, 0 none */
+	uint32_t life;			 /* index, NONE or LIFE_TOLD: it was told */
+	uint16_t detail;		 /* index or NO_DETAIL */
+	uint16_t pace;			 /* handle, 0 none */
 	uint16_t flags;			 /* enum half_flag */
 	uint16_t mss, passed;		 /* longest segment; longest one acknowledged */
 	uint16_t window;		 /* as its peer advertised it last, not scaled */
@@ -64,6 +68,7 @@ struct flow_entry {
 	uint64_t born_ns;
 	uint32_t number; /* of the connection in the file, from 1 */
 	uint32_t next;	 /* in the hash chain or the free list */
+	uint32_t first_frame, pad2;
 	struct half half[2];
 };
 _Static_assert(sizeof(struct flow_entry) <= 296, "300 bytes a flow with its hash bucket");
@@ -124,6 +129,9 @@ struct tracker {
 	struct detail *details;
 	uint32_t detail_top, detail_free;
 
+	struct life *lives; /* of directions that are more than an exchange */
+	uint32_t life_top, life_free;
+
 	struct pace *pace;
 	struct held_fragment *held;
 	uint32_t next_held;
@@ -159,7 +167,17 @@ static inline struct half *half_at(struct tracker *t, uint32_t node)
 	return &t->flows[node >> 1].half[node & 1];
 }
 
+/* The window that `h` was given, scaled as far as that is known. */
+static inline uint32_t half_window(const struct half *h, const struct half *o)
+{
+	bool scaled = h->wscale != 0xff && o->wscale != 0xff;
+
+	return (uint32_t)h->window << (scaled ? o->wscale : 0);
+}
+
 /* flowtab.c */
+void *flowtab_reserve(size_t bytes); /* touched as it fills; NULL */
+void flowtab_release(void *p, size_t bytes);
 int flowtab_init(struct tracker *t);
 void flowtab_free(struct tracker *t);
 /* The flow of these two ends, made if there is none. NULL: no room. ret_dir: which half src is. */
@@ -186,6 +204,21 @@ void sequence_data(struct tracker *t, uint32_t node, const struct frame *f);
 /* f comes from the peer of `node` and acknowledges what `node` has sent. */
 void sequence_ack(struct tracker *t, uint32_t node, const struct frame *f);
 
+/* life.c: what a transfer waits for, and its pauses. Nothing for what is no transfer. */
+int life_init(struct tracker *t);
+void life_free(struct tracker *t);
+void life_step(struct tracker *t, uint32_t node); /* before a packet of either end counts */
+void life_sent(struct tracker *t, uint32_t node, const struct frame *f); /* new data */
+void life_tried(struct tracker *t, uint32_t node); /* sent again, or a window probe */
+void life_lost(struct tracker *t, uint32_t node);
+void life_found(struct tracker *t, uint32_t node); /* it was only late */
+void life_acked(struct tracker *t, uint32_t node, const struct frame *f);
+void life_progress(struct tracker *t, uint32_t node); /* una is about to advance */
+void life_window(struct tracker *t, uint32_t node);   /* una and the window are up to date */
+void life_rtt(struct tracker *t, uint32_t node, uint32_t us);
+uint64_t life_best_bps(struct tracker *t, uint32_t node);
+void life_end(struct tracker *t, uint32_t node);
+
 /* report.c: towards the engine */
 void report_stall(struct tracker *t, uint32_t node, uint64_t now_ns);
 void report_before(struct tracker *t, uint32_t node, bool recovered, bool jumped);
@@ -194,6 +227,12 @@ void report_gone(struct tracker *t, uint32_t node, enum gone_reason reason);
 void report_reset(struct tracker *t, uint32_t node, const struct frame *f);
 /* Takes the direction in where losses are judged together. */
 void report_pace(struct tracker *t, uint32_t node);
+struct flow_key report_key(const struct tracker *t, uint32_t node);
+enum capture_position report_position(const struct tracker *t, uint32_t node);
+/* A slow phase of a direction; told if that is a transfer. */
+void report_slow(struct tracker *t, uint32_t node, const struct pace_seen *p);
+/* A router has asked for smaller packets in the silence: no loss (RFC 1191, RFC 8201). */
+bool report_too_big(const struct tracker *t, uint32_t node);
 void report_icmp(struct tracker *t, struct flow_entry *e, int dir, const struct frame *f);
 
 #endif

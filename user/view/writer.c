@@ -11,6 +11,8 @@ void writer_free(struct writer *w)
 
 int writer_output(struct writer *w, const struct output *out)
 {
+	if (out->kind == OUT_TRANSFER)
+		return 0;
 	if (out->kind == OUT_WANT || !out->incident)
 		return -EINVAL;
 	return w->ops->output(w, out);

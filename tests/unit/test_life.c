@@ -1,0 +1,229 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* What a transfer waits for over its life, and the phases in which it goes from pause to pause. */
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <setjmp.h>
+#include <cmocka.h>
+
+#include "scene.h"
+
+#define MSS SCENE_MSS
+
+static double share(const struct scene *s, enum limit limit)
+{
+	return (double)s->life.limited_ns[limit] / (double)s->life.judged_ns;
+}
+
+/* `rounds` flights of n segments, each acknowledged a round trip of `ms` later. */
+static uint32_t flights(struct scene *s, uint32_t at, int rounds, uint32_t n, int ms,
+			uint16_t window)
+{
+	for (int k = 0; k < rounds; k++) {
+		for (uint32_t i = 0; i < n; i++, at += MSS)
+			scene_data(s, 0, at, MSS);
+		scene_ack(s, ms, at, window);
+	}
+	return at;
+}
+
+static void a_program_that_writes_now_and_then_limits_itself(void **state)
+{
+	struct scene s = scene_open(100);
+	uint32_t at = 0;
+
+	(void)state;
+	scene_start(&s);
+	scene_connect(&s, 20, 7, 7);
+	for (int i = 0; i < 50; i++) {
+		at = flights(&s, at, 1, 5, 20, 60000);
+		s.now_ns += SCENE_MS(180);
+	}
+	scene_finish(&s);
+	assert_int_equal(s.life.bytes, 250 * MSS);
+	assert_true(share(&s, LIMIT_SENDER_APP) > 0.8);
+	assert_int_equal(s.begins + s.slow, 0);
+}
+
+static void a_window_without_scale_limits_a_long_path(void **state)
+{
+	struct scene s = scene_open(100);
+
+	(void)state;
+	scene_start(&s);
+	scene_connect(&s, 100, 7, 0xff);
+	flights(&s, 0, 60, 60, 100, 60000);
+	scene_finish(&s);
+	assert_true(share(&s, LIMIT_RECEIVER_WINDOW) > 0.9);
+	assert_int_equal(s.life.max_window_bytes, 60000);
+	assert_int_equal(s.slow, 1);
+	assert_int_equal(s.last.verdict.cause, CAUSE_WINDOW_LIMITED);
+	assert_true(s.last.pace.unscaled);
+	assert_int_equal(s.last.verdict.where.kind, PLACE_RECEIVER_HOST);
+}
+
+static void a_window_with_room_leaves_it_to_the_congestion_window(void **state)
+{
+	struct scene s = scene_open(100);
+
+	(void)state;
+	scene_start(&s);
+	scene_connect(&s, 100, 7, 7);
+	flights(&s, 0, 60, 60, 100, 60000); /* times 128 */
+	scene_finish(&s);
+	assert_true(share(&s, LIMIT_CONGESTION_WINDOW) > 0.9);
+	assert_int_equal(s.slow, 0);
+}
+
+static void a_window_of_unknown_scale_is_not_small(void **state)
+{
+	struct scene s = scene_open(100);
+
+	(void)state;
+	scene_start(&s);
+	flights(&s, 0, 60, 60, 100, 400);
+	scene_finish(&s);
+	assert_true(share(&s, LIMIT_RECEIVER_WINDOW) < 0.1);
+	assert_true(s.life.mid_connection);
+	assert_int_equal(s.slow, 0);
+}
+
+static void a_queue_makes_it_the_bottleneck(void **state)
+{
+	struct scene s = scene_open(100);
+	uint32_t at;
+
+	(void)state;
+	scene_start(&s);
+	scene_connect(&s, 20, 7, 7);
+	at = flights(&s, 0, 5, 10, 20, 60000);
+	flights(&s, at, 50, 50, 90, 60000); /* the round trip has grown */
+	scene_finish(&s);
+	assert_true(share(&s, LIMIT_BOTTLENECK) > 0.9);
+}
+
+/* At the receiver ACKs go out at once; what they release comes a round trip later. */
+static void near_the_receiver_waiting_for_the_path_is_no_idleness(void **state)
+{
+	struct scene s = scene_open(100);
+	struct frame f;
+	uint32_t at = 0;
+
+	(void)state;
+	scene_start(&s);
+	f = scene_frame(&s, true);
+	f.seq = s.base++;
+	f.flags = TCP_SYN;
+	f.wscale = 7;
+	scene_push(&s, &f);
+	f = scene_frame(&s, false);
+	f.ack = s.base;
+	f.flags = TCP_SYN | TCP_ACK;
+	f.wscale = 7;
+	scene_push(&s, &f);
+	scene_data(&s, 100, 0, 0);
+	for (int k = 0; k < 60; k++) {
+		for (int i = 0; i < 20; i++, at += MSS) {
+			scene_data(&s, 0, at, MSS);
+			scene_ack(&s, 0, at + MSS, 60000);
+		}
+		s.now_ns += SCENE_MS(100);
+	}
+	scene_finish(&s);
+	assert_true(share(&s, LIMIT_CONGESTION_WINDOW) > 0.8);
+	assert_true(share(&s, LIMIT_SENDER_APP) < 0.15);
+}
+
+static void pauses_too_short_for_a_stall_make_a_slow_phase(void **state)
+{
+	struct scene s = scene_open(100);
+	uint32_t at;
+
+	(void)state;
+	scene_start(&s);
+	scene_connect(&s, 20, 7, 7);
+	at = flights(&s, 0, 10, 10, 20, 60000);
+	for (int k = 0; k < 4; k++) {
+		scene_data(&s, 0, at, MSS);
+		scene_data(&s, 800, at, MSS); /* the timer */
+		at += MSS;
+		scene_ack(&s, 20, at, 60000);
+		at = flights(&s, at, 10, 10, 20, 60000);
+	}
+	scene_finish(&s);
+	assert_int_equal(s.begins, 0);
+	assert_int_equal(s.slow, 1);
+	assert_int_equal(s.last.verdict.cause, CAUSE_PATH_LOSS);
+	assert_int_equal(s.last.pace.pauses, 4);
+	assert_true(s.last.pace.paused_ns == SCENE_MS(4 * 820));
+	assert_true(s.last.pace.longest_ns == SCENE_MS(820));
+	assert_int_equal(s.last.pace.lost_segs, 4);
+	assert_true(share(&s, LIMIT_LOSS_RECOVERY) > 0.5);
+}
+
+static void a_window_that_shuts_briefly_is_slow_and_the_receivers(void **state)
+{
+	struct scene s = scene_open(100);
+	uint32_t at;
+
+	(void)state;
+	scene_start(&s);
+	scene_connect(&s, 20, 7, 7);
+	at = flights(&s, 0, 10, 10, 20, 60000);
+	scene_ack(&s, 0, at, 0);
+	for (int k = 0; k < 3; k++) {
+		scene_data(&s, 300, at - 1, 0);
+		scene_ack(&s, 20, at, 0);
+	}
+	scene_ack(&s, 100, at, 60000);
+	flights(&s, at, 10, 10, 20, 60000);
+	scene_finish(&s);
+	assert_int_equal(s.begins, 0);
+	assert_int_equal(s.slow, 1);
+	assert_int_equal(s.last.verdict.cause, CAUSE_RECEIVER_NOT_READING);
+	assert_int_equal(s.last.pace.pauses, 1);
+}
+
+static void a_router_that_asks_for_smaller_packets_loses_nothing(void **state)
+{
+	struct scene s = scene_open(100);
+	struct frame f;
+	uint32_t at;
+
+	(void)state;
+	scene_start(&s);
+	scene_connect(&s, 20, 7, 7);
+	at = flights(&s, 0, 10, 10, 20, 60000);
+	scene_data(&s, 0, at, MSS);
+	f = scene_frame(&s, true); /* as quoted */
+	f.kind = FRAME_ICMP;
+	f.seq = s.base + at;
+	f.icmp_type = 3;
+	f.icmp_code = 4;
+	f.icmp_mtu = 900;
+	f.icmp_family = 4;
+	f.icmp_from.bytes[0] = 10;
+	scene_push(&s, &f);
+	scene_data(&s, 800, at, MSS);
+	scene_ack(&s, 20, at + MSS, 60000);
+	flights(&s, at + MSS, 5, 10, 20, 60000);
+	scene_finish(&s);
+	assert_int_equal(s.begins + s.slow, 0);
+}
+
+int main(void)
+{
+	static const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_program_that_writes_now_and_then_limits_itself),
+		cmocka_unit_test(a_window_without_scale_limits_a_long_path),
+		cmocka_unit_test(a_window_with_room_leaves_it_to_the_congestion_window),
+		cmocka_unit_test(a_window_of_unknown_scale_is_not_small),
+		cmocka_unit_test(a_queue_makes_it_the_bottleneck),
+		cmocka_unit_test(near_the_receiver_waiting_for_the_path_is_no_idleness),
+		cmocka_unit_test(pauses_too_short_for_a_stall_make_a_slow_phase),
+		cmocka_unit_test(a_window_that_shuts_briefly_is_slow_and_the_receivers),
+		cmocka_unit_test(a_router_that_asks_for_smaller_packets_loses_nothing),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
