@@ -140,6 +140,13 @@ lab:  ## all scenarios of the lab, and the table of how well they were judged
 	$(Q)$(MAKE) all $(BUILD)/wire
 	$(Q)BUILD=$(BUILD) tools/lab/lab score --keep $(BUILD)/lab
 
+SOAK ?= 5m
+
+soak:  ## healthy mixed traffic, as root: nothing may be reported; SOAK=1h
+	@tools/deps build test demo
+	$(Q)$(MAKE) all $(BUILD)/wire
+	$(Q)BUILD=$(BUILD) tools/lab/lab soak $(SOAK)
+
 demo:  ## a backup that stops: the whole story in a minute and a half, as root
 	@tools/deps build test demo
 	$(Q)$(MAKE) all $(BUILD)/wire
@@ -191,5 +198,5 @@ help:  ## this list
 	@echo '  Variables: BUILD CC CFLAGS CLANG BPFTOOL PREFIX DESTDIR V=1 WERROR=-Werror'
 
 FORCE:
-.PHONY: all asan bench check-unit clean demo deps format fuzz help install lab lint need test \
+.PHONY: all asan bench check-unit clean demo deps format fuzz help install lab lint need soak test \
         uninstall FORCE

@@ -3,7 +3,7 @@
 
 It tells the lab over a UNIX socket what happens, a JSON object a line: `listening`, `open` (with the
 addresses of the connection), `progress` (bytes that the kernel knows acknowledged or received, and
-when that last changed), `end` (why, and the SHA-256 of what the program sent or received). It takes
+when that last changed), `late` (the program itself was not run for so long), `end` (why, and the SHA-256 of what the program sent or received). It takes
 words from there: `finish` (send no more, end in order), `reset` (end by RST).
 
 SPEC: events (path of the socket), label, listen or connect ([address, port]), role (send, receive,
@@ -12,7 +12,8 @@ bytes every `every_ms` (0: as fast as the socket takes it, at most `pace_bps`), 
 says: fin, hold or reset. `receive` reads all, at most `chunk` bytes every `every_ms`. `ask` asks
 `answer` for `bytes` again and again, a connection each, every `every_ms`, and ends them by `then`:
 fin, half (closes its own direction with the question) or reset (some time after all has arrived, so
-that all of it has been acknowledged); `count`.
+that all of it has been acknowledged); `count`. With `asks` a connection carries so many questions,
+`pause_ms` apart, and `answer` leaves it open (then: hold).
 """
 
 import hashlib
@@ -24,8 +25,9 @@ import struct
 import sys
 import time
 
-TICK_S = 0.02
+TICK_S = 0.02  # the option tick_s; how precisely times are known
 RESET_AFTER_S = 0.3  # a delayed ACK has gone by then
+LATE_S = 0.5  # more than the machine's load should make of a tick
 BLOCK = 256 * 1024
 TCP_INFO_BYTES = 136  # up to tcpi_bytes_received
 SO_MAX_PACING_RATE = 47
@@ -203,10 +205,21 @@ class Answer(Connection):
 class Ask(Connection):
     def __init__(self, end, sock):
         super().__init__(end, sock)
-        self.complete_s = None
-        sock.send(b"%d\n" % self.spec["bytes"])
-        if self.spec.get("then") == "half":
-            sock.shutdown(socket.SHUT_WR)
+        self.asked = 0
+        self.complete_s = None  # when the last answer was
+        self.ask()
+
+    def ask(self):
+        self.asked += 1
+        self.sock.send(b"%d\n" % self.spec["bytes"])
+        if self.spec.get("then") == "half" and self.is_last():
+            self.sock.shutdown(socket.SHUT_WR)
+
+    def is_last(self):
+        return self.asked >= self.spec.get("asks", 1)
+
+    def answered(self):
+        return self.moved >= self.spec["bytes"] * self.asked
 
     def wants(self):
         return 0 if self.complete_s else selectors.EVENT_READ
@@ -215,14 +228,23 @@ class Ask(Connection):
         super().sample(now_ns)
         if self.complete_s and time.monotonic() > self.complete_s + RESET_AFTER_S:
             self.close("reset by us", by_reset=True)
+        elif self.answered() and not self.is_last() and time.monotonic() >= self.next_s:
+            try:
+                self.ask()
+            except OSError as error:
+                self.close(errno_word(error))
 
     def ready(self, events):
         try:
             count = self.sock.recv_into(self.buffer)
             self.moved += count
-            if self.moved >= self.spec["bytes"] and self.spec.get("then") == "reset":
+            if not count:
+                self.close("fin")
+            elif self.answered() and not self.is_last():
+                self.next_s = time.monotonic() + self.spec["pause_ms"] / 1000
+            elif self.answered() and self.spec.get("then") == "reset":
                 self.complete_s = time.monotonic()
-            elif not count:
+            elif self.answered() and self.spec.get("asks"):
                 self.close("fin")
         except BlockingIOError:
             pass
@@ -334,15 +356,19 @@ class End:
 
     def run(self):
         self.start()
-        next_sample = 0.0
+        tick_s = self.spec.get("tick_s", TICK_S)
+        next_sample, before = 0.0, time.monotonic()
         while True:
             self.ask_again()
             self.register()
-            for key, events in self.selector.select(TICK_S):
+            for key, events in self.selector.select(tick_s):
                 key.data(events)
             now = time.monotonic()
+            if now - before > LATE_S:
+                self.tell("late", seconds=now - before)
+            before = now
             if now >= next_sample:
-                next_sample = now + TICK_S
+                next_sample = now + tick_s
                 for connection in list(self.connections):
                     connection.sample(time.monotonic_ns())
 

@@ -38,6 +38,7 @@ class End:
         self.ended = None  # why
         self.listening = False
         self.connections = 0
+        self.late_s = 0.0  # the longest that the program was not run
 
     def say(self, word):
         self.socket.sendall(word.encode() + b"\n")
@@ -49,10 +50,12 @@ class End:
 
 
 class Traffic:
-    def __init__(self, network, bus, family, congestion="cubic"):
+    def __init__(self, network, bus, family, congestion="cubic", **options):
+        """options: of all endpoints."""
+        self.options = {"congestion": congestion, **options}
         self.network, self.bus, self.family = network, bus, family
-        self.congestion = congestion
         self.ends = {}  # label: End
+        self._ports = {}  # of the listener, by the transfer's name
         self.path = session.FILES + "/events"
         bus.listen(self.path, self._accepted)
 
@@ -79,6 +82,10 @@ class Traffic:
         end.progress.append((event["ns"], event["bytes"]))
 
     @staticmethod
+    def _on_late(end, event):
+        end.late_s = max(end.late_s, event["seconds"])
+
+    @staticmethod
     def _on_sent(end, event):
         end.sha256, end.moved = event["sha256"], event["bytes"]
 
@@ -88,7 +95,7 @@ class Traffic:
         end.sha256, end.moved = event["sha256"], event["bytes"]
 
     def _start(self, label, node, spec, wrap=()):
-        spec = {"label": label, "events": self.path, "congestion": self.congestion, **spec}
+        spec = {"label": label, "events": self.path, **self.options, **spec}
         command = [*wrap, sys.executable, "-I", ENDPOINT, json.dumps(spec)]
         self.ends[label] = End(session.start(command, self.network.nodes[node].netns,
                                              stdin=subprocess.DEVNULL,
@@ -101,6 +108,7 @@ class Traffic:
         that runs the opener."""
         listener = self.network.nodes[transfer.listener]
         address = [listener.address(self.family), self.network.plan.port()]
+        self._ports[transfer.name] = address[1]
         one, other = ("ask", "answer") if transfer.ask else ("send", "receive")
         sender_opens = transfer.ask or transfer.sender == "opener"
         specs = [{"role": one, **transfer.send}, {"role": other, **transfer.receive}]
@@ -123,6 +131,10 @@ class Traffic:
     def end(self, transfer, which):
         """which: sender, receiver, opener or listener."""
         return self.ends[f"{transfer.name}/{self._side(transfer, which)}"]
+
+    def port(self, transfer):
+        """The listener's."""
+        return self._ports[transfer.name]
 
     def node(self, transfer, which):
         """The name of the node that this end runs on."""
