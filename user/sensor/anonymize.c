@@ -10,6 +10,7 @@
 #include <endian.h>
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
 #include <sys/socket.h>
@@ -166,6 +167,53 @@ static void anonymize_mac(const struct anonymizer *a, uint8_t mac[6])
 	mac[0] = (uint8_t)((mac[0] & 0xfc) | 0x02);
 }
 
+/* An address of `len` bytes at text; a port behind an IPv4 address is no part of it. */
+static size_t address_at(const char *text, size_t len, struct ip_addr *ret)
+{
+	char word[ADDR_TEXT_LEN];
+
+	for (; len > 1; len--) { /* a full stop or colon may follow */
+		if (len >= sizeof(word))
+			continue;
+		memcpy(word, text, len);
+		word[len] = '\0';
+		if (!addr_parse(word, ret))
+			return len;
+	}
+	return 0;
+}
+
+void anonymize_prose(const struct anonymizer *a, char *text, size_t size)
+{
+	char *copy = strndup(text, size - 1);
+	size_t at = 0;
+
+	text[0] = '\0';
+	for (const char *p = copy; p && *p;) {
+		size_t len = strspn(p, "0123456789abcdef:."), taken;
+		char word[ADDR_TEXT_LEN];
+		struct ip_addr addr;
+
+		taken = address_at(p, len, &addr);
+		if (taken) {
+			addr = anonymize_addr(a, &addr);
+			addr_text(&addr, word);
+		} else {
+			/* As a whole: its end alone may look like an address. */
+			taken = len ? len : 1;
+			if (taken >= sizeof(word))
+				taken = sizeof(word) - 1;
+			memcpy(word, p, taken);
+			word[taken] = '\0';
+		}
+		p += taken;
+		at += (size_t)snprintf(text + at, size - at, "%s", word);
+		if (at >= size)
+			break;
+	}
+	free(copy);
+}
+
 void anonymize_fields(const struct anonymizer *a, const struct field *table, void *base)
 {
 	for (const struct field *f = table; f->name; f++) {
@@ -181,8 +229,15 @@ void anonymize_fields(const struct anonymizer *a, const struct field *table, voi
 		case FIELD_NAME:
 			anonymize_name(a, (char *)at, f->size);
 			break;
+		case FIELD_PROSE:
+			anonymize_prose(a, (char *)at, f->size);
+			break;
 		case FIELD_STRUCT:
 			anonymize_fields(a, f->fields, at);
+			break;
+		case FIELD_LIST:
+			for (size_t i = 0; i < f->size; i += f->unit)
+				anonymize_fields(a, f->fields, at + i);
 			break;
 		default:
 			break;

@@ -7,23 +7,10 @@
 
 #include <stddef.h>
 
+#include "sensor/field_rows.h"
 #include "sensor/record.h"
 
 /* clang-format off */
-#define MEMBER(s, m)	  .name = #m, .offset = offsetof(s, m), .size = sizeof(((s *)0)->m)
-#define NUMBER(s, m)	  {MEMBER(s, m), .type = FIELD_UNSIGNED}
-#define NUMBERS(s, m)	  {MEMBER(s, m), .type = FIELD_UNSIGNED, .unit = sizeof(((s *)0)->m[0])}
-#define INTEGER(s, m)	  {MEMBER(s, m), .type = FIELD_SIGNED}
-#define BOOLEAN(s, m)	  {MEMBER(s, m), .type = FIELD_BOOL}
-#define WORD(s, m, w)	  {MEMBER(s, m), .type = FIELD_ENUM, .words = (w)}
-#define TEXT(s, m)	  {MEMBER(s, m), .type = FIELD_TEXT}
-#define NAME(s, m)	  {MEMBER(s, m), .type = FIELD_NAME}
-#define MAC(s, m)	  {MEMBER(s, m), .type = FIELD_MAC}
-#define ADDR(s, m)	  {MEMBER(s, m), .type = FIELD_ADDR}
-#define PART(s, m, table) {MEMBER(s, m), .type = FIELD_STRUCT, .fields = (table)}
-#define PAD(s, m)	  {MEMBER(s, m), .type = FIELD_PAD}
-#define END		  {.name = NULL}
-
 static const struct field endpoint_fields[] = {
 	ADDR(struct endpoint, addr),
 	NUMBER(struct endpoint, port),
@@ -31,7 +18,7 @@ static const struct field endpoint_fields[] = {
 	END,
 };
 
-static const struct field key_fields[] = {
+const struct field key_fields[] = {
 	NUMBER(struct flow_key, cookie),
 	NUMBER(struct flow_key, netns),
 	PART(struct flow_key, local, endpoint_fields),

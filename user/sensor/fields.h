@@ -13,14 +13,21 @@ enum field_type {
 	FIELD_UNSIGNED, /* of 1, 2, 4 or 8 bytes, or an array of them */
 	FIELD_SIGNED,
 	FIELD_BOOL,
+	FIELD_REAL, /* double */
 	FIELD_ENUM, /* one of the words */
+	FIELD_WORD, /* the same, with a function that has the words */
 	FIELD_TEXT, /* char array, terminated, printable ASCII */
 	FIELD_NAME, /* the same of any bytes, names something of the user's */
+	FIELD_PROSE, /* sentences of ours, in which addresses and names may stand */
 	FIELD_MAC,
 	FIELD_ADDR,   /* struct ip_addr */
 	FIELD_STRUCT, /* described by a table of its own */
-	FIELD_PAD,    /* explicit padding, left out */
+	FIELD_LIST, /* an array of such structs, of `unit` bytes each; zeros at its end are left out
+		     */
+	FIELD_PAD,  /* explicit padding, left out */
 };
+
+#define FIELD_TEXT_MAX 400 /* bytes of any text */
 
 struct field {
 	const char *name; /* NULL ends a table */
@@ -28,7 +35,8 @@ struct field {
 	uint16_t offset, size; /* of the member, an array as a whole */
 	uint16_t unit;	       /* bytes of one number of an array; 0: no array */
 	const struct field *fields;
-	const char *const *words; /* ends with NULL */
+	const char *const *words;   /* ends with NULL */
+	const char *(*word)(int i); /* NULL: there is no such value */
 };
 
 struct observation_info {

@@ -9,6 +9,8 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <limits.h>
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -56,9 +58,9 @@ static void store(void *at, size_t size, uint64_t value)
 
 static int64_t load_signed(const void *at, size_t size)
 {
-	uint64_t value = load(at, size);
+	const unsigned int unused = 64 - 8 * (unsigned int)size;
 
-	return size == 8 ? (int64_t)value : (int32_t)value;
+	return (int64_t)(load(at, size) << unused) >> unused;
 }
 
 static json_t *write_unsigned(uint64_t value)
@@ -69,6 +71,15 @@ static json_t *write_unsigned(uint64_t value)
 		return json_integer((json_int_t)value);
 	snprintf(digits, sizeof(digits), "%llu", (unsigned long long)value);
 	return json_string(digits);
+}
+
+/* What is no number has no JSON; it is read back as zero. */
+static json_t *write_real(const void *at)
+{
+	double value;
+
+	memcpy(&value, at, sizeof(value));
+	return json_real(isfinite(value) ? value : 0);
 }
 
 static json_t *write_numbers(const uint8_t *at, size_t size, size_t unit)
@@ -87,7 +98,7 @@ static json_t *write_numbers(const uint8_t *at, size_t size, size_t unit)
 static json_t *write_text(const char *text, size_t size)
 {
 	size_t len = strnlen(text, size - 1);
-	char hex[2 * NAME_LEN + 1];
+	char hex[2 * FIELD_TEXT_MAX + 1];
 	json_t *string = json_stringn(text, len);
 
 	if (string)
@@ -110,14 +121,6 @@ static json_t *write_addr(const struct ip_addr *addr)
 	return json_string(addr_text(addr, text));
 }
 
-static json_t *write_word(const char *const *words, uint64_t value)
-{
-	for (uint64_t i = 0; words[i]; i++)
-		if (i == value)
-			return json_string(words[i]);
-	return json_null(); /* no value of this enumeration; the reader will say so */
-}
-
 static json_t *write_struct(const struct field *table, const void *base)
 {
 	json_t *object = json_object();
@@ -129,11 +132,43 @@ static json_t *write_struct(const struct field *table, const void *base)
 	return object;
 }
 
+/* A word of the field's, or NULL past the last one. */
+static const char *word_at(const struct field *f, uint64_t i)
+{
+	if (f->type == FIELD_ENUM)
+		return f->words[i];
+	return i <= INT_MAX ? f->word((int)i) : NULL;
+}
+
+static json_t *write_word(const struct field *f, uint64_t value)
+{
+	for (uint64_t i = 0; word_at(f, i); i++)
+		if (i == value)
+			return json_string(word_at(f, i));
+	return json_null(); /* no value of this enumeration; the reader will say so */
+}
+
 static bool is_zero(const uint8_t *at, size_t size)
 {
 	while (size && !*at)
 		at++, size--;
 	return !size;
+}
+
+static json_t *write_list(const struct field *f, const uint8_t *at)
+{
+	json_t *array = json_array();
+	size_t size = f->size;
+
+	while (size && is_zero(at + size - f->unit, f->unit))
+		size -= f->unit;
+	for (size_t i = 0; array && i < size; i += f->unit) {
+		if (json_array_append_new(array, write_struct(f->fields, at + i))) {
+			json_decref(array);
+			return NULL;
+		}
+	}
+	return array;
 }
 
 static json_t *write_field(const struct field *f, const uint8_t *at)
@@ -146,10 +181,14 @@ static json_t *write_field(const struct field *f, const uint8_t *at)
 		return json_integer(load_signed(at, f->size));
 	case FIELD_BOOL:
 		return json_true();
+	case FIELD_REAL:
+		return write_real(at);
 	case FIELD_ENUM:
-		return write_word(f->words, load(at, f->size));
+	case FIELD_WORD:
+		return write_word(f, load(at, f->size));
 	case FIELD_TEXT:
 	case FIELD_NAME:
+	case FIELD_PROSE:
 		return write_text((const char *)at, f->size);
 	case FIELD_MAC:
 		return write_mac(at);
@@ -157,6 +196,8 @@ static json_t *write_field(const struct field *f, const uint8_t *at)
 		return write_addr((const struct ip_addr *)at);
 	case FIELD_STRUCT:
 		return write_struct(f->fields, at);
+	case FIELD_LIST:
+		return write_list(f, at);
 	case FIELD_PAD:
 		break;
 	}
@@ -204,9 +245,10 @@ static bool read_unsigned(const json_t *value, size_t size, void *ret)
 
 static bool read_signed(const json_t *value, size_t size, void *ret)
 {
+	const int64_t max = INT64_MAX >> (64 - 8 * size);
 	json_int_t number = json_integer_value(value);
 
-	if (!json_is_integer(value) || (size < 8 && (number < INT32_MIN || number > INT32_MAX)))
+	if (!json_is_integer(value) || number < -max - 1 || number > max)
 		return false;
 	store(ret, size, (uint64_t)number);
 	return true;
@@ -222,11 +264,11 @@ static bool read_numbers(const json_t *value, size_t size, size_t unit, uint8_t 
 	return true;
 }
 
-static bool read_word(const json_t *value, const char *const *words, size_t size, void *ret)
+static bool read_word(const struct field *f, const json_t *value, void *ret)
 {
-	for (uint64_t i = 0; json_is_string(value) && words[i]; i++) {
-		if (!strcmp(json_string_value(value), words[i])) {
-			store(ret, size, i);
+	for (uint64_t i = 0; json_is_string(value) && word_at(f, i); i++) {
+		if (!strcmp(json_string_value(value), word_at(f, i))) {
+			store(ret, f->size, i);
 			return true;
 		}
 	}
@@ -322,21 +364,43 @@ static bool read_field(const struct field *f, const json_t *value, uint8_t *at)
 	case FIELD_BOOL:
 		*(bool *)at = json_is_true(value);
 		return json_is_boolean(value);
+	case FIELD_REAL:
+		*(double *)at = json_number_value(value);
+		return json_is_number(value);
 	case FIELD_ENUM:
-		return read_word(value, f->words, f->size, at);
+	case FIELD_WORD:
+		return read_word(f, value, at);
 	case FIELD_TEXT:
 		return read_printable(value, f->size, (char *)at);
 	case FIELD_NAME:
+	case FIELD_PROSE:
 		return read_text(value, f->size, (char *)at);
 	case FIELD_MAC:
 		return read_mac(value, at);
 	case FIELD_ADDR:
 		return read_addr(value, (struct ip_addr *)at);
 	case FIELD_STRUCT:
+	case FIELD_LIST:
 	case FIELD_PAD:
 		break;
 	}
 	return false;
+}
+
+static int read_list(const struct field *f, const json_t *value, uint8_t *at, char *ret_why,
+		     size_t why_len)
+{
+	const size_t n = json_array_size(value);
+	int r = 0;
+
+	if (!json_is_array(value) || n > f->size / f->unit) {
+		snprintf(ret_why, why_len, "\"%s\" has a value that does not fit", field_key(f));
+		return -EINVAL;
+	}
+	for (size_t i = 0; i < n && !r; i++)
+		r = fields_read(f->fields, json_array_get(value, i), at + i * f->unit, ret_why,
+				why_len);
+	return r;
 }
 
 int fields_read(const struct field *table, const json_t *object, void *base, char *ret_why,
@@ -353,6 +417,10 @@ int fields_read(const struct field *table, const json_t *object, void *base, cha
 			continue;
 		if (f->type == FIELD_STRUCT && json_is_object(value)) {
 			r = fields_read(f->fields, value, at, ret_why, why_len);
+			if (r)
+				return r;
+		} else if (f->type == FIELD_LIST) {
+			r = read_list(f, value, at, ret_why, why_len);
 			if (r)
 				return r;
 		} else if (!read_field(f, value, at)) {
