@@ -30,14 +30,16 @@ endif
 LIBS       := libbpf libelf zlib libpcap libmnl jansson
 # Optional: `analyze` reads .zst files.
 ZSTD       := $(shell pkg-config --exists libzstd 2>/dev/null && echo libzstd)
+# Optional: incidents are kept.
+SQLITE     := $(shell pkg-config --exists sqlite3 2>/dev/null && echo sqlite3)
 WARNINGS   := -Wall -Wextra -Wshadow -Wmissing-prototypes -Wstrict-prototypes -Wformat=2 -Wvla \
               -Wpointer-arith -Wundef
 OPTIMISE   ?= -O2
 HARDENING  ?= -fstack-protector-strong -D_FORTIFY_SOURCE=2 -fPIE
 CFLAGS_ALL  = -std=gnu11 -g $(OPTIMISE) $(HARDENING) $(WARNINGS) $(WERROR) -Iuser -I$(BUILD) -Ibpf \
-              -D_GNU_SOURCE -MMD -MP $(shell pkg-config --cflags $(LIBS) $(ZSTD) 2>/dev/null) \
-              $(if $(ZSTD),-DHAVE_ZSTD) $(CFLAGS)
-LDLIBS_ALL  = $(shell pkg-config --libs $(LIBS) $(ZSTD) 2>/dev/null) -lm $(LDLIBS)
+              -D_GNU_SOURCE -MMD -MP $(shell pkg-config --cflags $(LIBS) $(ZSTD) $(SQLITE) 2>/dev/null) \
+              $(if $(ZSTD),-DHAVE_ZSTD) $(if $(SQLITE),-DHAVE_SQLITE) $(CFLAGS)
+LDLIBS_ALL  = $(shell pkg-config --libs $(LIBS) $(ZSTD) $(SQLITE) 2>/dev/null) -lm $(LDLIBS)
 
 SOURCES  := $(wildcard user/*.c user/*/*.c)
 OBJECTS  := $(SOURCES:%.c=$(BUILD)/%.o)

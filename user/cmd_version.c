@@ -9,6 +9,9 @@
 #include <elfutils/version.h>
 #include <jansson.h>
 #include <zlib.h>
+#ifdef HAVE_SQLITE
+#include <sqlite3.h>
+#endif
 #ifdef HAVE_ZSTD
 #include <zstd.h>
 #endif
@@ -44,6 +47,9 @@ int cmd_version(const struct options *options, int argc, char **argv)
 		{"libpcap", pcap_version(pcap, sizeof(pcap))},
 		{"libmnl", LIBMNL_VERSION},
 		{"jansson", jansson_version_str()},
+#ifdef HAVE_SQLITE
+		{"sqlite", sqlite3_libversion()},
+#endif
 #ifdef HAVE_ZSTD
 		{"libzstd", ZSTD_versionString()},
 #endif

@@ -15,6 +15,7 @@ const char *outcome_id(enum outcome outcome)
 		[OUTCOME_TIMED_OUT] = "timed-out",
 		[OUTCOME_WATCH_ENDED] = "watch-ended",
 		[OUTCOME_CAPTURE_ENDED] = "capture-ended",
+		[OUTCOME_INTERRUPTED] = "interrupted",
 	};
 
 	return ids[outcome];

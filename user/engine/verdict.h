@@ -24,6 +24,7 @@ enum outcome {
 	OUTCOME_TIMED_OUT,
 	OUTCOME_WATCH_ENDED,
 	OUTCOME_CAPTURE_ENDED,
+	OUTCOME_INTERRUPTED, /* of the store: who watched was killed */
 	OUTCOMES
 };
 const char *outcome_id(enum outcome outcome);
