@@ -126,7 +126,8 @@ static void travel(struct world *w, struct probe_seen *p, bool of_flow)
 		return;
 	for (int node = 1; node < target; node++) {
 		bool dropped = node == f->blackhole_at || (in_flow && node == f->state_at) ||
-			       (node == f->mtu_at && p->size > f->mtu);
+			       (node == f->mtu_at && p->size > f->mtu) ||
+			       (node == f->content_at && p->kind == PROBE_IN_FLOW_COPY);
 
 		if (dropped)
 			return;
@@ -138,6 +139,8 @@ static void travel(struct world *w, struct probe_seen *p, bool of_flow)
 	if (!node_answers(w, target))
 		return;
 	p->from = world_hop(w, target);
+	if (f->damaged_at && target > f->damaged_at && target < w->hops && in_flow)
+		p->altered = f->damage;
 	if (target == w->balanced && !in_flow)
 		p->from.bytes[3]++;
 	p->answered_ns = w->now_ns + (uint64_t)target * NS_PER_MS;

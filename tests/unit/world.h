@@ -14,6 +14,10 @@ struct world_fault {
 	int reverse_at;	  /* drops what the peer sends in this connection, on its way back */
 	int blackhole_at; /* drops everything */
 	int mtu_at, mtu;  /* drops packets above mtu */
+	int content_at;	  /* drops the segment that is owed, and its copies */
+	int damaged_at; /* changes what it forwards; quotes from behind show it: enum probe_altered
+			 */
+	uint8_t damage;
 	bool peer_dead;
 	bool peer_idle; /* the receiver's view: the peer has nothing to send */
 };

@@ -2,6 +2,8 @@
 /* Taking in what was asked for: answers to probes, ICMP errors, drops. */
 #include <errno.h>
 #include <netinet/in.h>
+#include <netinet/ip_icmp.h>
+#include <netinet/icmp6.h>
 #include <string.h>
 
 #include "engine/internal.h"
@@ -51,6 +53,8 @@ static void learn_peer(struct stall *s, const struct probe_seen *p)
 	switch (p->answer) {
 	case ANSWER_ACK:
 		s->peer.acked = true;
+		if (p->kind == PROBE_IN_FLOW_FULL && !s->peer.full_ns)
+			s->peer.full_ns = p->answered_ns;
 		if (!s->peer.nxt_ns || (int32_t)(p->seq - s->peer.nxt) > 0) {
 			s->peer.nxt = p->seq;
 			s->peer.nxt_ns = p->answered_ns;
@@ -86,6 +90,12 @@ static void learn_size(struct stall *s, const struct probe_seen *p)
 	}
 }
 
+static void note_altered(uint8_t *first, uint8_t ttl, bool altered)
+{
+	if (altered && (!*first || ttl < *first))
+		*first = ttl;
+}
+
 void answer_probe(struct stall *s, const struct probe_seen *p)
 {
 	if (s->outstanding > 0)
@@ -102,6 +112,12 @@ void answer_probe(struct stall *s, const struct probe_seen *p)
 	if (p->kind >= PROBE_KINDS || !p->ttl || (p->ttl > MAX_DISTANCE && p->ttl != END_TTL))
 		return;
 	s->pub.probes_sent++;
+	if (p->answer == ANSWER_TIME_EXCEEDED) {
+		note_altered(&s->altered_at[ALTERED_AT_PAYLOAD], p->ttl,
+			     p->altered & ALTERED_PAYLOAD);
+		note_altered(&s->altered_at[ALTERED_AT_HEADER], p->ttl,
+			     p->altered & ~ALTERED_PAYLOAD);
+	}
 	if (p->answer == ANSWER_TOO_BIG && p->mtu) {
 		s->too_big_mtu = p->mtu;
 		s->too_big_from = p->from;
@@ -128,6 +144,14 @@ void answer_icmp(struct stall *s, const struct icmp_seen *i)
 		if (i->mtu) { /* routers older than RFC 1191 do not tell */
 			s->too_big_mtu = i->mtu;
 			s->too_big_from = i->from;
+		}
+		return;
+	}
+	if (i->type == (v6 ? ICMP6_TIME_EXCEEDED : ICMP_TIME_EXCEEDED)) {
+		/* A late answer to a copy looks the same. */
+		if (!i->code && !s->copying) {
+			s->expired++;
+			s->expired_at = i->from;
 		}
 		return;
 	}

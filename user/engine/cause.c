@@ -131,10 +131,11 @@ static const struct cause_info causes[CAUSES] = {
 			"header-rewrite",
 			SEVERITY_ERROR,
 			"a middlebox rewrites TCP inconsistently",
-			"Sequence numbers are shifted on the way but not those in SACK blocks, so "
-			"that recovery from loss fails.",
-			"Turn off sequence number randomisation at %s, or SACK at one of the "
-			"hosts.",
+			"Sequence numbers, windows or timestamps are changed on the way, and not "
+			"everywhere alike, so that one end refuses what the other sends.",
+			"Turn off TCP normalisation and sequence number randomisation at %s; until "
+			"then it helps to turn off what it breaks (SACK, window scaling or "
+			"timestamps) at one of the hosts.",
 		},
 	[CAUSE_RATE_LIMIT] =
 		{

@@ -33,11 +33,7 @@ static double silence_s(const struct judgement *j)
 	return (double)(j->e->now_ns - j->s->pub.last_progress_ns) / 1e9;
 }
 
-/*
- * Segments that the peer sent in the silence by itself, not as answers to our probes. What arrived
- * within two round trips of the last progress was under way already.
- */
-static uint32_t heard(const struct judgement *j)
+uint32_t heard_by_itself(const struct judgement *j)
 {
 	const struct flow_snapshot *s = last(j);
 	uint64_t settled_ns = j->s->pub.last_progress_ns + NS_PER_S / 2 + 2 * NS_PER_US * s->rtt_us;
@@ -87,12 +83,12 @@ static void peer_window_is_shut(struct judgement *j)
 
 	if (!j->s->sends || !flow_peer_window_shut(s))
 		return;
-	if (heard(j)) {
+	if (heard_by_itself(j)) {
 		j->cause[CAUSE_RECEIVER_NOT_READING] += DECISIVE;
 		evidence(j, "window-shut-answered", DECISIVE,
 			 "the peer's window is %u bytes with %u waiting; it has sent %u segments "
 			 "since and keeps it shut",
-			 s->snd_wnd, owed_bytes(s), heard(j));
+			 s->snd_wnd, owed_bytes(s), heard_by_itself(j));
 	} else {
 		j->cause[CAUSE_RECEIVER_NOT_READING] += HINT;
 		evidence(j, "window-shut-silent", HINT,
@@ -147,7 +143,7 @@ static void packets_are_dropped_here(struct judgement *j)
 
 static void peer_keeps_talking(struct judgement *j)
 {
-	uint32_t n = heard(j);
+	uint32_t n = heard_by_itself(j);
 
 	if (!n || flow_peer_window_shut(last(j)) || !owed_bytes(last(j)))
 		return;
@@ -169,7 +165,7 @@ static void peer_is_silent(struct judgement *j)
 {
 	const struct flow_snapshot *s = last(j);
 
-	if (!j->s->sends || heard(j) || !owed_bytes(s) || flow_peer_window_shut(s))
+	if (!j->s->sends || heard_by_itself(j) || !owed_bytes(s) || flow_peer_window_shut(s))
 		return;
 	j->cause[CAUSE_PATH_BLACKHOLE] += HINT / 2;
 	j->cause[CAUSE_PEER_GONE] += HINT / 2;
@@ -391,6 +387,26 @@ static void router_says_unreachable(struct judgement *j)
 		 j->s->icmp_count);
 }
 
+/* The TTL runs out on the way: packets go round, or the way is longer than any. */
+static void packets_go_round(struct judgement *j)
+{
+	const struct path_view *p = &j->path;
+	char at[64], from[ADDR_TEXT_LEN];
+
+	if (p->loop) {
+		j->cause[CAUSE_PATH_BLACKHOLE] += STRONG;
+		evidence(j, "route-loop", STRONG,
+			 "packets go round: %s and those behind it answer again and again",
+			 node_text(j, p->loop, at, sizeof(at)));
+	}
+	if (j->s->expired > 1) {
+		j->cause[CAUSE_PATH_BLACKHOLE] += STRONG;
+		evidence(j, "ttl-expired", STRONG,
+			 "%s says that %u of this host's own segments ran out of hops",
+			 addr_text(&j->s->expired_at, from), j->s->expired);
+	}
+}
+
 static void others_live(struct judgement *j)
 {
 	const struct incident *pub = &j->s->pub;
@@ -430,6 +446,7 @@ void weigh_causes(struct judgement *j)
 		everything_stops,
 		large_ones_stop_short,
 		router_says_unreachable,
+		packets_go_round,
 		others_live,
 		weigh_local,
 	};
@@ -438,4 +455,6 @@ void weigh_causes(struct judgement *j)
 		clues[i](j);
 	if (j->e->config.offline)
 		weigh_capture(j);
+	else if (!j->s->pub.slow)
+		weigh_segment(j);
 }

@@ -168,6 +168,27 @@ static void detail_loss(struct judgement *j)
 			 100.0 * p->lost_segs / p->segs, p->segs);
 }
 
+static void detail_content(struct judgement *j)
+{
+	const struct flow_snapshot *last = &j->s->pub.last;
+
+	if (last->retrans_len)
+		snprintf(j->v->detail, sizeof(j->v->detail), "%u bytes, sent %u times",
+			 last->retrans_len, last->retrans + 1);
+}
+
+static void detail_rewrite(struct judgement *j)
+{
+	static const char *const what[] = {
+		[REWRITE_UNKNOWN] = "",
+		[REWRITE_SEQUENCE] = "sequence numbers are shifted, SACK blocks are not",
+		[REWRITE_WINDOW] = "the window is read at another scale",
+		[REWRITE_TIMESTAMPS] = "timestamps are changed",
+	};
+
+	snprintf(j->v->detail, sizeof(j->v->detail), "%s", what[j->rewrite]);
+}
+
 static void place_text(const struct judgement *j, char *buf, size_t len)
 {
 	const struct place *w = &j->v->where;
@@ -242,5 +263,9 @@ void describe(struct judgement *j)
 		detail_loss(j);
 	else if (j->verdict == CAUSE_WINDOW_LIMITED)
 		detail_window(j);
+	else if (j->verdict == CAUSE_CONTENT_DROP)
+		detail_content(j);
+	else if (j->verdict == CAUSE_HEADER_REWRITE)
+		detail_rewrite(j);
 	advise(j);
 }

@@ -25,6 +25,7 @@
 #define BLIND_DISTANCE	12 /* hops to ask where the distance is unknown */
 #define FRONTIER_BEHIND 3  /* hops behind the frontier that later rounds ask */
 #define PLACE_ENOUGH	0.6
+#define COPIES_A_HOP	2
 #define SURE		0.95
 #define SIZE_STEPS	10 /* sizes at once towards the peer, whose ACKs are not limited */
 #define SIZE_STEPS_HOP	5  /* towards a router */
@@ -91,8 +92,15 @@ static bool in_flow_possible(const struct stall *s)
 	       s->phase != STALL_CLOSING;
 }
 
+bool gather_full_possible(const struct stall *s)
+{
+	return in_flow_possible(s) && s->sends && s->full_size &&
+	       s->pub.last.snd.bytes > s->full_size;
+}
+
 void gather_start(struct engine *e, struct stall *s)
 {
+	s->full_size = (uint16_t)full_size(s);
 	if (e->config.offline)
 		return;
 	want(e, s, WANT_LISTEN);
@@ -115,6 +123,7 @@ static void begin_round(struct engine *e, struct stall *s)
 {
 	if (!s->rounds++) {
 		s->in_segs_before = s->pub.last.in_segs;
+		s->dup_acks_before = s->pub.last.dup_acks;
 		s->last_in_before_ns = s->pub.last.last_in_ns;
 	}
 	s->round_until_ns =
@@ -131,8 +140,7 @@ static void ask_peer(struct engine *e, struct stall *s)
 
 static void ask_path(struct engine *e, struct stall *s)
 {
-	int last_ttl = gather_reach(s), size = full_size(s);
-	bool full = s->sends && size && s->pub.last.snd.bytes >= (uint64_t)size;
+	int last_ttl = gather_reach(s);
 
 	s->probing = true;
 	if (in_flow_possible(s)) {
@@ -141,10 +149,9 @@ static void ask_path(struct engine *e, struct stall *s)
 	}
 	want_probes(e, s, PROBE_CONTROL, 1, last_ttl, 2, 0);
 	want_probes(e, s, PROBE_CONTROL, END_TTL, END_TTL, 1, 0);
-	if (in_flow_possible(s) && full) {
-		s->full_size = (uint16_t)size;
-		want_probes(e, s, PROBE_IN_FLOW_FULL, 1, last_ttl, 1, size);
-		want_probes(e, s, PROBE_IN_FLOW_FULL, END_TTL, END_TTL, 1, size);
+	if (gather_full_possible(s)) {
+		want_probes(e, s, PROBE_IN_FLOW_FULL, 1, last_ttl, 1, s->full_size);
+		want_probes(e, s, PROBE_IN_FLOW_FULL, END_TTL, END_TTL, 1, s->full_size);
 	}
 	local_ask_onlink(e, s, true);
 	begin_round(e, s);
@@ -209,10 +216,31 @@ static void ask_frontier(struct engine *e, struct stall *s)
 	if (in_flow_possible(s))
 		want_probes(e, s, PROBE_IN_FLOW, first, last_ttl, 1, 0);
 	want_probes(e, s, PROBE_CONTROL, first, last_ttl, 1, 0);
-	if (in_flow_possible(s) && s->full_size)
+	if (gather_full_possible(s))
 		want_probes(e, s, PROBE_IN_FLOW_FULL, first, last_ttl, 1, s->full_size);
 	begin_round(e, s);
 	s->round_until_ns += 3 * HOP_RESTS_NS;
+}
+
+/*
+ * Small and full-size packets of this connection are answered by the peer, and what the kernel
+ * sends again is not: then the segment itself goes along the path. Not to the peer: that is the
+ * kernel's to do.
+ */
+static bool copies_would_tell(const struct stall *s)
+{
+	const struct flow_snapshot *last = &s->pub.last;
+
+	return s->asked && !s->copying && s->sends && s->peer.acked && s->peer.full_ns &&
+	       s->distance > 1 && last->retrans > 1 && last->unacked_segs && in_flow_possible(s);
+}
+
+static void ask_copies(struct engine *e, struct stall *s)
+{
+	s->copying = true;
+	want_probes(e, s, PROBE_IN_FLOW_COPY, 1, s->distance - 1, COPIES_A_HOP, 0);
+	begin_round(e, s);
+	s->round_until_ns += COPIES_A_HOP * HOP_RESTS_NS;
 }
 
 /* Which TTL a full-size packet is known not to reach while a small one does; 0: none. */
@@ -309,6 +337,17 @@ static void start_over(struct stall *s)
 	s->rounds = 1; /* what the peer said by itself was counted before the first */
 }
 
+static bool is_sure(const struct verdict *v)
+{
+	return v->cause != CAUSE_UNKNOWN && v->cause_confidence >= SURE;
+}
+
+/* The connection itself shows the cause, but only what routers quote shows where. */
+static bool probes_show_place(const struct stall *s, enum cause cause)
+{
+	return s->sends && cause == CAUSE_HEADER_REWRITE;
+}
+
 /* What can still be asked that would help; nothing while an answer is out. */
 static void ask_next(struct engine *e, struct stall *s)
 {
@@ -334,9 +373,13 @@ static void ask_next(struct engine *e, struct stall *s)
 		ask_sizes(e, s);
 		return;
 	}
-	if (v.cause != CAUSE_UNKNOWN && v.cause_confidence >= SURE &&
-	    (!s->probing || v.where.confidence >= PLACE_ENOUGH))
+	if (is_sure(&v) &&
+	    (s->probing ? v.where.confidence >= PLACE_ENOUGH : !probes_show_place(s, v.cause)))
 		return;
+	if (copies_would_tell(s)) {
+		ask_copies(e, s);
+		return;
+	}
 	if (!s->probing && (!s->fresh_starts || rested))
 		ask_path_once(e, s);
 	else if (s->probing && s->rounds < ROUNDS && rested &&
@@ -381,7 +424,7 @@ bool gather_done(const struct engine *e, const struct stall *s)
 	if (e->config.offline || !e->config.probe || s->probing)
 		return true;
 	judge(e, s, &v);
-	return (v.cause != CAUSE_UNKNOWN && v.cause_confidence >= SURE) || s->pub.route.loopback ||
+	return (is_sure(&v) && !probes_show_place(s, v.cause)) || s->pub.route.loopback ||
 	       (!s->sends && s->rounds && flow_own_window_shut(last));
 }
 

@@ -36,7 +36,6 @@ int group_follow(struct stall *s, const struct stall *lead)
 	s->led = true;
 	s->lead_port = lead->pub.key.local.port;
 	s->distance = s->distance ? s->distance : lead->distance;
-	s->full_size = lead->full_size;
 	memcpy(s->pub.hops, lead->pub.hops, sizeof(s->pub.hops));
 	s->pub.n_hops = lead->pub.n_hops;
 	s->peer = lead->peer;

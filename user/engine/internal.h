@@ -50,9 +50,13 @@ enum stall_phase { STALL_FREE, STALL_SUSPECT, STALL_CONFIRMED, STALL_CLOSING };
 struct peer_answers {
 	struct tally probes[PROBE_KINDS];
 	bool acked, syn_acked, reset_control;
-	uint32_t nxt;	 /* highest SND.NXT the peer has shown in an answer */
-	uint64_t nxt_ns; /* when; 0: never */
+	uint32_t nxt;	  /* highest SND.NXT the peer has shown in an answer */
+	uint64_t nxt_ns;  /* when; 0: never */
+	uint64_t full_ns; /* when it first answered a full-size packet; 0: never */
 };
+
+/* What a quote showed to be changed, see struct stall. */
+enum { ALTERED_AT_HEADER, ALTERED_AT_PAYLOAD, ALTERED_AT };
 
 struct drop_tally {
 	bool inbound;
@@ -68,7 +72,7 @@ struct stall {
 	bool sends; /* = pub.local_sends */
 
 	/* what is being gathered */
-	bool listening, host_asked, probing, sizing;
+	bool listening, host_asked, probing, sizing, copying;
 	bool asked;	   /* the first round along the path is complete */
 	bool path_changed; /* a later round was answered where the first was not: start over */
 	int fresh_starts;
@@ -93,7 +97,11 @@ struct stall {
 	int n_drops;
 	struct icmp_seen icmp; /* the latest */
 	uint32_t icmp_count;
-	uint32_t local_errors; /* probes that the local kernel refused */
+	struct ip_addr expired_at; /* the TTL of the kernel's own segments ran out there */
+	uint32_t expired;
+	uint32_t csum_before;		/* csum_bad when it was suspected */
+	uint8_t altered_at[ALTERED_AT]; /* first TTL at which it is changed; 0: nowhere */
+	uint32_t local_errors;		/* probes that the local kernel refused */
 	int local_errno;
 	uint32_t too_big_mtu; /* from ICMP, 0 none */
 	struct ip_addr too_big_from;
@@ -102,8 +110,9 @@ struct stall {
 	struct tally sizes[MAX_SIZES];
 	uint16_t size_of[MAX_SIZES];
 	int n_sizes;
-	uint16_t full_size;	 /* bytes of the IP packet of the transfer's own full segments */
-	uint32_t in_segs_before; /* segments from the peer in the silence, before our own probes */
+	uint16_t full_size; /* bytes of the IP packet of the transfer's own full segments */
+	/* Segments and duplicate ACKs of the peer in the silence, before our own probes. */
+	uint32_t in_segs_before, dup_acks_before;
 	uint64_t last_in_before_ns;
 	int distance;	 /* hops to the peer, itself included; 0 unknown */
 	bool asymmetric; /* the TTL of what the peer sends does not tell the way there */
@@ -138,7 +147,7 @@ struct engine {
 	int32_t *buckets, free_flow;
 	uint32_t n_buckets, flow_top; /* flows[] was never used from flow_top on */
 	struct stall *stalls;
-	struct stall *slow; /* the phase that was reported last */
+	struct stall *slow;    /* the phase that was reported last */
 	struct life_seen life; /* the transfer that ended last */
 	struct path_cache *paths;
 	struct neigh_flip flips[FLIPS];
@@ -212,6 +221,8 @@ void gather_more(struct engine *e, struct stall *s);
 bool gather_done(const struct engine *e, const struct stall *s);
 uint64_t gather_deadline(const struct engine *e, const struct stall *s);
 int gather_reach(const struct stall *s); /* hops that are worth asking */
+/* A full segment can be repeated out of what was acknowledged. */
+bool gather_full_possible(const struct stall *s);
 /* The incident may still send so many. */
 bool gather_affords(const struct stall *s, int probes);
 

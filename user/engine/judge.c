@@ -167,7 +167,8 @@ static void choose_place(struct judgement *j)
 			j->verdict == CAUSE_PATH_BLACKHOLE || j->verdict == CAUSE_SIZE_BLACKHOLE ||
 			j->verdict == CAUSE_PATH_LOSS || j->verdict == CAUSE_CONTENT_DROP ||
 			j->verdict == CAUSE_HEADER_REWRITE || j->verdict == CAUSE_RATE_LIMIT ||
-			j->verdict == CAUSE_CONNECT_REFUSED_BY_PATH;
+			j->verdict == CAUSE_CONNECT_REFUSED_BY_PATH ||
+			j->verdict == CAUSE_PATH_CORRUPTION;
 
 		v->where.kind = on_path ? PLACE_PATH : PLACE_UNKNOWN;
 		v->where.confidence = v->n_candidates ? v->candidates[0].confidence : 0;

@@ -27,13 +27,16 @@ struct path_view {
 	int flow;    /* farthest node that answered in the flow, small packets */
 	int full;    /* the same, full-size packets */
 	int control; /* the same, from a fresh port */
+	int copy;    /* the same, copies of the owed segment */
 	bool peer_in_flow, peer_full, peer_control; /* the peer itself answered */
 	int flow_missed; /* in-flow probes unanswered at nodes behind `flow` that answered controls
 			  */
 	int full_missed; /* full-size probes unanswered at nodes that answered small ones in the
 			    flow */
+	int copy_missed; /* copies unanswered at routers behind that answered others */
 	int beyond_missed; /* probes of both kinds unanswered behind the farthest answer */
 	int nat;	   /* node where private addresses end; 0 unknown */
+	int loop;	   /* first node of several that come again and again; 0: none */
 	int balanced; /* first node behind which connections take different ways; 0: none seen */
 };
 
@@ -47,6 +50,8 @@ struct onlink_view {
 	double loss;		      /* share of the next hop's probes, 0 if that is no sign */
 	bool grows;		      /* large packets are lost much more often */
 };
+/* What a middlebox rewrites. */
+enum rewrite { REWRITE_UNKNOWN, REWRITE_SEQUENCE, REWRITE_WINDOW, REWRITE_TIMESTAMPS };
 
 struct judgement {
 	const struct engine *e;
@@ -61,6 +66,7 @@ struct judgement {
 	enum way way;
 	enum side link_side; /* of the first link, as if this host were the source */
 	struct onlink_view onlink;
+	enum rewrite rewrite;
 	struct verdict *v;
 };
 
@@ -77,6 +83,12 @@ bool place_local(struct judgement *j);
 void blame(struct judgement *j, int part, double weight);
 
 void weigh_causes(struct judgement *j);
+void weigh_segment(struct judgement *j); /* the one segment that is owed */
+/*
+ * Segments that the peer sent in the silence by itself, not as answers to our probes. What arrived
+ * within two round trips of the last progress was under way already.
+ */
+uint32_t heard_by_itself(const struct judgement *j);
 void weigh_capture(struct judgement *j); /* offline: what only a capture shows */
 void weigh_places(struct judgement *j);
 void describe(struct judgement *j); /* detail and advice */

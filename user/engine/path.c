@@ -6,6 +6,8 @@
  */
 #include "engine/judge.h"
 
+#define LOOP_MAX 4 /* nodes of a routing loop */
+
 static bool answered(const struct hop *h, enum probe_kind kind)
 {
 	return h->probes[kind].answered > 0;
@@ -80,6 +82,25 @@ static int nat_boundary(const struct stall *s)
 	return addr_is_private(&s->pub.key.remote.addr) ? 0 : at;
 }
 
+/*
+ * The first of a few nodes whose answers come a third time. Twice may be a router that does not
+ * count the TTL down.
+ */
+static int loop_start(const struct stall *s)
+{
+	const struct hop *h = s->pub.hops;
+
+	for (int i = 0; i < s->pub.n_hops; i++) {
+		for (int period = 2; period <= LOOP_MAX && i + 2 * period < s->pub.n_hops; period++)
+			if (h[i].address.family && !h[i].is_peer &&
+			    !addr_equal(&h[i].address, &h[i + 1].address) &&
+			    addr_equal(&h[i].address, &h[i + period].address) &&
+			    addr_equal(&h[i].address, &h[i + 2 * period].address))
+				return i + 1;
+	}
+	return 0;
+}
+
 struct path_view path_look(const struct stall *s)
 {
 	struct path_view p = {.n = s->distance, .n_known = s->distance > 0};
@@ -106,6 +127,9 @@ struct path_view path_look(const struct stall *s)
 	if (!sent_any(s, PROBE_IN_FLOW))
 		p.flow = p.control; /* a handshake, or signed segments: a new one stands for it */
 	p.asked = s->asked;
+	p.copy = farthest(s, PROBE_IN_FLOW_COPY, last);
+	if (!p.copy)
+		p.copy = before_first(s, PROBE_IN_FLOW_COPY, last);
 
 	for (int i = 0; i < s->pub.n_hops && i < p.n; i++) {
 		const struct hop *h = &s->pub.hops[i];
@@ -121,6 +145,9 @@ struct path_view path_look(const struct stall *s)
 		if (ttl > p.full && answered(h, PROBE_IN_FLOW))
 			p.full_missed +=
 				missed_more(&probes[PROBE_IN_FLOW_FULL], &probes[PROBE_IN_FLOW]);
+		if (ttl > p.copy && answered(h, PROBE_IN_FLOW) && !h->is_peer)
+			p.copy_missed +=
+				missed_more(&probes[PROBE_IN_FLOW_COPY], &probes[PROBE_IN_FLOW]);
 	}
 	/* Probes that were meant for the peer itself. */
 	if (!p.peer_in_flow && p.peer_control)
@@ -133,5 +160,6 @@ struct path_view path_look(const struct stall *s)
 	for (int i = 0; i < s->pub.n_hops && i < p.n && !p.balanced; i++)
 		p.balanced = s->pub.hops[i].balanced ? i + 1 : 0;
 	p.nat = nat_boundary(s);
+	p.loop = loop_start(s);
 	return p;
 }

@@ -91,6 +91,14 @@ static void place_blackhole(struct judgement *j)
 	for (int i = 1; i < p->n && j->s->icmp_count; i++)
 		if (addr_equal(&j->s->pub.hops[i - 1].address, &j->s->icmp.from))
 			blame(j, PART_NODE(i), 4); /* it says so itself */
+	for (int i = 1; i < p->n && j->s->expired > 1; i++)
+		if (addr_equal(&j->s->pub.hops[i - 1].address, &j->s->expired_at))
+			blame(j, PART_NODE(i), 3);
+	if (p->loop) {
+		blame(j, PART_NODE(p->loop), 3);
+		blame(j, PART_NODE(p->loop + 1), 2);
+		return;
+	}
 	/* Where nobody answers at all the routers may be silent: then the place is open. */
 	if (!p->asked || p->beyond_missed < 2 || !k)
 		return;
@@ -112,6 +120,43 @@ static void place_size(struct judgement *j)
 	for (int i = 0; i < s->pub.n_hops && s->too_big_mtu; i++)
 		if (addr_equal(&s->pub.hops[i].address, &s->too_big_from))
 			blame(j, PART_NODE(i + 1), 4);
+}
+
+/* It gets past this node in no try, others do: the node forwards by content. */
+static void place_content(struct judgement *j)
+{
+	const struct path_view *p = &j->path;
+
+	if (!p->asked || !p->copy_missed) {
+		if (p->asked && j->s->copying && p->copy && p->copy >= p->n - 1) {
+			blame(j, PART_NODE(p->n), 1.5); /* every router has it and passes it on */
+			blame(j, PART_LINK(p->n - 1), 1);
+		}
+		return;
+	}
+	blame(j, PART_NODE(p->copy), p->copy ? 2.8 : 1);
+	blame(j, PART_NODE(p->copy + 1), p->copy ? 1 : 2.5);
+	blame(j, PART_LINK(p->copy), 0);
+}
+
+/* The last node that still saw it as it was sent has changed it, or what lies behind. */
+static void place_altered(struct judgement *j, int first)
+{
+	if (!first)
+		return;
+	blame(j, PART_NODE(first - 1), first > 1 ? 2.8 : 0);
+	blame(j, PART_LINK(first - 1), 1);
+	blame(j, PART_NODE(first), 0.5);
+}
+
+static void place_rewrite(struct judgement *j)
+{
+	place_altered(j, j->s->altered_at[ALTERED_AT_HEADER]);
+}
+
+static void place_corruption(struct judgement *j)
+{
+	place_altered(j, j->s->altered_at[ALTERED_AT_PAYLOAD]);
 }
 
 static void place_reset(struct judgement *j)
@@ -151,6 +196,9 @@ void weigh_places(struct judgement *j)
 		[CAUSE_CONNECTION_RESET] = place_reset,
 		[CAUSE_PEER_GONE] = place_peer_gone,
 		[CAUSE_WINDOW_LIMITED] = place_window,
+		[CAUSE_CONTENT_DROP] = place_content,
+		[CAUSE_HEADER_REWRITE] = place_rewrite,
+		[CAUSE_PATH_CORRUPTION] = place_corruption,
 	};
 
 	if (!place_local(j) && places[j->verdict])

@@ -76,6 +76,7 @@ static struct stall *stall_take(struct engine *e, struct flow *f, bool sends)
 	s->pub.process.pid = f->last.pid;
 	memcpy(s->pub.process.comm, f->last.comm, sizeof(s->pub.process.comm));
 	s->distance = hops_from_ttl(f->last.ttl_in);
+	s->csum_before = f->last.csum_bad;
 	s->dirty = true;
 	if (f->route_known)
 		s->pub.route = f->route;
@@ -294,6 +295,13 @@ void stall_tick(struct engine *e, struct stall *s)
 	e->due_ns[s - e->stalls] = next_ns > e->now_ns ? next_ns : e->now_ns + NS_PER_MS;
 }
 
+/* The peer has closed its direction: what it had to say is said. */
+static bool peer_is_done(const struct flow_snapshot *s)
+{
+	return s->state == TCP_CLOSE_WAIT || s->state == TCP_LAST_ACK || s->state == TCP_CLOSING ||
+	       s->state == TCP_TIME_WAIT;
+}
+
 /* Progress came back. A dribble is not recovery, unless all that was owed is through. */
 static bool recovered(const struct stall *s)
 {
@@ -301,7 +309,7 @@ static bool recovered(const struct stall *s)
 	uint64_t moved = flow_dir(last, s->sends)->bytes - s->pub.bytes_at_stall;
 	uint64_t enough = (uint64_t)RECOVERED_SEGS * (last->mss ? last->mss : 536);
 
-	return moved >= enough || (moved && s->sends && !owed_bytes(last));
+	return moved >= enough || (moved && (s->sends ? !owed_bytes(last) : peer_is_done(last)));
 }
 
 void stall_look(struct engine *e, struct flow *f, bool sends)

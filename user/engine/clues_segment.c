@@ -1,0 +1,208 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Clues about the one segment that is owed: everything else passes, it does not; or it arrives and
+ * is not taken, because somebody on the way has damaged it or rewritten its header. Weights as in
+ * clues.c.
+ */
+#include <netinet/in.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "engine/judge.h"
+
+#define DECISIVE   8.0
+#define STRONG	   4.0
+#define CLEAR	   2.5
+#define HINT	   1.0
+#define PER_MISS   1.5
+
+#define ODD_ENOUGH 3	/* options that make no sense; one may be a stray of an old connection */
+#define MTU4_LEAST 128	/* bytes; links that take less are not found any more */
+#define MTU6_LEAST 1280 /* RFC 8200 5 */
+
+static const struct flow_snapshot *last(const struct judgement *j)
+{
+	return &j->s->pub.last;
+}
+
+static uint64_t dropped_here(const struct judgement *j, const char *reason)
+{
+	uint64_t n = 0;
+
+	for (int i = 0; i < j->s->n_drops; i++)
+		if (j->s->drops[i].inbound &&
+		    !strncmp(j->s->drops[i].reason, reason, strlen(reason)))
+			n += j->s->drops[i].count;
+	return n;
+}
+
+static void copies_stop_short(struct judgement *j)
+{
+	const struct path_view *p = &j->path;
+	double weight = HINT + PER_MISS * p->copy_missed;
+	char at[64];
+
+	if (!p->asked || !p->copy_missed || p->full_missed)
+		return;
+	weight = weight < 7 ? weight : 7;
+	j->cause[CAUSE_CONTENT_DROP] += weight;
+	j->way = WAY_FORWARD;
+	evidence(j, "copy-frontier", weight,
+		 "copies of the segment that is owed get no farther than %s, other packets of the "
+		 "same size and connection go on",
+		 node_text(j, p->copy, at, sizeof(at)));
+}
+
+/*
+ * The peer has answered full-size packets of this connection, and the owed segment was sent again
+ * after that. So it is no outage that is over and waits for the timer.
+ */
+static void only_this_segment_fails(struct judgement *j)
+{
+	const struct flow_snapshot *s = last(j);
+	uint64_t trip_ns = 2 * NS_PER_US * s->rtt_us, open_ns = j->s->peer.full_ns;
+	double weight = s->sacked_segs ? STRONG : CLEAR;
+
+	if (!j->s->sends || !open_ns || s->retrans < 3 || s->retrans_ns < open_ns + trip_ns ||
+	    j->e->now_ns < s->retrans_ns + trip_ns || flow_peer_window_shut(s))
+		return;
+	j->cause[CAUSE_CONTENT_DROP] += weight;
+	evidence(j, "same-segment", weight,
+		 "the same %u bytes were sent again after the peer had answered packets as large, "
+		 "and again in vain%s",
+		 s->retrans_len, s->sacked_segs ? "; it has what follows them" : "");
+}
+
+static void sacks_make_no_sense(struct judgement *j)
+{
+	const struct flow_snapshot *s = last(j);
+
+	if (s->bad_sacks < ODD_ENOUGH)
+		return;
+	j->cause[CAUSE_HEADER_REWRITE] += DECISIVE;
+	j->rewrite = REWRITE_SEQUENCE;
+	evidence(j, "sack-shifted", DECISIVE,
+		 "%u SACK blocks lie far outside of what was sent: sequence numbers are rewritten "
+		 "on the way, SACK blocks are not",
+		 s->bad_sacks);
+}
+
+static void echoes_make_no_sense(struct judgement *j)
+{
+	const struct flow_snapshot *s = last(j);
+
+	if (s->bad_echoes < ODD_ENOUGH)
+		return;
+	j->cause[CAUSE_HEADER_REWRITE] += STRONG + CLEAR;
+	j->rewrite = REWRITE_TIMESTAMPS;
+	evidence(j, "echo-odd", STRONG + CLEAR,
+		 "%u ACKs echo timestamps that this host has never sent: they are rewritten on the "
+		 "way",
+		 s->bad_echoes);
+}
+
+/* Each try arrives, and is answered with an ACK for what came before it (RFC 9293 3.10.7.4). */
+static void tries_are_refused(struct judgement *j)
+{
+	const struct flow_snapshot *s = last(j);
+	uint32_t dup_acks = j->s->rounds ? j->s->dup_acks_before : s->dup_acks;
+
+	if (!j->s->sends || s->retrans < 2 || dup_acks < 2 || s->sacked_segs ||
+	    heard_by_itself(j) < 2 || flow_peer_window_shut(s))
+		return;
+	j->cause[CAUSE_HEADER_REWRITE] += CLEAR + HINT;
+	j->cause[CAUSE_CONTENT_DROP] -= STRONG; /* it arrives */
+	evidence(j, "refused", CLEAR + HINT,
+		 "the peer answers what is sent again with %u ACKs for what came before: it gets "
+		 "it and does not take it, as with a timestamp or sequence number that is not ours",
+		 dup_acks);
+}
+
+static void refused_here(struct judgement *j)
+{
+	uint64_t paws = dropped_here(j, "TCP_RFC7323_PAWS"),
+		 beyond = dropped_here(j, "TCP_OVERWINDOW") +
+			  dropped_here(j, "TCP_INVALID_SEQUENCE") +
+			  dropped_here(j, "TCP_INVALID_END_SEQUENCE");
+
+	if (paws > 1) {
+		j->cause[CAUSE_HEADER_REWRITE] += STRONG + HINT;
+		j->rewrite = REWRITE_TIMESTAMPS;
+		evidence(j, "timestamps-back", STRONG + HINT,
+			 "%llu segments arrived with timestamps older than before and were refused "
+			 "(RFC 7323 5)",
+			 (unsigned long long)paws);
+	}
+	if (beyond > 2 && !j->s->sends) {
+		j->cause[CAUSE_HEADER_REWRITE] += STRONG;
+		j->rewrite = j->rewrite ? j->rewrite : REWRITE_WINDOW;
+		evidence(j, "beyond-window", STRONG,
+			 "%llu segments arrived outside the window that this host has offered: the "
+			 "peer reads another one",
+			 (unsigned long long)beyond);
+	}
+}
+
+static void segments_arrive_damaged(struct judgement *j)
+{
+	uint64_t n = last(j)->csum_bad - j->s->csum_before;
+	uint64_t dropped = dropped_here(j, "TCP_CSUM");
+
+	n = n > dropped ? n : dropped;
+	if (n < 2)
+		return;
+	j->cause[CAUSE_PATH_CORRUPTION] += DECISIVE;
+	j->way = j->s->sends ? WAY_REVERSE : WAY_FORWARD;
+	evidence(j, "bad-checksum", DECISIVE,
+		 "%llu segments arrived with a wrong checksum and were dropped",
+		 (unsigned long long)n);
+}
+
+/* Routers do not look at the TCP checksum: their quotes show what reached them. */
+static void quotes_differ(struct judgement *j)
+{
+	const struct stall *s = j->s;
+	char at[64];
+
+	if (s->altered_at[ALTERED_AT_PAYLOAD]) {
+		j->cause[CAUSE_PATH_CORRUPTION] += STRONG + CLEAR;
+		j->way = WAY_FORWARD;
+		evidence(j, "quote-damaged", STRONG + CLEAR,
+			 "%s quotes other bytes than this host has sent",
+			 node_text(j, s->altered_at[ALTERED_AT_PAYLOAD], at, sizeof(at)));
+	}
+	if (s->altered_at[ALTERED_AT_HEADER]) {
+		/* Randomised sequence numbers alone are common and do no harm. */
+		j->cause[CAUSE_HEADER_REWRITE] += HINT;
+		evidence(j, "quote-rewritten", HINT,
+			 "%s quotes another TCP header than this host has sent",
+			 node_text(j, s->altered_at[ALTERED_AT_HEADER], at, sizeof(at)));
+	}
+}
+
+/* No link has so small an MTU: whatever carries data is lost, a bare header passes. */
+static void even_small_ones_fail(struct judgement *j)
+{
+	const struct stall *s = j->s;
+	bool v6 = s->pub.key.remote.addr.family == AF_INET6;
+
+	if (!s->sizing || s->size_fail > (v6 ? MTU6_LEAST : MTU4_LEAST))
+		return;
+	j->cause[CAUSE_SIZE_BLACKHOLE] -= STRONG;
+	j->cause[CAUSE_PATH_CORRUPTION] += STRONG;
+	evidence(j, "data-fails", STRONG,
+		 "packets of %u bytes do not pass either: it is the data, not the size",
+		 s->size_fail);
+}
+
+void weigh_segment(struct judgement *j)
+{
+	static void (*const clues[])(struct judgement *) = {
+		copies_stop_short,	 only_this_segment_fails, sacks_make_no_sense,
+		echoes_make_no_sense,	 tries_are_refused,	  refused_here,
+		segments_arrive_damaged, quotes_differ,		  even_small_ones_fail,
+	};
+
+	for (size_t i = 0; i < sizeof(clues) / sizeof(*clues); i++)
+		clues[i](j);
+}
