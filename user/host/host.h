@@ -15,6 +15,25 @@
  */
 int host_route(const struct flow_key *key, uint32_t ifindex, int netns_fd, struct route_seen *ret);
 
+#define ONLINK_NEIGHBOURS 32
+
+struct onlink_neighbour {
+	struct ip_addr addr;
+	uint8_t lladdr[6];
+	uint16_t nud;
+};
+
+/* An interface and those neighbours on it that the kernel believes to be there. */
+struct onlink {
+	bool ethernet, resolves; /* has hardware addresses; asks for them */
+	uint8_t lladdr[6];	 /* its own */
+	int n;
+	struct onlink_neighbour neighbours[ONLINK_NEIGHBOURS];
+};
+
+/* By RTM_GETLINK and RTM_GETNEIGH; netns_fd and errors as above. */
+int host_onlink(uint32_t ifindex, uint8_t family, int netns_fd, struct onlink *ret);
+
 /*
  * The process that has the socket of this inode open, by /proc/PID/fd. Of several, the one that
  * works on it: it waits for it (/proc/PID/syscall), or else seems held up (stopped, disk), or else

@@ -65,6 +65,8 @@ struct sent {
 	struct probe_seen seen;
 };
 
+struct job;
+
 struct prober {
 	int (*netns_fd)(uint32_t netns, void *arg);
 	observe_fn observe;
@@ -76,6 +78,8 @@ struct prober {
 	struct flow *flows[FLOWS_MAX]; /* in order of arrival */
 	int n_flows;
 	struct sent sent[SENT_MAX];
+	struct job *jobs; /* probes to neighbours, in order of arrival */
+	bool job_turn;	  /* the next packet goes to a neighbour, if there is one to send */
 	uint64_t next_send_ns;
 	uint32_t tsval_offset;
 	uint32_t n_control;
@@ -99,6 +103,16 @@ void tap_probe(const struct prober *p, const struct probe_seen *seen);
 
 /* Sends what is due. Returns when to come back; UINT64_MAX: there is nothing to send. */
 uint64_t send_due(struct prober *p, uint64_t now_ns);
+
+/* onlink.c: probes to neighbours. Errors as prober_want(). */
+#define JOBS_MAX 16
+int onlink_want(struct prober *p, const struct want *want);
+void onlink_release(struct prober *p, const struct flow_key *key);
+bool onlink_waiting(const struct prober *p); /* something is to be sent */
+bool onlink_send_one(struct prober *p);	     /* whether it was tried on the wire */
+/* Reads answers, tells what is over. Returns when to come back; UINT64_MAX: when it is readable. */
+uint64_t onlink_run(struct prober *p, uint64_t now_ns);
+void onlink_free(struct prober *p);
 
 /* Takes what has come in one namespace; bounded. */
 void read_answers(struct prober *p, const struct net *net);

@@ -174,7 +174,10 @@ int prober_want(struct prober *p, const struct want *want, uint64_t now_ns)
 	struct flow *f = find_flow(p, &want->key);
 	int r = 0;
 
+	if (want->kind == WANT_ONLINK)
+		return onlink_want(p, want);
 	if (want->kind == WANT_RELEASE) {
+		onlink_release(p, &want->key);
 		if (f)
 			f->released = true;
 		if (!p->running)
@@ -254,16 +257,18 @@ static uint64_t next_time_out(const struct prober *p)
 
 uint64_t prober_run(struct prober *p, uint64_t now_ns)
 {
-	uint64_t next_send, next_timeout;
+	uint64_t next_send, next_timeout, next_onlink;
 
 	p->running = true;
 	for (struct net *net = p->nets; net < p->nets + NETS_MAX; net++)
 		read_answers(p, net);
 	time_out(p, now_ns);
+	next_onlink = onlink_run(p, now_ns);
 	next_send = send_due(p, now_ns);
 	p->running = false;
 	sweep(p);
 	next_timeout = next_time_out(p);
+	next_timeout = next_onlink < next_timeout ? next_onlink : next_timeout;
 	return next_send < next_timeout ? next_send : next_timeout;
 }
 
@@ -312,6 +317,7 @@ void prober_free(struct prober *p)
 		return;
 	for (int i = 0; i < p->n_flows; i++)
 		free_flow(p->flows[i]);
+	onlink_free(p);
 	for (int i = 0; i < NETS_MAX; i++)
 		wire_close(p->nets[i].wire);
 	if (p->epoll >= 0)

@@ -240,13 +240,17 @@ uint64_t send_due(struct prober *p, uint64_t now_ns)
 		struct queued *q = NULL;
 		struct flow *f;
 		uint64_t due;
+		bool onlink;
 
 		f = next_flow(p, now_ns, &q, &due);
-		if (!f)
+		onlink = onlink_waiting(p);
+		if (!f && !onlink)
 			return due;
-		if (now_ns < p->next_send_ns || !slot)
+		if (now_ns < p->next_send_ns || (!slot && !onlink))
 			return p->next_send_ns > now_ns ? p->next_send_ns : now_ns + SEND_EVERY_NS;
-		if (send_one(p, f, q, slot))
+		onlink = onlink && (!f || !slot || p->job_turn);
+		if (onlink ? onlink_send_one(p) : send_one(p, f, q, slot))
 			p->next_send_ns = mono_ns() + SEND_EVERY_NS;
+		p->job_turn = !onlink;
 	}
 }

@@ -6,9 +6,9 @@ switched on by events of the traffic, after so many bytes, never by the clock. A
 the file of the scenarios that use it and is found there by its name.
 """
 
-from . import application, host, link, middlebox, path
+from . import application, host, link, middlebox, neighbour, path
 
-_GROUPS = (middlebox, path, link, host, application)
+_GROUPS = (middlebox, path, link, neighbour, host, application)
 
 
 def find(name):
