@@ -12,6 +12,7 @@
 #define RATE_STEP  1.21
 #define FINE_RATES 5 /* to either side */
 #define FINE_STEP  1.02
+#define HOPELESS   0.3
 #define DEPTHS	   16	  /* replayed at once; a constant, so that the compiler makes vectors */
 #define DEPTH_MIN  6000.0 /* below it any burst overflows: that is no limit of rate */
 #define DEPTH_STEP 1.5	  /* to 2.6 MB */
@@ -47,7 +48,8 @@ static void pass(struct buckets *b, float added, float len)
 
 		t = t > b->depth[d] ? b->depth[d] : t;
 		b->held[d] += t > len - SLACK;
-		b->tokens[d] = t > len ? t - len : 0;
+		t -= len;
+		b->tokens[d] = t > 0 ? t : 0;
 	}
 }
 
@@ -107,6 +109,11 @@ bool bucket_fit(const struct passage *p, size_t n, struct bucket_fit *ret)
 	set_depths(&b, DEPTH_MIN, DEPTH_STEP);
 	for (int r = 0; r < RATES; r++)
 		replay(p, n, goodput * 0.8 * pow(RATE_STEP, r), &b, &best);
+	/* A finer grid finds a few hundredths more, no ceiling where there was none in sight. */
+	if (best.score < HOPELESS) {
+		*ret = best;
+		return true;
+	}
 	middle = best.rate;
 	set_depths(&b, best.depth / pow(DEPTH_FINE, DEPTHS / 2), DEPTH_FINE);
 	for (int r = -FINE_RATES; r <= FINE_RATES; r++)

@@ -86,8 +86,7 @@ static uint16_t get16(const struct capture *c, const uint8_t *p)
 	return c->swapped ? __builtin_bswap16(v) : v;
 }
 
-/* n bytes, or the reason why not; at_end: the file may end here. */
-static int need(struct capture *c, size_t n, bool at_end, const uint8_t **ret)
+static int fetch(struct capture *c, size_t n, bool at_end, const uint8_t **ret)
 {
 	size_t got;
 	int err = stream_take(c->stream, n, ret, &got);
@@ -103,6 +102,18 @@ static int need(struct capture *c, size_t n, bool at_end, const uint8_t **ret)
 		return 0;
 	return fail(c, -ENODATA, "cut off in the middle, after packet %llu",
 		    (unsigned long long)c->counts.packets);
+}
+
+/* n bytes, or the reason why not; at_end: the file may end here. */
+static inline int need(struct capture *c, size_t n, bool at_end, const uint8_t **ret)
+{
+	struct stream *s = c->stream;
+
+	if (__builtin_expect(stream_left(s) < n, 0))
+		return fetch(c, n, at_end, ret);
+	*ret = s->at;
+	s->at += n;
+	return 1;
 }
 
 static int damaged(struct capture *c, const char *what)

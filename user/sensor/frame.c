@@ -247,10 +247,11 @@ static void icmp(struct cursor *c)
 /* What IP carries; length: bytes of it by the IP header. */
 static void transport(struct cursor *c, int proto, uint32_t length)
 {
-	switch (proto) {
-	case 6:
+	if (__builtin_expect(proto == 6, 1)) {
 		tcp(c, length);
-		break;
+		return;
+	}
+	switch (proto) {
 	case 17:
 		udp(c);
 		break;
@@ -287,6 +288,19 @@ static void fragment(struct cursor *c, int proto, uint32_t offset, bool more, ui
 	}
 }
 
+/* RFC 3168 5: the last two bits of the traffic class. */
+static const uint8_t ecn[4] = {0, HAS_ECT, HAS_ECT, HAS_ECT | HAS_CE};
+
+/* In one store: the hash reads it back as words. */
+static inline void set_v4(union frame_addr *a, const uint8_t *p)
+{
+	union frame_addr v4 = {.words = {0}};
+
+	memcpy(v4.bytes, p, 4);
+	a->words[0] = v4.words[0];
+	a->words[1] = 0;
+}
+
 static void ipv4(struct cursor *c)
 {
 	const uint8_t *h = c->at;
@@ -304,13 +318,12 @@ static void ipv4(struct cursor *c)
 	if (total < header)
 		return;
 	p->family = 4;
-	p->src = p->dst = (union frame_addr){.words = {0}};
-	memcpy(p->src.bytes, h + 12, 4);
-	memcpy(p->dst.bytes, h + 16, 4);
+	set_v4(&p->src, h + 12);
+	set_v4(&p->dst, h + 16);
 	p->ttl = h[8];
 	p->ip_id = be16(h + 4);
 	p->ip_len = (uint16_t)(total > 65535 ? 65535 : total);
-	p->has = (uint8_t)((h[1] & 3 ? HAS_ECT : 0) | ((h[1] & 3) == 3 ? HAS_CE : 0));
+	p->has = ecn[h[1] & 3];
 	if ((size_t)(c->end - h) > total) /* padding of short frames is no data */
 		c->end = h + total;
 	c->at += header;
@@ -342,7 +355,7 @@ static void ipv6(struct cursor *c)
 	p->ttl = h[7];
 	p->ip_id = 0;
 	p->ip_len = (uint16_t)(length > 65495 ? 65535 : length + 40);
-	p->has = (uint8_t)((h[1] & 0x30 ? HAS_ECT : 0) | ((h[1] & 0x30) == 0x30 ? HAS_CE : 0));
+	p->has = ecn[h[1] >> 4 & 3];
 	if (left(c) > length)
 		c->end = c->at + length;
 	next = h[6];

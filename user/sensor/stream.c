@@ -15,17 +15,18 @@
 #endif
 
 #define PACKED_SIZE (256u << 10)
-#define AHEAD	    (1u << 20) /* read at least that much at once */
+#define AHEAD	    (256u << 10) /* read at once: it stays in the cache until it is looked at */
 
 enum packing { PACKING_NONE, PACKING_GZIP, PACKING_ZSTD };
 
-struct stream {
+struct source {
+	struct stream s;
 	int fd;
 	enum packing packing;
 	uint8_t *buf;
-	size_t size, start, end; /* the bytes at hand are buf[start..end) */
-	bool ended;		 /* of the file as stored */
-	uint8_t *packed;	 /* what is still to be unpacked: packed[packed_at..packed_end) */
+	size_t size;
+	bool ended;	 /* of the file as stored */
+	uint8_t *packed; /* what is still to be unpacked: packed[packed_at..packed_end) */
 	size_t packed_at, packed_end;
 	z_stream z;
 	bool z_open, frame_open; /* inside a gzip member or zstd frame */
@@ -36,7 +37,7 @@ struct stream {
 	const char *why;
 };
 
-static ssize_t read_some(struct stream *s, uint8_t *to, size_t n)
+static ssize_t read_some(struct source *s, uint8_t *to, size_t n)
 {
 	ssize_t got;
 
@@ -55,7 +56,7 @@ static ssize_t read_some(struct stream *s, uint8_t *to, size_t n)
 	return got;
 }
 
-static int refill_packed(struct stream *s)
+static int refill_packed(struct source *s)
 {
 	ssize_t got;
 
@@ -69,7 +70,7 @@ static int refill_packed(struct stream *s)
 	return 0;
 }
 
-static ssize_t damaged(struct stream *s)
+static ssize_t damaged(struct source *s)
 {
 	s->why = "the compressed data is damaged";
 	return -EBADMSG;
@@ -77,7 +78,7 @@ static ssize_t damaged(struct stream *s)
 
 /* Members may follow each other (RFC 1952 2.2); anything else behind one is left alone, as gzip
  * does. */
-static ssize_t unpack_gzip(struct stream *s, uint8_t *to, size_t n)
+static ssize_t unpack_gzip(struct source *s, uint8_t *to, size_t n)
 {
 	int z;
 
@@ -102,7 +103,7 @@ static ssize_t unpack_gzip(struct stream *s, uint8_t *to, size_t n)
 	return (ssize_t)(n - s->z.avail_out);
 }
 
-static ssize_t unpack_zstd(struct stream *s, uint8_t *to, size_t n)
+static ssize_t unpack_zstd(struct source *s, uint8_t *to, size_t n)
 {
 #ifdef HAVE_ZSTD
 	ZSTD_inBuffer in = {s->packed, s->packed_end, s->packed_at};
@@ -123,12 +124,13 @@ static ssize_t unpack_zstd(struct stream *s, uint8_t *to, size_t n)
 }
 
 /* At least one more byte into the buffer, or 0 at the end. */
-static ssize_t fill(struct stream *s)
+static ssize_t fill(struct source *s)
 {
-	uint8_t *to = s->buf + s->end;
-	size_t room = s->size - s->end;
+	uint8_t *to = s->buf + (s->s.end - s->buf);
+	size_t room = (size_t)(s->buf + s->size - to);
 	ssize_t got = 0;
 
+	room = room < AHEAD ? room : AHEAD;
 	if (s->packing == PACKING_NONE)
 		return s->ended ? 0 : read_some(s, to, room);
 	while (!got) {
@@ -145,40 +147,37 @@ static ssize_t fill(struct stream *s)
 }
 
 /* Up to n bytes at hand. */
-static int ensure(struct stream *s, size_t n)
+static int ensure(struct source *s, size_t n)
 {
+	size_t left = stream_left(&s->s);
+
 	if (n > s->size - AHEAD)
 		return -EBADMSG;
-	if (s->size - s->start < n || (s->start == s->end && s->start)) {
-		memmove(s->buf, s->buf + s->start, s->end - s->start);
-		s->end -= s->start;
-		s->start = 0;
-	}
-	while (s->end - s->start < n) {
+	memmove(s->buf, s->s.at, left);
+	s->s.at = s->buf;
+	s->s.end = s->buf + left;
+	while (stream_left(&s->s) < n) {
 		ssize_t got = fill(s);
 
 		if (got < 0)
 			return (int)got;
 		if (!got)
 			break;
-		s->end += (size_t)got;
+		s->s.end += got;
 	}
 	return 0;
 }
 
 int stream_peek(struct stream *s, size_t n, const uint8_t **ret, size_t *ret_got)
 {
-	size_t at_hand;
-
-	if (__builtin_expect(s->end - s->start < n, 0)) {
-		int err = ensure(s, n);
+	if (stream_left(s) < n) {
+		int err = ensure((struct source *)s, n);
 
 		if (err < 0)
 			return err;
 	}
-	at_hand = s->end - s->start;
-	*ret = s->buf + s->start;
-	*ret_got = at_hand < n ? at_hand : n;
+	*ret = s->at;
+	*ret_got = stream_left(s) < n ? stream_left(s) : n;
 	return 0;
 }
 
@@ -187,7 +186,7 @@ int stream_take(struct stream *s, size_t n, const uint8_t **ret, size_t *ret_got
 	int err = stream_peek(s, n, ret, ret_got);
 
 	if (!err)
-		s->start += *ret_got;
+		s->at += *ret_got;
 	return err;
 }
 
@@ -209,7 +208,7 @@ int stream_skip(struct stream *s, uint64_t n)
 	return 0;
 }
 
-static int start_unpacking(struct stream *s, const uint8_t *magic, size_t got)
+static int start_unpacking(struct source *s, const uint8_t *magic, size_t got)
 {
 	static const uint8_t zstd[4] = {0x28, 0xb5, 0x2f, 0xfd};
 
@@ -220,12 +219,12 @@ static int start_unpacking(struct stream *s, const uint8_t *magic, size_t got)
 	else
 		return 0;
 	/* What has been read is packed. */
-	s->packed_end = s->end - s->start;
+	s->packed_end = stream_left(&s->s);
 	s->packed = malloc(s->packed_end > PACKED_SIZE ? s->packed_end : PACKED_SIZE);
 	if (!s->packed)
 		return -ENOMEM;
-	memcpy(s->packed, s->buf + s->start, s->packed_end);
-	s->start = s->end = 0;
+	memcpy(s->packed, s->s.at, s->packed_end);
+	s->s.at = s->s.end = s->buf;
 	if (s->packing == PACKING_GZIP) {
 		if (inflateInit2(&s->z, 15 + 16) != Z_OK)
 			return -ENOMEM;
@@ -241,7 +240,7 @@ static int start_unpacking(struct stream *s, const uint8_t *magic, size_t got)
 
 int stream_open(const char *path, size_t longest, struct stream **ret)
 {
-	struct stream *s = calloc(1, sizeof(*s));
+	struct source *s = calloc(1, sizeof(*s));
 	struct stat st;
 	const uint8_t *magic;
 	size_t got;
@@ -255,6 +254,7 @@ int stream_open(const char *path, size_t longest, struct stream **ret)
 	s->buf = malloc(s->size);
 	if (!s->buf)
 		goto out;
+	s->s.at = s->s.end = s->buf;
 	s->fd = strcmp(path, "-") ? open(path, O_RDONLY | O_CLOEXEC) : dup(STDIN_FILENO);
 	if (s->fd < 0 || fstat(s->fd, &st)) {
 		err = -errno;
@@ -265,20 +265,22 @@ int stream_open(const char *path, size_t longest, struct stream **ret)
 		goto out;
 	}
 	posix_fadvise(s->fd, 0, 0, POSIX_FADV_SEQUENTIAL);
-	err = stream_peek(s, 4, &magic, &got);
+	err = stream_peek(&s->s, 4, &magic, &got);
 	if (!err)
 		err = start_unpacking(s, magic, got);
 out:
 	if (err < 0) {
-		stream_close(s);
+		stream_close(&s->s);
 		return err;
 	}
-	*ret = s;
+	*ret = &s->s;
 	return 0;
 }
 
-void stream_close(struct stream *s)
+void stream_close(struct stream *stream)
 {
+	struct source *s = (struct source *)stream;
+
 	if (!s)
 		return;
 	if (s->z_open)
@@ -295,15 +297,15 @@ void stream_close(struct stream *s)
 
 const char *stream_why(const struct stream *s)
 {
-	return s->why;
+	return ((const struct source *)s)->why;
 }
 
 bool stream_cut(const struct stream *s)
 {
-	return s->frame_open;
+	return ((const struct source *)s)->frame_open;
 }
 
 uint64_t stream_position(const struct stream *s)
 {
-	return s->position;
+	return ((const struct source *)s)->position;
 }

@@ -10,7 +10,15 @@
 #include <stddef.h>
 #include <stdint.h>
 
-struct stream;
+/* Public are the bytes at hand only, so that to take a few of them costs no call. */
+struct stream {
+	const uint8_t *at, *end;
+};
+
+static inline size_t stream_left(const struct stream *s)
+{
+	return (size_t)(s->end - s->at);
+}
 
 /* "-" is standard input. longest: the most that will ever be taken at once. -EISDIR, errno. */
 int stream_open(const char *path, size_t longest, struct stream **ret);

@@ -64,19 +64,21 @@ struct tracker_counts tracker_counts(const struct tracker *t)
  * The same packet once more, from another interface or a mirror port. A retransmission is a new IP
  * packet with a new identification; where there is none (IPv6, or zero), time must do.
  */
-static bool is_duplicate(const struct tracker *t, struct half *h, const struct frame *f)
+static bool is_duplicate(const struct tracker *t, struct flow_entry *e, int dir,
+			 const struct frame *f)
 {
+	struct half *h = &e->half[dir];
 	uint32_t print = f->seq * 0x9e3779b1u ^ f->ack * 0x85ebca6bu ^
 			 ((uint32_t)f->ip_id << 16 | f->window) * 0xc2b2ae35u ^
 			 (f->payload << 8 | f->flags) * 0x27d4eb2fu ^ f->tsval;
-	bool close = t->now_ns - h->last_ns < DUPLICATE_NS;
+	uint32_t same = 0;
 
 	print = print ? print : 1;
 	for (int i = 0; i < FINGERPRINTS; i++)
-		if (h->prints[i] == print && (f->ip_id || close))
-			return true;
-	memmove(h->prints, h->prints + 1, sizeof(h->prints) - sizeof(*h->prints));
-	h->prints[FINGERPRINTS - 1] = print;
+		same |= h->prints[i] == print;
+	if (same && (f->ip_id || t->now_ns - h->last_ns < DUPLICATE_NS))
+		return true;
+	h->prints[e->print[dir]++ % FINGERPRINTS] = print;
 	return false;
 }
 
@@ -127,7 +129,7 @@ static void segment(struct tracker *t, const struct frame *f, uint32_t hash)
 		flowtab_renew(t, e);
 	node = (uint32_t)(e - t->flows) * 2 + (uint32_t)dir;
 	h = &e->half[dir];
-	if (is_duplicate(t, h, f)) {
+	if (is_duplicate(t, e, dir, f)) {
 		t->counts.duplicates++;
 		return;
 	}

@@ -64,7 +64,8 @@ struct flow_entry {
 	union frame_addr addr[2];
 	uint16_t port[2];
 	uint8_t family, tunnel, opener, used; /* opener: the half that sent the SYN, 2 unknown */
-	uint8_t slot[2], pad[2];
+	uint8_t slot[2];  /* of the halves in the wheel */
+	uint8_t print[2]; /* where the next fingerprint goes */
 	uint64_t born_ns;
 	uint32_t number; /* of the connection in the file, from 1 */
 	uint32_t next;	 /* in the hash chain or the free list */
