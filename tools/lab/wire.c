@@ -1,18 +1,20 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * A wire between two namespaces, in user space: two TAP interfaces, and for each direction a queue
- * with delay, jitter, rate, loss, reordering, duplication and corruption. It stands in for netem
- * where the kernel has none, and can do to one connection what netem cannot (wire_rule.c).
+ * with delay, jitter, rate, policer, loss, bit errors, reordering, duplication and corruption. It
+ * stands in for netem where the kernel has none, and can do to one connection what netem cannot
+ * (wire_rule.c).
  *
  *   wire NETNS,IFNAME NETNS,IFNAME CONTROL-SOCKET SEED
  *
  * With READY_FD in the environment it writes one byte there when all is open.
  *
  * Commands, one a line, each answered by one line, "ok" or "error":
- *   set ab|ba|both KEY=N ...    keys: see shape_keys
- *   rule ab|ba|both drop|corrupt [src= dst= sport= dport= over_bytes= after_bytes= segment=
- * content=] unrule N stats Every client also gets "fired N MONO_NS" when a rule hits for the first
- * time.
+ *   set ab|ba|both KEY=N ...   keys: see wire_shape.c
+ *   rule ab|ba|both ACTION [KEY=VALUE ...]   see wire_rule.h
+ *   unrule N
+ *   stats
+ * Every client also gets "fired N MONO_NS" when a rule hits for the first time.
  *
  * The same seed and the same packets give the same losses. Memory is bounded by QUEUE_PACKETS; a
  * packet that finds the queue full is dropped and counted, as on a real port. Wakes up only for a
@@ -20,6 +22,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <math.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -38,20 +41,13 @@
 #include "base/clock.h"
 #include "base/parse.h"
 #include "wire_rule.h"
+#include "wire_shape.h"
 
 #define FRAME_MAX     9300  /* a jumbo frame with its Ethernet and VLAN headers */
 #define QUEUE_PACKETS 32768 /* a direction holds no more */
 #define BATCH	      64    /* frames read from one end before the other gets its turn */
 #define CLIENTS_MAX   8
 #define LINE_MAX_LEN  512
-#define PPM	      1000000u
-
-struct shape {
-	uint64_t delay_us, jitter_us;
-	uint64_t rate_bps, queue_bytes; /* rate 0: no limit */
-	uint64_t loss_ppm, reorder_ppm, duplicate_ppm, corrupt_ppm;
-	uint64_t reorder_us; /* how much later a reordered packet is */
-};
 
 struct frame {
 	uint64_t due_ns, order; /* the heap's key; order keeps equal times first in, first out */
@@ -64,11 +60,13 @@ struct direction {
 	uint32_t bit;
 	int in_fd, out_fd;
 	struct shape shape;
+	double police_left;   /* bytes that may still pass */
+	uint64_t police_ns;   /* when that was so */
 	uint64_t free_ns;     /* when the last queued packet has left the sender's port */
 	uint64_t last_due_ns; /* packets stay in order unless reordering is asked for */
 	struct frame **heap;
 	uint32_t n_heap;
-	uint64_t passed, lost, queue_full, ruled, corrupted, duplicated, reordered;
+	uint64_t passed, lost, policed, queue_full, ruled, corrupted, duplicated, reordered;
 };
 
 struct client {
@@ -83,22 +81,6 @@ struct wire {
 	struct client client[CLIENTS_MAX];
 	int epoll_fd, timer_fd, listen_fd;
 	uint64_t random, order, armed_ns;
-};
-
-static const struct {
-	const char *name;
-	size_t offset;
-	uint64_t max;
-} shape_keys[] = {
-	{"delay_us", offsetof(struct shape, delay_us), 10000000},
-	{"jitter_us", offsetof(struct shape, jitter_us), 10000000},
-	{"rate_bps", offsetof(struct shape, rate_bps), 100000000000},
-	{"queue_bytes", offsetof(struct shape, queue_bytes), 1u << 30},
-	{"loss_ppm", offsetof(struct shape, loss_ppm), PPM},
-	{"reorder_ppm", offsetof(struct shape, reorder_ppm), PPM},
-	{"reorder_us", offsetof(struct shape, reorder_us), 10000000},
-	{"duplicate_ppm", offsetof(struct shape, duplicate_ppm), PPM},
-	{"corrupt_ppm", offsetof(struct shape, corrupt_ppm), PPM},
 };
 
 /* xorshift64*, Vigna 2016: small, seeded, good enough to lose packets by. */
@@ -224,6 +206,34 @@ static void queue_frame(struct wire *w, struct direction *d, const uint8_t *data
 	heap_push(d, f);
 }
 
+/* Whether a frame arrives damaged by at least one bit, and is thrown away for its checksum. */
+static bool bits_err(struct wire *w, uint64_t bit_errors_ppb, uint32_t bytes)
+{
+	double intact = exp(bytes * 8.0 * log1p(-1e-9 * (double)bit_errors_ppb));
+
+	return bit_errors_ppb && (double)(random_next(w) >> 11) * 0x1p-53 >= intact;
+}
+
+/* A token bucket without a queue: what is too much is dropped, the rest is not delayed. */
+static bool police(struct direction *d, uint32_t bytes, uint64_t now_ns)
+{
+	const struct shape *s = &d->shape;
+
+	if (!s->police_bps) {
+		d->police_left = 0;
+		d->police_ns = now_ns;
+		return true;
+	}
+	d->police_left += (double)(now_ns - d->police_ns) * (double)s->police_bps / 8e9;
+	if (d->police_left > (double)s->police_bytes)
+		d->police_left = (double)s->police_bytes;
+	d->police_ns = now_ns;
+	if (d->police_left < bytes)
+		return false;
+	d->police_left -= bytes;
+	return true;
+}
+
 static void frame_arrived(struct wire *w, struct direction *d, uint8_t *data, uint32_t bytes,
 			  uint64_t now_ns)
 {
@@ -240,8 +250,12 @@ static void frame_arrived(struct wire *w, struct direction *d, uint8_t *data, ui
 		d->ruled++;
 		return;
 	}
-	if (chance(w, d->shape.loss_ppm)) {
+	if (chance(w, d->shape.loss_ppm) || bits_err(w, d->shape.bit_errors_ppb, bytes)) {
 		d->lost++;
+		return;
+	}
+	if (!police(d, bytes, now_ns)) {
+		d->policed++;
 		return;
 	}
 	if (tcp && (action == RULE_CORRUPT || chance(w, d->shape.corrupt_ppm)))
@@ -301,38 +315,21 @@ static void arm_timer(struct wire *w)
 static int set_shape(struct wire *w, char *words)
 {
 	char *save = NULL, *word = strtok_r(words, " ", &save);
-	uint32_t directions = 0;
-	size_t i;
-	int way;
+	struct shape made[2] = {w->way[0].shape, w->way[1].shape};
+	bool chosen = false;
+	int way, err;
 
-	for (way = 0; word && way < 2; way++)
-		if (!strcmp(word, "both") || !strcmp(word, w->way[way].name))
-			directions |= w->way[way].bit;
-	if (!directions)
-		return -EINVAL;
-	while ((word = strtok_r(NULL, " ", &save))) {
-		char *equals = strchr(word, '=');
-		bool known = false;
-		uint64_t value;
-
-		if (!equals)
-			return -EINVAL;
-		*equals = '\0';
-		for (i = 0; i < sizeof(shape_keys) / sizeof(shape_keys[0]); i++) {
-			if (strcmp(word, shape_keys[i].name))
-				continue;
-			if (parse_u64(equals + 1, 0, shape_keys[i].max, &value))
-				return -ERANGE;
-			for (way = 0; way < 2; way++)
-				if (directions & w->way[way].bit)
-					memcpy((char *)&w->way[way].shape + shape_keys[i].offset,
-					       &value, sizeof(value));
-			known = true;
-		}
-		if (!known)
-			return -EINVAL;
+	for (way = 0; word && way < 2; way++) {
+		if (strcmp(word, "both") && strcmp(word, w->way[way].name))
+			continue;
+		chosen = true;
+		err = shape_parse(&made[way], save);
+		if (err)
+			return err;
 	}
-	return 0;
+	for (way = 0; way < 2; way++)
+		w->way[way].shape = made[way];
+	return chosen ? 0 : -EINVAL;
 }
 
 static void say_stats(struct wire *w, struct client *c)
@@ -344,12 +341,14 @@ static void say_stats(struct wire *w, struct client *c)
 		const struct direction *d = &w->way[i];
 
 		n += snprintf(text + n, sizeof(text) - (size_t)n,
-			      " %s passed=%llu lost=%llu queue_full=%llu ruled=%llu corrupted=%llu"
+			      " %s passed=%llu lost=%llu policed=%llu queue_full=%llu ruled=%llu "
+			      "corrupted=%llu"
 			      " duplicated=%llu reordered=%llu waiting=%u",
 			      d->name, (unsigned long long)d->passed, (unsigned long long)d->lost,
-			      (unsigned long long)d->queue_full, (unsigned long long)d->ruled,
-			      (unsigned long long)d->corrupted, (unsigned long long)d->duplicated,
-			      (unsigned long long)d->reordered, d->n_heap);
+			      (unsigned long long)d->policed, (unsigned long long)d->queue_full,
+			      (unsigned long long)d->ruled, (unsigned long long)d->corrupted,
+			      (unsigned long long)d->duplicated, (unsigned long long)d->reordered,
+			      d->n_heap);
 	}
 	snprintf(text + n, sizeof(text) - (size_t)n, "\n");
 	client_say(c, text);

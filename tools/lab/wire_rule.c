@@ -6,6 +6,7 @@
 #include "wire_rule.h"
 
 #include <errno.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 #include <arpa/inet.h>
@@ -61,6 +62,8 @@ bool packet_parse(uint8_t *frame, size_t frame_bytes, struct packet_view *ret)
 	p.src.port = ntohs(tcp->source);
 	p.dst.port = ntohs(tcp->dest);
 	p.seq = ntohl(tcp->seq);
+	p.tcp = l4;
+	p.tcp_bytes = (uint32_t)tcp_bytes;
 	p.payload = l4 + tcp_bytes;
 	p.payload_bytes = (uint32_t)(left - tcp_bytes);
 	*ret = p;
@@ -104,6 +107,8 @@ static int parse_key(struct rule *r, const char *key, const char *value)
 		return parse_port(value, &r->src.port);
 	if (!strcmp(key, "dport"))
 		return parse_port(value, &r->dst.port);
+	if (!strcmp(key, "by"))
+		return parse_u64(value, 1, UINT32_MAX, &r->by);
 	if (!strcmp(key, "over_bytes"))
 		return parse_u64(value, 1, UINT16_MAX, &r->over_bytes);
 	if (!strcmp(key, "after_bytes"))
@@ -113,6 +118,17 @@ static int parse_key(struct rule *r, const char *key, const char *value)
 	if (!strcmp(key, "content"))
 		return parse_hex(value, r);
 	return -EINVAL;
+}
+
+static const char *const actions[] = {
+	[RULE_DROP] = "drop",	  [RULE_CORRUPT] = "corrupt", [RULE_SEQ] = "seq",
+	[RULE_ACK] = "ack",	  [RULE_TSVAL] = "tsval",     [RULE_TSECR] = "tsecr",
+	[RULE_WINDOW] = "window",
+};
+
+static bool rewrites(enum rule_action action)
+{
+	return action >= RULE_SEQ;
 }
 
 int rule_add(struct rules *rules, char *words, uint32_t *ret_id)
@@ -131,9 +147,9 @@ int rule_add(struct rules *rules, char *words, uint32_t *ret_id)
 	word = strtok_r(NULL, " ", &save);
 	if (!word || !made.directions)
 		return -EINVAL;
-	made.action = !strcmp(word, "drop")	 ? RULE_DROP
-		      : !strcmp(word, "corrupt") ? RULE_CORRUPT
-						 : RULE_PASS;
+	for (i = 0; i < (int)(sizeof(actions) / sizeof(actions[0])); i++)
+		if (actions[i] && !strcmp(word, actions[i]))
+			made.action = (enum rule_action)i;
 	if (made.action == RULE_PASS)
 		return -EINVAL;
 	while ((word = strtok_r(NULL, " ", &save))) {
@@ -147,6 +163,8 @@ int rule_add(struct rules *rules, char *words, uint32_t *ret_id)
 		if (err)
 			return err;
 	}
+	if (rewrites(made.action) != !!made.by)
+		return -EINVAL;
 	for (i = 0; i < RULES_MAX && !r; i++)
 		if (!rules->rule[i].id)
 			r = &rules->rule[i];
@@ -251,6 +269,73 @@ static bool rule_matches(struct rule *r, const struct packet_view *p)
 	return true;
 }
 
+/* Bytes of the header get new values; RFC 1624, equation 3. Works at any even offset. */
+static void rewrite_bytes(const struct packet_view *p, uint8_t *at, const void *value, size_t bytes)
+{
+	uint8_t *sum_at = p->tcp + offsetof(struct tcphdr, check);
+	uint32_t sum = (uint16_t) ~(sum_at[0] << 8 | sum_at[1]);
+
+	for (size_t i = 0; i < bytes; i++) {
+		unsigned int shift = (at + i - p->tcp) % 2 ? 0 : 8;
+
+		sum += (uint32_t)(uint8_t)~at[i] << shift;
+		sum += shift ? 0xff : 0xff00;
+		sum += (uint32_t)((const uint8_t *)value)[i] << shift;
+	}
+	memcpy(at, value, bytes);
+	while (sum >> 16)
+		sum = (sum & 0xffff) + (sum >> 16);
+	sum = (uint16_t)~sum;
+	sum_at[0] = (uint8_t)(sum >> 8);
+	sum_at[1] = (uint8_t)sum;
+}
+
+static void add_to(const struct packet_view *p, uint8_t *at, uint64_t by)
+{
+	uint32_t value;
+
+	memcpy(&value, at, sizeof(value));
+	value = htonl(ntohl(value) + (uint32_t)by);
+	rewrite_bytes(p, at, &value, sizeof(value));
+}
+
+/* Where the two timestamps are, 8 bytes, or NULL. */
+static uint8_t *timestamps(const struct packet_view *p)
+{
+	uint32_t i = sizeof(struct tcphdr);
+
+	while (i + 1 < p->tcp_bytes && p->tcp[i] != TCPOPT_EOL) {
+		uint32_t bytes = p->tcp[i] == TCPOPT_NOP ? 1 : p->tcp[i + 1];
+
+		if (!bytes || i + bytes > p->tcp_bytes)
+			return NULL;
+		if (p->tcp[i] == TCPOPT_TIMESTAMP && bytes == TCPOLEN_TIMESTAMP)
+			return p->tcp + i + 2;
+		i += bytes;
+	}
+	return NULL;
+}
+
+static void rewrite(const struct rule *r, const struct packet_view *p)
+{
+	const struct tcphdr *tcp = (const void *)p->tcp;
+	uint8_t *stamps = timestamps(p);
+
+	if (r->action == RULE_SEQ) {
+		add_to(p, p->tcp + offsetof(struct tcphdr, seq), r->by);
+	} else if (r->action == RULE_ACK && tcp->ack) {
+		add_to(p, p->tcp + offsetof(struct tcphdr, ack_seq), r->by);
+	} else if (r->action == RULE_TSVAL && stamps) {
+		add_to(p, stamps, r->by);
+	} else if (r->action == RULE_TSECR && stamps) {
+		add_to(p, stamps + 4, r->by);
+	} else if (r->action == RULE_WINDOW && !tcp->syn) {
+		uint16_t window = r->by < 16 ? htons((uint16_t)(ntohs(tcp->window) >> r->by)) : 0;
+
+		rewrite_bytes(p, p->tcp + offsetof(struct tcphdr, window), &window, sizeof(window));
+	}
+}
+
 enum rule_action rules_apply(struct rules *rules, uint32_t direction, const struct packet_view *p,
 			     const struct rule **ret_fired)
 {
@@ -264,7 +349,9 @@ enum rule_action rules_apply(struct rules *rules, uint32_t direction, const stru
 			continue;
 		if (!r->hits++)
 			*ret_fired = r;
-		return r->action;
+		if (!rewrites(r->action))
+			return r->action;
+		rewrite(r, p);
 	}
 	return RULE_PASS;
 }

@@ -2,6 +2,14 @@
 /*
  * Faults of a wire that hit chosen TCP packets: by address and port, by size, one connection after
  * so many bytes, one segment and all its retransmissions, one pattern of payload.
+ *
+ *   drop | corrupt          the packet is lost; a bit of its payload is flipped
+ *   seq | ack | tsval | tsecr  by=N is added to that field, the checksum mended (RFC 1624)
+ *   window                  by=N: the window is shifted right by so much, except in a SYN
+ *   [src= dst= sport= dport= over_bytes= after_bytes= segment= content=HEX]
+ *
+ * All rewriting rules that match are applied, in the order of their slots, before the first of the
+ * others.
  */
 #ifndef TCPSTALL_WIRE_RULE_H
 #define TCPSTALL_WIRE_RULE_H
@@ -23,12 +31,23 @@
 struct packet_view {
 	struct endpoint src, dst;
 	uint32_t seq;
+	uint8_t *tcp; /* header and options */
+	uint32_t tcp_bytes;
 	uint32_t ip_bytes; /* the whole IP packet */
 	uint8_t *payload;
 	uint32_t payload_bytes;
 };
 
-enum rule_action { RULE_PASS, RULE_DROP, RULE_CORRUPT };
+enum rule_action {
+	RULE_PASS,
+	RULE_DROP,
+	RULE_CORRUPT,
+	RULE_SEQ,
+	RULE_ACK,
+	RULE_TSVAL,
+	RULE_TSECR,
+	RULE_WINDOW,
+};
 
 struct connection_count {
 	struct endpoint src, dst;
@@ -42,6 +61,7 @@ struct rule {
 	uint32_t id; /* 0: free */
 	uint32_t directions;
 	enum rule_action action;
+	uint64_t by; /* for those that rewrite, modulo 2^32 */
 	struct endpoint src, dst;
 	uint64_t over_bytes;  /* IP packets larger than this */
 	uint64_t after_bytes; /* the first connection that has sent more; from then on all its
@@ -72,8 +92,8 @@ bool packet_parse(uint8_t *frame, size_t frame_bytes, struct packet_view *ret);
 int rule_add(struct rules *rules, char *words, uint32_t *ret_id);
 int rule_delete(struct rules *rules, uint32_t id); /* -ENOENT */
 
-/* What is to happen to this packet. *ret_fired: the rule that has just hit for the first time, or
- * NULL. */
+/* Rewrites the packet as the rules say, and tells what is to happen to it: pass, drop, corrupt.
+ * *ret_fired: the rule that has just hit for the first time, or NULL. */
 enum rule_action rules_apply(struct rules *rules, uint32_t direction, const struct packet_view *p,
 			     const struct rule **ret_fired);
 

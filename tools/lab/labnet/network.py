@@ -73,6 +73,7 @@ class Segment:
     kind: str = "outside"
     mtu: int = 1500
     shape: dict = None  # a wire with this shape instead of a veth pair
+    ports: dict = field(default_factory=dict)  # node: shape of a wire to its port of the switch
     v4: object = None
     v6: object = None
 
@@ -137,14 +138,17 @@ class Network:
     def segment_between(self, one, other):
         return next(s for s in self.segments if {one, other} <= {n.name for n in s.nodes})
 
+    def segments_of(self, name):
+        return [i.segment for i in self.nodes[name].interfaces]
+
     def towards(self, one, goal):
         """The segment that the path leaves a node by, to get to another node of the path."""
         at, to = self.path.index(one), self.path.index(goal)
         return self.segment_between(one, self.path[at + (1 if to > at else -1)])
 
     def wire_between(self, one, other):
-        segment = self.segment_between(one, other)
-        return next(w for w in self.wires if w.segment is segment)
+        """The two in any order: nodes of a segment, or a switch and what is on its port."""
+        return next(w for w in self.wires if set(w.ends) == {one, other})
 
     # Making it.
 
@@ -185,6 +189,10 @@ class Network:
             ends = [(node.name, node.on(segment).name) for node in segment.nodes]
             if segment.switch:
                 for index, (node, name) in enumerate(ends):
+                    if node in segment.ports:
+                        self._wire([(segment.switch.name, f"port{index}"), (node, name)],
+                                   segment.ports[node])
+                        continue
                     batch.append(f"link add name {name} netns {node} type veth "
                                  f"peer name port{index} netns {segment.switch.name}")
             elif segment.shape is None:
@@ -192,8 +200,11 @@ class Network:
                 batch.append(f"link add name {one_if} netns {one} type veth "
                              f"peer name {other_if} netns {other}")
             else:
-                self.wires.append(Wire(segment, ends, self.seed + len(self.wires)))
+                self._wire(ends, segment.shape)
         session.call(["ip", "-batch", "-"], text_in="\n".join(batch) + "\n")
+
+    def _wire(self, ends, shape):
+        self.wires.append(Wire(ends, shape, self.seed + len(self.wires)))
 
     def _configure(self, node):
         batch = ["link set lo up"]
@@ -290,13 +301,13 @@ def forward_port(node, outside, port, to_address):
 
 
 def chain(seed, hops, nat=(), nat66=False, switches=("sw",), shapes=None, mtus=None, beside=(),
-          lan=(), twins=()):
+          lan=(), ports=None, twins=()):
     """a – r1 – … – rN – b.
 
     nat: numbers of the routers that do NAT for the side of a. switches: "sw" between a and r1, "sw2"
     between rN and b. shapes, mtus: of segment i, which is the one behind router i (0: of a). beside:
     {host: (i, shape)}, hosts that hang on router i, by a wire if shape is not None. lan: more hosts on
-    the switch of a. twins: numbers of routers that have an equal beside them: r3 and r3b."""
+    the switch of a; ports: {node: shape}, wires to their ports of that switch. twins: numbers of routers that have an equal beside them: r3 and r3b."""
     shapes, mtus = shapes or {}, mtus or {}
     network = Network(seed)
     path = ["a"] + [f"r{i}" for i in range(1, hops + 1)] + ["b"]
@@ -321,6 +332,7 @@ def chain(seed, hops, nat=(), nat66=False, switches=("sw",), shapes=None, mtus=N
     for host, (index, shape) in dict(beside).items():
         network.add_node(host)
         network.add_segment(f"r{index}", host, shape=shape, **options(index))
+    network.segments[0].ports = dict(ports or {})
     for host in lan:
         network.join(host, network.segments[0])
     for index in twins:

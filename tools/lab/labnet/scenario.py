@@ -41,6 +41,7 @@ class Scenario:
     family: int = 4
     switches: tuple = ("sw",)
     lan: tuple = ()  # more hosts on the switch of a
+    ports: dict = field(default_factory=dict)  # node: shape of a wire to its port of that switch
     twins: tuple = ()  # numbers of routers that have an equal beside them, r3 and r3b
     rtt_ms: float = 20
     rate_bps: int = 100 * MBIT
@@ -64,8 +65,8 @@ class Scenario:
                  "queue_bytes": max(self.rate_bps // 8 // 20, 64 << 10),
                  "loss_ppm": self.loss_ppm}
         return {"hops": self.hops, "nat": self.nat, "nat66": self.nat66,
-                "switches": self.switches, "lan": self.lan, "twins": self.twins,
-                "shapes": {behind: shape}, "mtus": self.mtus,
+                "switches": self.switches, "lan": self.lan, "ports": self.ports,
+                "twins": self.twins, "shapes": {behind: shape}, "mtus": self.mtus,
                 "beside": self.beside or {"c": (self.hops, None)}}
 
 

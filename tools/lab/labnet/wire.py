@@ -12,9 +12,10 @@ _number = itertools.count(1)
 
 
 class Wire:
-    def __init__(self, segment, ends, seed):
+    def __init__(self, ends, shape, seed):
         """ends: (namespace, interface) of a and b. The interfaces exist when this returns."""
-        self.segment = segment
+        self.ends = [netns for netns, _ in ends]
+        self.shape = shape
         path = f"{session.FILES}/wire{next(_number)}"
         ends = [f"{session.SCRATCH}/{netns},{name}" for netns, name in ends]
         read_end, write_end = os.pipe()
@@ -30,7 +31,7 @@ class Wire:
         self.socket.connect(path)
         self._buffer = b""
         self.fired = {}  # rule: when it first hit, CLOCK_MONOTONIC nanoseconds
-        self.set("both", **segment.shape)
+        self.set("both", **shape)
 
     def _line(self):
         while b"\n" not in self._buffer:
@@ -56,6 +57,11 @@ class Wire:
     def set(self, direction, **shape):
         """direction: ab, ba or both. Keys as in wire.c, with their units."""
         self.command(f"set {direction} " + " ".join(f"{k}={v}" for k, v in shape.items()))
+
+    def change(self, direction, **shape):
+        """As set(); returns how to undo it."""
+        self.set(direction, **shape)
+        return lambda: self.set(direction, **{key: self.shape.get(key, 0) for key in shape})
 
     def rule(self, direction, action, **match):
         """The number of the rule, for unrule()."""

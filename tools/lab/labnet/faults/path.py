@@ -24,8 +24,68 @@ def narrow(stage, at, mtu=1400):
     return undo
 
 
-def wire_rule(stage, at, direction="ab", action="drop", **match):
-    """at: the two ends of a wire, "r2-r3". A rule of wire.c."""
+@of_all
+def line(stage, at, direction="both", **shape):
+    """at: the two ends of a wire, "r2-r3" or "sw-a". It changes, for all: loss_ppm, bit_errors_ppb,
+    corrupt_ppm, rate_bps and the other keys of wire_shape.c."""
     wire = stage.network.wire_between(*at.split("-"))
-    number = wire.rule(direction, action, **match)
+    return wire.change(_way(wire, at, direction), **shape)
+
+
+def _way(wire, at, direction):
+    """ab or ba as the wire has it: "out" is from the first of `at` to the second."""
+    if direction == "both":
+        return direction
+    forward = wire.ends[0] == at.split("-")[0]
+    return "ab" if forward == (direction == "out") else "ba"
+
+
+def member_dead(stage, at):
+    """at: a router that has a twin. That of the two which carries the main transfer's data forwards
+    nothing any more; from now on it is the node "member"."""
+    network, end = stage.network, stage.traffic.end(stage.main, "sender")
+    before = network.path[network.path.index(at) - 1]
+    (src, sport), (dst, dport) = end.local, end.peer
+    if stage.node_of("sender") != network.path[0]:
+        before = network.path[network.path.index(at) + 1]
+    entry = network.nodes[before].on(network.towards(before, stage.node_of("sender")))
+    said = session.call(["ip", "route", "get", dst, "from", src, "iif", entry.name, "ipproto", "tcp",
+                         "sport", str(sport), "dport", str(dport)], network.nodes[before].netns)
+    gateway = said.split(" via ")[1].split()[0]
+    network.nodes["member"] = next(n for n in network.nodes.values() if gateway in n.addresses())
+    return blackhole(stage, "member")
+
+
+def route_changed(stage, at):
+    """at: the router before a pair of twins. All that it sent to the one goes to the other from now
+    on, which forwards nothing."""
+    network = stage.network
+    after = network.path[network.path.index(at) + 1]
+    new = network.nodes[after + "b"]
+    blackhole(stage, new.name)
+    node = network.nodes[at]
+    hop = new.on(network.segment_between(at, new.name))
+    goal = network.segments_of(stage.node_of("receiver"))[0]
+    net, via = (goal.v4, hop.v4) if stage.family == 4 else (goal.v6, hop.v6)
+    session.call(["ip", f"-{stage.family}", "route", "replace", str(net), "via", via], node.netns)
+
+
+def wire_rule(stage, at, direction="out", action="drop", **match):
+    """at: the two ends of a wire. A rule of wire_rule.h for the packets from the first to the second
+    ("out"), the other way ("back") or both."""
+    wire = stage.network.wire_between(*at.split("-"))
+    number = wire.rule(_way(wire, at, direction), action, **match)
     return lambda: wire.unrule(number)
+
+
+@of_all
+def police(stage, at, rate_bps, burst_bytes=30000):
+    """The router drops what is more than this, of all that it forwards, without a queue."""
+    return nft(stage, at, chain("forward", f"limit rate over {rate_bps // 8} bytes/second burst "
+                                f"{burst_bytes} bytes counter drop"))
+
+
+@of_all
+def loss(stage, at, percent):
+    """The router loses so much of what it forwards."""
+    return nft(stage, at, chain("forward", f"numgen random mod 100 < {percent} counter drop"))
