@@ -18,6 +18,8 @@
 
 #include "base/clock.h"
 #include "host/host.h"
+#include "incident/store.h"
+#include "keeper.h"
 #include "probe/probe.h"
 #include "sensor/record.h"
 #include "view/live.h"
@@ -35,7 +37,8 @@ enum source {
 	FROM_SIGNAL,
 	FROM_KEY,
 	FROM_PROCESS,
-	FROM_OUTPUT
+	FROM_OUTPUT,
+	FROM_STORE
 };
 
 struct monitor {
@@ -44,6 +47,7 @@ struct monitor {
 	struct prober *prober; /* NULL: not permitted */
 	struct engine *engine;
 	struct recorder *recorder; /* NULL: none */
+	struct keeper *keeper;	   /* NULL: incidents are not kept */
 	struct sensor *sensor;
 	int epoll_fd, timer_fd, signal_fd;
 
@@ -118,10 +122,13 @@ static void observe(const struct observation *obs, void *arg)
 
 	engine_step(m->engine, obs); /* -ENOSPC is among its counts */
 	while (engine_next(m->engine, &out)) {
-		if (out.kind == OUT_WANT)
+		if (out.kind == OUT_WANT) {
 			queue_want(m, &out.want);
-		else
-			write_result(m, &out);
+			continue;
+		}
+		if (m->keeper)
+			keeper_output(m->keeper, &out);
+		write_result(m, &out);
 	}
 }
 
@@ -151,8 +158,8 @@ static void ask_host(struct monitor *m, const struct want *want)
 
 static void ask_prober(struct monitor *m, const struct want *want)
 {
-	if (!m->prober || (want->kind != WANT_LISTEN && want->kind != WANT_RELEASE &&
-			   !m->config.engine.probe))
+	if (!m->prober ||
+	    (want->kind != WANT_LISTEN && want->kind != WANT_RELEASE && !m->config.engine.probe))
 		return;
 	if (prober_want(m->prober, want, mono_ns()) == -ENOSPC)
 		m->wants_lost++;
@@ -282,6 +289,16 @@ static void on_key(struct monitor *m)
 		end(m, END_STOPPED);
 }
 
+static void on_news(struct monitor *m)
+{
+	char line[512];
+
+	if (!store_news(m->config.store, line, sizeof(line)))
+		return;
+	live_wipe(m->config.live);
+	m->config.say(line);
+}
+
 static void dispatch(struct monitor *m, enum source source)
 {
 	uint64_t expirations;
@@ -308,6 +325,9 @@ static void dispatch(struct monitor *m, enum source source)
 		break;
 	case FROM_OUTPUT:
 		output_failed(m, -EPIPE);
+		break;
+	case FROM_STORE:
+		on_news(m);
 		break;
 	}
 }
@@ -340,6 +360,8 @@ static void summarise(const struct monitor *m, uint64_t now_ns, struct summary *
 	add_lost(&s, "incident-table-full", s.counts.incidents_not_tracked);
 	add_lost(&s, "results", s.counts.outputs_lost);
 	add_lost(&s, "evidence-requests", m->wants_lost);
+	if (m->config.store)
+		add_lost(&s, "records-not-kept", store_counts(m->config.store).lost);
 	*ret = s;
 }
 
@@ -378,6 +400,8 @@ static void finish(struct monitor *m)
 	sensor_scan(m->sensor, true);
 	last.now_ns = mono_ns();
 	observe(&last, m);
+	if (m->keeper)
+		keeper_run(m->keeper, m->sensor);
 	summarise(m, last.now_ns, &summary);
 	close_recorder(m, &summary);
 	if (m->errors.output)
@@ -401,6 +425,8 @@ int monitor_run(struct monitor *m)
 			dispatch(m, events[i].data.u32);
 		grant_all(m);
 		run_due(m);
+		if (m->keeper)
+			keeper_run(m->keeper, m->sensor);
 	}
 	finish(m);
 	return m->result;
@@ -466,6 +492,22 @@ static void open_prober(struct monitor *m)
 	m->config.engine.probe = false;
 }
 
+static int open_keeper(struct monitor *m)
+{
+	const struct keeper_config config = {
+		.store = m->config.store,
+		.prober = m->prober,
+		.netns_fd = netns_fd,
+		.arg = m,
+	};
+	int err;
+
+	if (!config.store)
+		return 0;
+	err = add_source(m, store_fd(config.store), FROM_STORE);
+	return err ? err : keeper_new(&config, &m->keeper);
+}
+
 static int open_recorder(struct monitor *m)
 {
 	struct record_header header = {.config = m->config.engine};
@@ -505,6 +547,10 @@ int monitor_new(const struct monitor_config *config, struct monitor **ret, char 
 	err = engine_new(&m->config.engine, &m->engine);
 	if (err)
 		goto out;
+	doing = "store";
+	err = open_keeper(m);
+	if (err)
+		goto out;
 	err = open_recorder(m);
 	if (err) {
 		snprintf(ret_why, why_len, "--record '%s': %s", config->record, strerror(-err));
@@ -538,6 +584,7 @@ void monitor_free(struct monitor *m)
 	if (!m)
 		return;
 	sensor_close(m->sensor);
+	keeper_free(m->keeper);
 	prober_free(m->prober);
 	engine_free(m->engine);
 	recorder_close(m->recorder);

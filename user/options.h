@@ -33,6 +33,18 @@ enum option_id {
 	OPT_COUNT,
 	OPT_EXTRACT,
 	OPT_FORCE,
+	OPT_STORE,
+	OPT_NO_STORE,
+	OPT_STORE_SIZE,
+	OPT_STORE_AGE,
+	OPT_SINCE,
+	OPT_UNTIL,
+	OPT_CAUSE,
+	OPT_ADDRESS,
+	OPT_PORT,
+	OPT_PROCESS,
+	OPT_WITNESSES,
+	OPT_PCAP,
 	OPTIONS
 };
 
@@ -50,9 +62,12 @@ enum option_type {
 /* The values. What was not given is zero; see options_given(). */
 struct options {
 	uint64_t given; /* a bit for each option_id */
-	bool help, json, numeric, quiet, verbose, no_probe, anonymize, strict, force;
+	bool help, json, numeric, quiet, verbose, no_probe, anonymize, strict, force, no_store,
+		witnesses, pcap;
 	uint64_t stall_after_ns, min_bytes, duration_ns, pid, max_hops, count;
+	uint64_t store_bytes, store_age_ns, port;
 	const char *source, *netns, *output, *record, *flow, *extract;
+	const char *store, *since, *until, *cause, *address, *process;
 };
 
 struct option_info {

@@ -6,13 +6,16 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "base/capability.h"
 #include "base/clock.h"
 #include "host/host.h"
+#include "incident/store.h"
 #include "sensor/filter.h"
+#include "stored.h"
 #include "view/format.h"
 #include "view/live.h"
 #include "view/names.h"
@@ -199,6 +202,40 @@ static uint64_t kernel_memory(void)
 	return sum;
 }
 
+static void say(const char *line)
+{
+	warnx("%s", line);
+}
+
+/* Detection goes on without. */
+static void open_store(struct session *s)
+{
+	const struct options *o = s->options;
+	char dir[PATH_MAX];
+	const struct store_config config = {
+		.dir = dir,
+		.max_bytes = options_given(o, OPT_STORE_SIZE) ? o->store_bytes : STORE_BYTES,
+		.max_age_ns = options_given(o, OPT_STORE_AGE) ? o->store_age_ns : STORE_AGE_NS,
+		.host = s->host,
+		.wall_offset_ns = s->config.engine.wall_offset_ns,
+	};
+	int err;
+
+	if (o->no_store || (!store_supported() && !o->store))
+		return;
+	err = stored_dir(o, dir, sizeof(dir));
+	if (!err)
+		err = store_make_dir(dir);
+	if (!err)
+		err = store_new(&config, &s->store);
+	if (err)
+		warnx("incidents are not kept: %s: %s", dir, strerror(-err));
+	else if (!o->quiet)
+		warnx("incidents are kept in %s", dir);
+	s->config.store = s->store;
+	s->config.say = say;
+}
+
 static void say_start(const struct session *s)
 {
 	const uint64_t now = monitor_engine_counts(s->monitor).transfers;
@@ -238,6 +275,7 @@ int session_start(struct session *s)
 		return status;
 	s->config.live = s->live;
 	s->config.out_fd = fileno(s->out);
+	open_store(s);
 	err = monitor_new(&s->config, &s->monitor, why, sizeof(why));
 	if (err) {
 		const bool here = err != -EPERM && err != -ENOTSUP;
@@ -273,6 +311,7 @@ int session_run(struct session *s, int *ret_end)
 void session_close(struct session *s)
 {
 	monitor_free(s->monitor);
+	store_free(s->store);
 	live_free(s->live);
 	writer_free(s->writer);
 	names_free(s->names);

@@ -16,6 +16,7 @@ struct session {
 	struct writer *writer;
 	struct names *names;
 	struct live *live;
+	struct store *store;
 	struct monitor *monitor;
 	FILE *out;
 	char host[NAME_LEN];

@@ -10,7 +10,12 @@
 /* What the verbs take that watch live traffic. */
 #define LIVE                                                                                       \
 	(RESULTS | OPTION(STALL_AFTER) | OPTION(MIN_BYTES) | OPTION(NO_PROBE) | OPTION(SOURCE) |   \
-	 OPTION(OUTPUT) | OPTION(RECORD) | OPTION(ANONYMIZE) | OPTION(STRICT))
+	 OPTION(OUTPUT) | OPTION(RECORD) | OPTION(ANONYMIZE) | OPTION(STRICT) | OPTION(STORE) |    \
+	 OPTION(NO_STORE) | OPTION(STORE_SIZE) | OPTION(STORE_AGE))
+
+#define STORE_NOTES                                                                                \
+	"Incidents are kept in --store DIR, by default /var/lib/tcpstall for root and else\n"      \
+	"$XDG_STATE_HOME/tcpstall or ~/.local/state/tcpstall.\n"
 
 static const char watch_notes[] =
 	"FILTER is pcap-filter(7) text over addresses and ports: host 192.0.2.1 and port 5432.\n"
@@ -18,7 +23,8 @@ static const char watch_notes[] =
 	"\n"
 	"On a terminal a table of the transfers is kept below the results; q quits. On a pipe\n"
 	"there is a line or a block for each result. Names are looked up only for text on a\n"
-	"terminal and never waited for.\n";
+	"terminal and never waited for.\n"
+	"\n" STORE_NOTES;
 
 static const char run_notes[] =
 	"stdin, stdout and stderr are CMD's own. Text of ours goes to stderr, so a pipe behind\n"
@@ -29,7 +35,19 @@ static const char run_notes[] =
 	"started and the status is 77.\n"
 	"\n"
 	"Exit status: CMD's, 128+N if signal N ended it, 126 or 127 if it could not be started;\n"
-	"3 if CMD succeeded although a stall never recovered.\n";
+	"3 if CMD succeeded although a stall never recovered.\n"
+	"\n" STORE_NOTES;
+
+static const char incidents_notes[] =
+	"The newest comes first; FOR is how long nothing moved, the arrow at PEER which way the\n"
+	"data goes. An incident whose watching process was killed is `interrupted`. --json prints\n"
+	"the last line that was told of each.\n"
+	"\n" STORE_NOTES;
+
+static const char show_notes[] =
+	"The beginning of an ID will do if no other begins like it. --json prints every line that\n"
+	"was told of the incident.\n"
+	"\n" STORE_NOTES;
 
 static const char report_notes[] =
 	"FILE is a capture; ID one of the incidents that `tcpstall analyze` finds there, the "
@@ -64,6 +82,27 @@ const struct verb verb_table[] = {
 		.operands = "[--] CMD [ARG]...",
 		.summary = "run CMD, watch its connections, end with its exit status",
 		.notes = run_notes,
+	},
+	{
+		.name = "incidents",
+		.run = cmd_incidents,
+		.options = OPTION(JSON) | OPTION(QUIET) | OPTION(STORE) | OPTION(SINCE) |
+			   OPTION(UNTIL) | OPTION(CAUSE) | OPTION(ADDRESS) | OPTION(PORT) |
+			   OPTION(PROCESS),
+		.operands = "",
+		.summary = "the incidents that were kept, the newest first",
+		.notes = incidents_notes,
+	},
+	{
+		.name = "show",
+		.run = cmd_show,
+		.options = OPTION(JSON) | OPTION(QUIET) | OPTION(STORE),
+		.min_operands = 1,
+		.max_operands = 1,
+		.operands = "ID",
+		.summary =
+			"one incident, whole: evidence, hops, witnesses, what to do, when what was",
+		.notes = show_notes,
 	},
 	{
 		.name = "analyze",

@@ -74,7 +74,7 @@ class Demo:
         print(PICTURE.format(client=client, inside=backup.router.interfaces[0].v4, server=host))
         self.say("lab", "making the database, a few hundred MB")
         backup.prepare()
-        wrap = [session.TCPSTALL, "run", "-n", "--"]
+        wrap = [session.TCPSTALL, "run", "-n", "--no-store", "--"]
         command = backup.server.backup_command(host, backup.port, session.FILES + "/backup")
         command[0] = "pg_basebackup"
         self.say("$", "tcpstall run -n -- " + " ".join(command))

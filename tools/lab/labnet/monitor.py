@@ -50,7 +50,8 @@ class Monitor:
         """netns: the one to look at, or None for all."""
         where = ["--netns", netns] if netns else []
         record = ["--record", self.record] if self.record else []
-        return [session.TCPSTALL, verb, "--json", "-n", *where, *record, *options]
+        store = ["--store", session.STORE] if session.STORE else ["--no-store"]
+        return [session.TCPSTALL, verb, "--json", "-n", *where, *record, *store, *options]
 
     def start_watch(self, netns, options=(), inside=None):
         """inside: the namespace to run in."""

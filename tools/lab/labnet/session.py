@@ -41,6 +41,7 @@ NOT_HERE = 77  # exit status of that
 _ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
 BUILD = os.path.join(_ROOT, os.environ.get("BUILD") or "build")
 TCPSTALL, WIRE = os.path.join(BUILD, "tcpstall"), os.path.join(BUILD, "wire")
+STORE = None  # directory in which tcpstall keeps incidents
 
 
 def start_time(pid):
