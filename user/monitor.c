@@ -25,7 +25,7 @@
 #include "view/live.h"
 #include "view/names.h"
 
-#define WANTS_MAX     512
+#define WANTS_MAX     4096
 #define REDRAW_NS     NS_PER_S
 #define NAMESPACES_NS (10 * NS_PER_S) /* how long a vanished namespace may be kept alive by us */
 #define SHORTEST_NS   NS_PER_MS	      /* a deadline that does not move must not spin the loop */

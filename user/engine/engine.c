@@ -39,11 +39,13 @@ int engine_new(const struct engine_config *config, struct engine **ret)
 	e->stalls = calloc(config->max_incidents, sizeof(*e->stalls));
 	e->slow = calloc(1, sizeof(*e->slow));
 	e->due_ns = malloc(config->max_incidents * sizeof(*e->due_ns));
+	e->mover = malloc(config->max_flows * sizeof(*e->mover));
+	e->mover_bucket = malloc(e->n_buckets * sizeof(*e->mover_bucket));
 	e->paths = calloc(PATHS, sizeof(*e->paths));
 	e->out.slot = calloc(OUTPUTS, sizeof(*e->out.slot));
 	e->out.size = OUTPUTS;
-	if (!e->flows || !e->buckets || !e->stalls || !e->slow || !e->due_ns || !e->paths ||
-	    !e->out.slot) {
+	if (!e->flows || !e->buckets || !e->stalls || !e->slow || !e->due_ns || !e->mover ||
+	    !e->mover_bucket || !e->paths || !e->out.slot) {
 		engine_free(e);
 		return -ENOMEM;
 	}
@@ -63,6 +65,8 @@ void engine_free(struct engine *e)
 	free(e->stalls);
 	free(e->slow);
 	free(e->due_ns);
+	free(e->mover);
+	free(e->mover_bucket);
 	free(e->paths);
 	free(e->out.slot);
 	free(e);
@@ -272,7 +276,6 @@ static void step_all(struct engine *e, void (*fn)(struct engine *, struct stall 
 
 static void scanned(struct engine *e, struct stall *s)
 {
-	witness_look(e, s);
 	if (s->next_scan_ns < e->now_ns + SCAN_EVERY_NS && !s->pub.recovered_bytes)
 		s->next_scan_ns = e->now_ns + SCAN_EVERY_NS; /* one look serves all */
 	s->dirty = true;
@@ -342,6 +345,7 @@ int engine_step(struct engine *e, const struct observation *obs)
 		break;
 	case OBS_SCANNED:
 		expire_flows(e);
+		witness_look(e);
 		step_all(e, scanned);
 		break;
 	case OBS_CAPTURE:

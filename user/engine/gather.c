@@ -21,6 +21,9 @@
 #define HOP_RESTS_NS                                                                               \
 	(1100 * NS_PER_MS) /* the prober asks one hop no faster after the first round */
 #define PROBES_A_SECOND 40
+#define BUSY_S		2 /* seconds of probes that wait: who comes now does without */
+#define COUNT_EVERY_NS	(100 * NS_PER_MS)
+#define LONGEST_WAIT_NS (8 * NS_PER_S)
 #define PROBES_A_HOP	5  /* in the first round */
 #define BLIND_DISTANCE	12 /* hops to ask where the distance is unknown */
 #define FRONTIER_BEHIND 3  /* hops behind the frontier that later rounds ask */
@@ -49,6 +52,11 @@ static void want(struct engine *e, const struct stall *s, enum want_kind kind)
 {
 	struct output out = want_for(e, s, kind);
 
+	/* A scan is of all flows: one in a step is enough. */
+	if (kind == WANT_SCAN && e->scan_step == e->step)
+		return;
+	if (kind == WANT_SCAN)
+		e->scan_step = e->step;
 	output_push(e, &out);
 }
 
@@ -73,6 +81,7 @@ static void want_probes(struct engine *e, struct stall *s, enum probe_kind kind,
 	output_push(e, &out);
 	s->wanted += n;
 	s->outstanding += n;
+	e->outstanding += n;
 }
 
 /* IP packet of a full segment: what the transfer itself has been sending. */
@@ -90,6 +99,22 @@ static bool in_flow_possible(const struct stall *s)
 {
 	return s->pub.last.state != TCP_SYN_SENT && !(s->pub.last.flags & SNAP_SECURED) &&
 	       s->phase != STALL_CLOSING;
+}
+
+bool gather_busy(const struct engine *e)
+{
+	return e->outstanding > BUSY_S * PROBES_A_SECOND;
+}
+
+static void count_outstanding(struct engine *e)
+{
+	if (e->now_ns < e->counted_ns + COUNT_EVERY_NS)
+		return;
+	e->counted_ns = e->now_ns;
+	e->outstanding = 0;
+	for (uint32_t i = 0; i < e->stall_top; i++)
+		if (e->stalls[i].phase != STALL_FREE)
+			e->outstanding += e->stalls[i].outstanding;
 }
 
 bool gather_full_possible(const struct stall *s)
@@ -121,13 +146,17 @@ int gather_reach(const struct stall *s)
 
 static void begin_round(struct engine *e, struct stall *s)
 {
+	uint64_t wait_ns;
+
 	if (!s->rounds++) {
 		s->in_segs_before = s->pub.last.in_segs;
 		s->dup_acks_before = s->pub.last.dup_acks;
 		s->last_in_before_ns = s->pub.last.last_in_ns;
 	}
-	s->round_until_ns =
-		e->now_ns + ANSWER_WAIT_NS + (uint64_t)s->outstanding * NS_PER_S / PROBES_A_SECOND;
+	wait_ns = (uint64_t)e->outstanding * NS_PER_S / PROBES_A_SECOND; /* they take turns */
+	if (wait_ns > LONGEST_WAIT_NS)
+		wait_ns = LONGEST_WAIT_NS;
+	s->round_until_ns = e->now_ns + ANSWER_WAIT_NS + wait_ns;
 	s->next_round_ns = s->round_until_ns + ROUND_GAP_NS;
 }
 
@@ -171,14 +200,25 @@ static void ask_behind(struct engine *e, struct stall *s, int frontier)
 	begin_round(e, s);
 }
 
+/*
+ * Where the budget is spent, what others found stands for this one as well; if nobody has found
+ * anything yet, it waits.
+ */
 static void ask_path_once(struct engine *e, struct stall *s)
 {
 	const struct stall *lead = in_flow_possible(s) ? group_lead(e, s) : NULL;
+	bool busy = gather_busy(e);
 
-	if (!lead)
+	if (!lead && busy)
+		lead = group_beside(e, s);
+	if (!lead && !busy) {
+		group_register(e, s);
 		ask_path(e, s);
-	else if (lead->asked)
+	} else if (lead && lead->asked && busy) {
+		group_adopt(s, lead);
+	} else if (lead && lead->asked) {
 		ask_behind(e, s, group_follow(s, lead));
+	}
 }
 
 /* A forged reset: who is so many hops away? */
@@ -382,7 +422,7 @@ static void ask_next(struct engine *e, struct stall *s)
 	}
 	if (!s->probing && (!s->fresh_starts || rested))
 		ask_path_once(e, s);
-	else if (s->probing && s->rounds < ROUNDS && rested &&
+	else if (s->probing && s->rounds < ROUNDS && rested && !gather_busy(e) &&
 		 gather_affords(s, PROBE_KINDS * (FRONTIER_BEHIND + 1)))
 		ask_frontier(e, s);
 }
@@ -391,6 +431,7 @@ void gather_more(struct engine *e, struct stall *s)
 {
 	if (e->config.offline)
 		return;
+	count_outstanding(e);
 	if (e->now_ns >= s->next_scan_ns && scans(s)) {
 		want(e, s, WANT_SCAN);
 		local_ask_again(e, s);

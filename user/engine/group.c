@@ -2,7 +2,8 @@
 /*
  * Stalls towards one peer are probed once. Routers answer only about one probe a second, so the
  * first stall asks the whole path, and the others take its answers over and ask only, inside their
- * own connection, whether they end at the same place.
+ * own connection, whether they end at the same place. Where very many stall at once, the probes
+ * that may be sent are spent on a few of them, and the others are judged by what those found.
  */
 #include <string.h>
 
@@ -10,23 +11,84 @@
 
 #define LEAD_FRESH_NS (10 * NS_PER_S)
 
+void group_register(struct engine *e, const struct stall *s)
+{
+	e->leads[e->next_lead++ % LEADS] = (struct lead){
+		.netns = s->pub.key.netns,
+		.sends = s->sends,
+		.used = true,
+		.peer = s->pub.key.remote.addr,
+		.stall = (int32_t)(s - e->stalls),
+		.suspected_ns = s->pub.suspected_ns,
+	};
+}
+
+/* NULL: not of the same way, or long ago. */
+static struct stall *lead_of(struct engine *e, const struct lead *l, const struct stall *s)
+{
+	struct stall *t = &e->stalls[l->stall];
+
+	if (!l->used || l->netns != s->pub.key.netns || l->sends != s->sends || t == s ||
+	    t->pub.suspected_ns != l->suspected_ns || !t->probing || t->led ||
+	    (t->phase != STALL_SUSPECT && t->phase != STALL_CONFIRMED) ||
+	    (t->asked && e->now_ns - t->asked_ns > LEAD_FRESH_NS))
+		return NULL;
+	return t;
+}
+
 struct stall *group_lead(struct engine *e, const struct stall *s)
 {
 	struct stall *lead = NULL;
 
-	for (uint32_t i = 0; i < e->stall_top; i++) {
-		struct stall *t = &e->stalls[i];
+	for (int i = 0; i < LEADS; i++) {
+		const struct lead *l = &e->leads[i];
+		struct stall *t;
 
-		if (t == s || !t->probing || t->led || t->sends != s->sends ||
-		    (t->phase != STALL_SUSPECT && t->phase != STALL_CONFIRMED) ||
-		    t->pub.key.netns != s->pub.key.netns ||
-		    !addr_equal(&t->pub.key.remote.addr, &s->pub.key.remote.addr) ||
-		    (t->asked && e->now_ns - t->asked_ns > LEAD_FRESH_NS))
+		if (!addr_equal(&l->peer, &s->pub.key.remote.addr))
 			continue;
-		if (!lead || t->pub.suspected_ns < lead->pub.suspected_ns)
+		t = lead_of(e, l, s);
+		if (t && (!lead || t->pub.suspected_ns < lead->pub.suspected_ns))
 			lead = t;
 	}
 	return lead;
+}
+
+static int frontier_of(const struct stall *s)
+{
+	int at = 0;
+
+	for (int i = 0; i < s->pub.n_hops; i++)
+		if (s->pub.hops[i].probes[PROBE_IN_FLOW].answered ||
+		    s->pub.hops[i].probes[PROBE_CONTROL].answered)
+			at = i + 1;
+	return at;
+}
+
+struct stall *group_beside(struct engine *e, const struct stall *s)
+{
+	const struct ip_addr *gateway = &s->pub.route.gateway;
+
+	for (int i = 0; i < LEADS && gateway->family; i++) {
+		struct stall *t = lead_of(e, &e->leads[i], s);
+
+		if (t && t->asked && !t->peer.acked && !t->peer.syn_acked &&
+		    !t->peer.reset_control && addr_equal(&t->pub.route.gateway, gateway) &&
+		    frontier_of(t) + 1 < gather_reach(s))
+			return t;
+	}
+	return NULL;
+}
+
+void group_adopt(struct stall *s, const struct stall *lead)
+{
+	s->led = s->adopted = s->probing = true;
+	s->lead_port = lead->pub.key.local.port;
+	memcpy(s->pub.hops, lead->pub.hops, sizeof(s->pub.hops));
+	s->pub.n_hops = lead->pub.n_hops;
+	s->peer = lead->peer;
+	s->peer.nxt_ns = s->peer.full_ns = 0;
+	s->full_size = lead->full_size;
+	s->rounds = 1;
 }
 
 int group_follow(struct stall *s, const struct stall *lead)

@@ -19,6 +19,7 @@
 #define PROBES_MAX	  300	   /* for an incident, witnesses' included */
 #define SCAN_EVERY_NS	  NS_PER_S /* full ones, while a verdict is due */
 #define PATHS		  64	   /* destinations whose hops are remembered */
+#define LEADS		  64	   /* paths that are being asked */
 #define FLIPS		  32	   /* neighbours that changed their hardware address */
 #define FLIPS_WITHIN_NS	  (60 * NS_PER_S)
 
@@ -29,8 +30,9 @@ struct flow {
 	struct reset_seen reset;
 	struct route_seen route;
 	struct capture_seen capture;
-	int32_t stall[2]; /* [local_sends] index into stalls, or -1 */
-	int32_t next;	  /* in the hash chain or the free list */
+	int32_t stall[2];   /* [local_sends] index into stalls, or -1 */
+	int32_t next;	    /* in the hash chain or the free list */
+	int32_t next_mover; /* towards the same peer, see witness.c */
 	bool used, counted[2], reset_known, route_known;
 	uint64_t path_asked_ns; /* as a witness; 0 never */
 };
@@ -78,6 +80,7 @@ struct stall {
 	int fresh_starts;
 	uint64_t asked_ns; /* when it was */
 	bool led;	   /* the path was asked by another stall, of this local port */
+	bool adopted;	   /* and for want of budget nothing was asked for this one */
 	uint16_t lead_port;
 	int rounds;		 /* of probes, begun */
 	int wanted;		 /* probes, for this incident */
@@ -135,6 +138,15 @@ struct neigh_flip {
 	uint64_t last_ns;
 };
 
+/* Who has asked a path. */
+struct lead {
+	uint32_t netns;
+	bool sends, used;
+	struct ip_addr peer;
+	int32_t stall;
+	uint64_t suspected_ns; /* the stall is another one by now if that differs */
+};
+
 struct out_ring {
 	struct output *slot;
 	uint32_t head, tail, size;
@@ -143,6 +155,7 @@ struct out_ring {
 struct engine {
 	struct engine_config config;
 	uint64_t now_ns, step;
+	uint64_t scan_step; /* in which a scan was last wanted */
 	struct flow *flows;
 	int32_t *buckets, free_flow;
 	uint32_t n_buckets, flow_top; /* flows[] was never used from flow_top on */
@@ -153,7 +166,15 @@ struct engine {
 	struct neigh_flip flips[FLIPS];
 	struct out_ring out;
 	struct engine_counts counts;
-	uint32_t open_stalls;	/* suspects included */
+	uint32_t open_stalls; /* suspects included */
+	uint32_t closing;     /* of these, whose flow is gone */
+	uint32_t stall_hint;  /* no stall below is free */
+	int outstanding;      /* probes of all stalls, counted anew now and then */
+	uint64_t counted_ns;
+	int32_t *mover, *mover_bucket; /* flows that moved lately: a list, and chains by peer */
+	uint32_t n_movers;
+	struct lead leads[LEADS];
+	uint32_t next_lead;
 	uint64_t *due_ns;	/* for each stall, UINT64_MAX: none */
 	uint32_t stall_top;	/* stalls[] and due_ns[] are in use below it */
 	uint64_t scanned_ns[2]; /* the last full scan and the one before */
@@ -239,8 +260,16 @@ void local_ask_again(struct engine *e, const struct stall *s);
  * link. Whether anything was asked. */
 bool local_ask_onlink(struct engine *e, struct stall *s, bool beside_path);
 
+/* Probes of other stalls fill some seconds: this one has to wait, or to do without. */
+bool gather_busy(const struct engine *e);
+
 /* group.c: the stall that asks the path for all towards this peer, or NULL: s itself has to */
 struct stall *group_lead(struct engine *e, const struct stall *s);
+/* Has asked where it and s go through the same gateway, and got stuck before its peer; or NULL. */
+struct stall *group_beside(struct engine *e, const struct stall *s);
+void group_register(struct engine *e, const struct stall *s);
+/* Takes over what the lead found as if s had asked. */
+void group_adopt(struct stall *s, const struct stall *lead);
 /* Takes the lead's answers over; the farthest hop that its connection reaches. */
 int group_follow(struct stall *s, const struct stall *lead);
 
@@ -250,7 +279,7 @@ void answer_icmp(struct stall *s, const struct icmp_seen *i);
 void answer_drop(struct stall *s, const struct drop_seen *d);
 
 /* witness.c: after a full scan, who has moved since the stall began? */
-void witness_look(struct engine *e, struct stall *s);
+void witness_look(struct engine *e);
 
 /* judge.c: evidence to verdict */
 void judge(const struct engine *e, const struct stall *s, struct verdict *ret);

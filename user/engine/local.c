@@ -8,6 +8,8 @@
 
 #include "engine/internal.h"
 
+#define ASK_AGAIN_MAX 64 /* stalls whose links are looked at again */
+
 void local_route(struct stall *s, const struct route_seen *route)
 {
 	struct route_seen *last = route->hop ? &s->uplink : &s->pub.route;
@@ -125,6 +127,8 @@ void local_ask_again(struct engine *e, const struct stall *s)
 {
 	struct output out = {.kind = OUT_WANT, .now_ns = e->now_ns};
 
+	if (s - e->stalls >= ASK_AGAIN_MAX)
+		return;		   /* they share links with those that are asked about */
 	out.want.kind = WANT_HOST; /* without inode: the program is asked about once */
 	out.want.key = s->pub.key;
 	out.want.local_sends = s->sends;
@@ -159,12 +163,12 @@ static bool first_link_is_suspect(const struct stall *s)
 	return false;
 }
 
-static bool can_ask(const struct stall *s, int probes)
+static bool can_ask(const struct engine *e, const struct stall *s, int probes)
 {
 	const struct route_seen *r = &s->pub.route;
 
 	return r->ifindex && !r->error && !r->down && r->carrier && !r->loopback && !s->led &&
-	       gather_affords(s, probes);
+	       !gather_busy(e) && gather_affords(s, probes);
 }
 
 bool local_ask_onlink(struct engine *e, struct stall *s, bool beside_path)
@@ -174,7 +178,7 @@ bool local_ask_onlink(struct engine *e, struct stall *s, bool beside_path)
 
 	if (beside_path ? s->onlink_brief || s->onlink_close : s->onlink_close)
 		return false;
-	if (!can_ask(s, close ? ONLINK_CLOSE : ONLINK_BRIEF) ||
+	if (!can_ask(e, s, close ? ONLINK_CLOSE : ONLINK_BRIEF) ||
 	    (close && !first_link_is_suspect(s)))
 		return false;
 	out.want.kind = WANT_ONLINK;
@@ -191,6 +195,7 @@ bool local_ask_onlink(struct engine *e, struct stall *s, bool beside_path)
 	output_push(e, &out);
 	s->wanted += close ? ONLINK_CLOSE : ONLINK_BRIEF;
 	s->outstanding++; /* told to be done as a whole */
+	e->outstanding += close ? ONLINK_CLOSE : ONLINK_BRIEF;
 	if (close)
 		s->onlink_close = true;
 	else

@@ -21,12 +21,17 @@
 #define DRIBBLE_LOOK_NS (200 * NS_PER_MS)
 #define ABORT_QUIET_NS	NS_PER_S
 
+/* Of a flow that is gone at most a few are left, waiting for an answer. */
 struct stall *stall_of(struct engine *e, const struct flow_key *key, bool sends)
 {
-	for (uint32_t i = 0; i < e->stall_top; i++) {
+	const struct flow *f = flow_find(e, key);
+
+	if (f)
+		return f->stall[sends] < 0 ? NULL : &e->stalls[f->stall[sends]];
+	for (uint32_t i = 0; e->closing && i < e->stall_top; i++) {
 		struct stall *s = &e->stalls[i];
 
-		if (s->phase != STALL_FREE && s->sends == sends &&
+		if (s->phase == STALL_CLOSING && s->sends == sends &&
 		    s->pub.key.cookie == key->cookie && s->pub.key.netns == key->netns)
 			return s;
 	}
@@ -50,13 +55,15 @@ static struct stall *stall_take(struct engine *e, struct flow *f, bool sends)
 	struct stall *s = NULL;
 	uint32_t i;
 
-	for (i = 0; i < e->config.max_incidents; i++)
+	for (i = e->stall_hint; i < e->config.max_incidents; i++)
 		if (e->stalls[i].phase == STALL_FREE && e->stalls[i].freed_step != e->step)
 			break;
 	if (i == e->config.max_incidents) {
 		e->counts.incidents_not_tracked++;
 		return NULL;
 	}
+	if (i == e->stall_hint)
+		e->stall_hint++;
 	s = &e->stalls[i];
 	memset(s, 0, sizeof(*s));
 	if (i >= e->stall_top)
@@ -98,6 +105,9 @@ static void stall_free(struct engine *e, struct stall *s)
 	}
 	if (f)
 		f->stall[s->sends] = -1;
+	e->closing -= s->phase == STALL_CLOSING;
+	if ((uint32_t)(s - e->stalls) < e->stall_hint)
+		e->stall_hint = (uint32_t)(s - e->stalls);
 	s->phase = STALL_FREE;
 	s->freed_step = e->step;
 	e->due_ns[s - e->stalls] = UINT64_MAX;
@@ -432,6 +442,7 @@ void stall_gone(struct engine *e, struct flow *f, const struct flow_gone *gone)
 			/* Who wrote it answers to a probe of its distance; the end waits for that.
 			 */
 			s->phase = STALL_CLOSING;
+			e->closing++;
 			s->end_as = outcomes[gone->reason];
 			s->end_ns = e->now_ns + CLOSING_WAIT_NS;
 			s->pub.ended_ns = e->now_ns;

@@ -4,10 +4,14 @@
  * whole way; for the others the gateway and the hops that were learnt from probes tell what they
  * share.
  */
+#include <string.h>
+
 #include "engine/internal.h"
 
-#define WITNESS_ROUTES	4	       /* flows asked about at each scan */
-#define WITNESS_PATH_NS (2 * NS_PER_S) /* then its path has been asked and has answered */
+#define WITNESS_ROUTES	4		/* flows asked about at each scan */
+#define WITNESS_TRIES	256		/* flows looked at for a stall */
+#define WITNESS_LOOK_NS (60 * NS_PER_S) /* of silence; after that it has been seen */
+#define WITNESS_PATH_NS (2 * NS_PER_S)	/* then its path has been asked and has answered */
 
 /* IP nodes that the witness crosses as the stalled flow does. */
 static int shared_hops(struct engine *e, const struct stall *s, const struct flow *f)
@@ -54,6 +58,8 @@ static bool ask_witness(struct engine *e, struct stall *s, struct flow *f)
 	int reach = gather_reach(s);
 	bool asked = !f->route_known;
 
+	if (e->config.offline)
+		return false;
 	out.want.key = f->last.key;
 	out.want.snapshot = f->last;
 	if (!f->route_known) {
@@ -63,7 +69,7 @@ static bool ask_witness(struct engine *e, struct stall *s, struct flow *f)
 	}
 	/* At most half of what the incident may send goes to witnesses. */
 	if (!e->config.probe || !s->probing || f->path_asked_ns || path_find(e, &f->last.key) ||
-	    addr_equal(&f->last.key.remote.addr, &s->pub.key.remote.addr) ||
+	    addr_equal(&f->last.key.remote.addr, &s->pub.key.remote.addr) || gather_busy(e) ||
 	    !gather_affords(s, PROBES_MAX / 2 + reach))
 		return asked;
 	out.want.kind = WANT_PROBE;
@@ -77,55 +83,107 @@ static bool ask_witness(struct engine *e, struct stall *s, struct flow *f)
 	return true;
 }
 
-/* After a full scan: who has moved since the stall began? Those to the same peer first. */
-void witness_look(struct engine *e, struct stall *s)
+static uint32_t peer_bucket(const struct engine *e, const struct flow_key *key)
 {
-	struct incident *pub = &s->pub;
-	uint64_t half_ns = (e->now_ns - pub->last_progress_ns) / 2;
-	/*
-	 * In the later half of the silence, and half a second into it: what was under way when it
-	 * broke does not count, nor what went on while this flow paused by itself.
-	 */
-	uint64_t since_ns =
-		pub->last_progress_ns + (half_ns > NS_PER_S / 2 ? half_ns : NS_PER_S / 2);
-	int asked = 0;
+	uint32_t hash = 2166136261u ^ key->netns;
 
-	pub->n_witnesses = 0;
-	for (uint32_t i = 0; i < e->flow_top; i++) {
+	for (size_t i = 0; i < sizeof(key->remote.addr.bytes); i++)
+		hash = (hash ^ key->remote.addr.bytes[i]) * 16777619u;
+	return hash & (e->n_buckets - 1);
+}
+
+static bool moved_since(const struct flow *f, uint64_t since_ns, bool *ret_sends)
+{
+	*ret_sends = f->last.snd.progress_ns >= since_ns;
+	return *ret_sends || f->last.rcv.progress_ns >= since_ns;
+}
+
+/*
+ * In the later half of the silence, and half a second into it: what was under way when it broke
+ * does not count, nor what went on while this flow paused by itself.
+ */
+static uint64_t witness_since_ns(const struct engine *e, const struct stall *s)
+{
+	uint64_t half_ns = (e->now_ns - s->pub.last_progress_ns) / 2;
+
+	return s->pub.last_progress_ns + (half_ns > NS_PER_S / 2 ? half_ns : NS_PER_S / 2);
+}
+
+static bool looks_on(const struct engine *e, const struct stall *s)
+{
+	return s->phase != STALL_FREE &&
+	       (!s->verdict_out || e->now_ns - s->pub.last_progress_ns < WITNESS_LOOK_NS);
+}
+
+/* Who has moved at all, by peer and as a list: so a thousand stalls do not look at every flow. */
+static void index_movers(struct engine *e)
+{
+	uint64_t since_ns = UINT64_MAX;
+	bool sends;
+
+	for (uint32_t i = 0; i < e->stall_top; i++)
+		if (looks_on(e, &e->stalls[i]) && witness_since_ns(e, &e->stalls[i]) < since_ns)
+			since_ns = witness_since_ns(e, &e->stalls[i]);
+	e->n_movers = 0;
+	memset(e->mover_bucket, 0xff, e->n_buckets * sizeof(*e->mover_bucket));
+	for (uint32_t i = e->flow_top; i-- && since_ns != UINT64_MAX;) {
 		struct flow *f = &e->flows[i];
-		bool same_peer = addr_equal(&f->last.key.remote.addr, &pub->key.remote.addr);
+		uint32_t bucket;
 
-		if (!f->used || f->last.key.netns != pub->key.netns ||
-		    f->last.key.cookie == pub->key.cookie ||
+		if (!f->used || !moved_since(f, since_ns, &sends) ||
 		    addr_is_loopback(&f->last.key.remote.addr))
 			continue;
-		for (int sends = 0; sends < 2; sends++) {
-			uint64_t moved_ns = flow_dir(&f->last, sends)->progress_ns;
-			struct witness w = {
-				.key = f->last.key,
-				.sends = sends,
-				.same_peer = same_peer,
-				.rate_bps = f->rate_bps[sends],
-			};
-			int at = pub->n_witnesses;
-
-			if (moved_ns < since_ns)
-				continue;
-			if (asked < WITNESS_ROUTES && !e->config.offline)
-				asked += ask_witness(e, s, f);
-			w.shared_hops = (uint8_t)shared_hops(e, s, f);
-			w.new_reach = (int8_t)new_reach(e, f);
-			if (at == MAX_WITNESSES) {
-				if (!same_peer || pub->witnesses[at - 1].same_peer)
-					continue;
-				at--;
-			} else {
-				pub->n_witnesses++;
-			}
-			for (; at > 0 && same_peer && !pub->witnesses[at - 1].same_peer; at--)
-				pub->witnesses[at] = pub->witnesses[at - 1];
-			pub->witnesses[at] = w;
-			break; /* one line a flow */
-		}
+		bucket = peer_bucket(e, &f->last.key);
+		f->next_mover = e->mover_bucket[bucket];
+		e->mover_bucket[bucket] = (int32_t)i;
+		e->mover[e->n_movers++] = (int32_t)i;
 	}
+}
+
+/* One line a flow. Whether it bears witness. */
+static bool bear_witness(struct engine *e, struct stall *s, struct flow *f, bool same_peer)
+{
+	struct incident *pub = &s->pub;
+	struct witness *w = &pub->witnesses[pub->n_witnesses];
+	bool sends;
+
+	if (pub->n_witnesses == MAX_WITNESSES || f->last.key.netns != pub->key.netns ||
+	    f->last.key.cookie == pub->key.cookie ||
+	    same_peer != addr_equal(&f->last.key.remote.addr, &pub->key.remote.addr) ||
+	    !moved_since(f, witness_since_ns(e, s), &sends))
+		return false;
+	*w = (struct witness){
+		.key = f->last.key,
+		.sends = sends,
+		.same_peer = same_peer,
+		.rate_bps = f->rate_bps[sends],
+		.shared_hops = (uint8_t)shared_hops(e, s, f),
+		.new_reach = (int8_t)new_reach(e, f),
+	};
+	pub->n_witnesses++;
+	return true;
+}
+
+/* Who has moved since the stall began? Those to the same peer first. */
+static void look(struct engine *e, struct stall *s)
+{
+	int asked = 0, tries = WITNESS_TRIES;
+
+	s->pub.n_witnesses = 0;
+	for (int32_t i = e->mover_bucket[peer_bucket(e, &s->pub.key)]; i >= 0 && tries--;
+	     i = e->flows[i].next_mover)
+		if (bear_witness(e, s, &e->flows[i], true) && asked < WITNESS_ROUTES)
+			asked += ask_witness(e, s, &e->flows[i]);
+	tries = WITNESS_TRIES;
+	for (uint32_t i = e->n_movers; i-- && tries--;)
+		if (bear_witness(e, s, &e->flows[e->mover[i]], false) && asked < WITNESS_ROUTES)
+			asked += ask_witness(e, s, &e->flows[e->mover[i]]);
+}
+
+void witness_look(struct engine *e)
+{
+	index_movers(e);
+	for (uint32_t i = 0; i < e->stall_top; i++)
+		if (looks_on(e, &e->stalls[i]))
+			look(e, &e->stalls[i]);
 }
