@@ -3,6 +3,7 @@
  * Clues that only a capture holds: it saw both ends, knows on which side of it a segment was lost,
  * and has read what came afterwards. Weights as in clues.c.
  */
+#include <netinet/tcp.h>
 #include <stdio.h>
 
 #include "engine/judge.h"
@@ -294,6 +295,10 @@ void weigh_capture(struct judgement *j)
 
 	if (j->s->pub.slow) {
 		weigh_pace(j);
+		return;
+	}
+	if (j->s->pub.last.state == TCP_SYN_SENT || j->s->pub.last.state == TCP_SYN_RECV) {
+		weigh_handshake(j);
 		return;
 	}
 	for (size_t i = 0; i < sizeof(clues) / sizeof(*clues); i++)

@@ -303,6 +303,8 @@ struct capture_seen {
 	uint32_t same_pair;    /* other connections of the two hosts that moved in the silence */
 	uint32_t elsewhere;    /* those between other hosts that share one of them */
 	uint32_t stuck_beside; /* others of the two hosts that owed and were silent as well */
+	uint32_t stuck_elsewhere; /* handshakes of the sender with other hosts, in vain as well */
+	uint32_t opened;	  /* connections of the sender that came about in the silence */
 	char tunnel[NAME_LEN]; /* around it: "gtp-u 7, 192.0.2.1 to 192.0.2.2"; empty none */
 };
 

@@ -396,6 +396,8 @@ static bool aborted(const struct engine *e, const struct flow *f, bool sends)
 		return false;
 	if (sends)
 		return owed_bytes(last) > 0;
+	if (last->flags & SNAP_OFFLINE)
+		return false; /* the other direction is a flow of its own there */
 	return e->now_ns - d->progress_ns < ABORT_QUIET_NS &&
 	       (is_forged(&f->reset) || (last->flags & SNAP_NAMED));
 }

@@ -307,6 +307,8 @@ static const struct field capture_observation[] = {
 	NUMBER(struct observation, capture.same_pair),
 	NUMBER(struct observation, capture.elsewhere),
 	NUMBER(struct observation, capture.stuck_beside),
+	NUMBER(struct observation, capture.stuck_elsewhere),
+	NUMBER(struct observation, capture.opened),
 	NAME(struct observation, capture.tunnel),
 	END,
 };

@@ -6,11 +6,13 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "sensor/tracker_impl.h"
 
 #define WITNESSES_LOOKED_AT 65536
+#define REFUSED_HOPS	    2 /* of difference between a forged reset and the peer */
 #define WITNESS_NS	    (NS_PER_S / 2)
 
 static struct endpoint end_of(const struct flow_entry *e, int dir)
@@ -77,7 +79,9 @@ static struct flow_snapshot snapshot_of(struct tracker *t, uint32_t node)
 
 	if (h->flags & HALF_TIMESTAMPS)
 		s.flags |= SNAP_TIMESTAMPS;
-	if (h->flags & HALF_FIN)
+	if (half_opening(h))
+		s.state = o->flags & HALF_SYN ? TCP_SYN_RECV : TCP_SYN_SENT;
+	else if (h->flags & HALF_FIN)
 		s.state = TCP_FIN_WAIT1;
 	return s;
 }
@@ -126,12 +130,15 @@ static void look_for_witnesses(struct tracker *t, uint32_t node, struct capture_
 			bool src = !memcmp(&w->addr[d], &e->addr[dir], sizeof(e->addr[0]));
 			bool dst = !memcmp(&w->addr[!d], &e->addr[!dir], sizeof(e->addr[0]));
 			bool moved = h->progress_ns > since_ns && h->sent;
+			bool young = w->born_ns + WITNESS_NS > since_ns;
 
+			c->opened += src && young && (h->flags & HALF_SYN) && !half_opening(h);
 			if (src && dst) {
 				c->same_pair += moved;
 				c->stuck_beside += !moved && half_out(h) && h->tries;
 			} else if (src || dst) {
 				c->elsewhere += moved;
+				c->stuck_elsewhere += src && half_opening(h) && h->tries;
 			}
 		}
 	}
@@ -206,10 +213,12 @@ static void tell_kept_icmp(struct tracker *t, uint32_t node)
 
 void report_stall(struct tracker *t, uint32_t node, uint64_t now_ns)
 {
-	const struct half *h = half_at(t, node);
+	struct half *h = half_at(t, node);
 	struct capture_seen c;
 
-	if (!(h->flags & HALF_TRANSFER))
+	if (half_opening(h) && !handshake_told(t, node))
+		return;
+	if (!(h->flags & HALF_TRANSFER) && !half_opening(h))
 		return;
 	c = capture_of(t, node);
 	wheel_open(t, node);
@@ -275,6 +284,50 @@ void report_reset(struct tracker *t, uint32_t node, const struct frame *f)
 	};
 	observe(t, &obs);
 	obs = (struct observation){.type = OBS_CAPTURE, .now_ns = t->now_ns, .capture = c};
+	observe(t, &obs);
+	forget(t, node, GONE_RESET);
+}
+
+/* The TTL of what a host sends, from its other connections; 0: it has none here. */
+static uint8_t ttl_of_host(const struct tracker *t, const struct flow_entry *e, int dir)
+{
+	uint32_t n = t->top < WITNESSES_LOOKED_AT ? t->top : WITNESSES_LOOKED_AT;
+
+	for (uint32_t k = 0; k < n; k++) {
+		const struct flow_entry *w = &t->flows[t->top - 1 - k];
+
+		for (int d = 0; d < 2 && w->used && w != e && w->family == e->family; d++)
+			if (w->half[d].sent && w->half[d].ttl &&
+			    !memcmp(&w->addr[d], &e->addr[dir], sizeof(e->addr[0])))
+				return w->half[d].ttl;
+	}
+	return 0;
+}
+
+/* The SYN of `node` was answered by a reset. A closed port answers so; a box on the way that has no
+ * room does as well, and is told by the distance that the reset has come. */
+void report_refused(struct tracker *t, uint32_t node, const struct frame *f)
+{
+	const struct flow_entry *e = &t->flows[node >> 1];
+	struct observation obs = {.type = OBS_RESET, .now_ns = t->now_ns};
+	uint8_t usual;
+
+	if (!handshake_told(t, node))
+		return;
+	usual = ttl_of_host(t, e, !(node & 1));
+	if (!usual || abs((int)usual - (int)f->ttl) < REFUSED_HOPS)
+		return;
+	obs.reset = (struct reset_seen){
+		.key = key_of(e, node & 1),
+		.inbound = true,
+		.ttl = f->ttl,
+		.ttl_usual = usual,
+		.ip_id = f->ip_id,
+		.seq = f->seq,
+	};
+	observe(t, &obs);
+	obs = (struct observation){.type = OBS_CAPTURE, .now_ns = t->now_ns};
+	obs.capture = capture_of(t, node);
 	observe(t, &obs);
 	forget(t, node, GONE_RESET);
 }

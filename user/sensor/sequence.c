@@ -40,6 +40,8 @@ static bool shown(struct tracker *t, uint32_t node)
 	const struct half *h = half_at(t, node), *o = other(t, node);
 	const struct detail *d = h->detail == NO_DETAIL ? NULL : &t->details[h->detail];
 
+	if (half_opening(h))
+		return handshake_shown(h, o);
 	if (one_way(o))
 		return h->tries >= ONE_WAY_TRIES && !(h->flags & HALF_MISSING);
 	if (h->tries)
@@ -90,7 +92,7 @@ static void arm(struct tracker *t, uint32_t node)
 }
 
 /* There is something to show now: a direction that waited for it has its stall. */
-static void show(struct tracker *t, uint32_t node)
+void sequence_show(struct tracker *t, uint32_t node)
 {
 	struct half *h = half_at(t, node);
 
@@ -282,7 +284,7 @@ static void repeated(struct tracker *t, uint32_t node, const struct frame *f, ui
 		report_pace(t, node);
 	pace_lost(t->pace, h->pace, seq, end);
 	pace_sent(t->pace, h->pace, seq, f->ip_len, t->now_ns, t->frame);
-	show(t, node);
+	sequence_show(t, node);
 }
 
 /* At most a byte, at the edge of what the receiver has, while its window is shut or all is
@@ -315,7 +317,7 @@ void sequence_data(struct tracker *t, uint32_t node, const struct frame *f)
 				d->retrans_frame = (uint32_t)t->frame;
 			count16(&h->tries);
 			life_tried(t, node);
-			show(t, node);
+			sequence_show(t, node);
 		}
 		if (seq_diff(end, h->nxt) <= 0)
 			return;
@@ -483,8 +485,8 @@ void sequence_ack(struct tracker *t, uint32_t node, const struct frame *f)
 	life_window(t, node);
 	if (f->n_sacks) {
 		sacks(t, node, f);
-		show(t, node);
+		sequence_show(t, node);
 	} else if (h->dup_acks && (h->flags & HALF_WAITING)) {
-		show(t, node);
+		sequence_show(t, node);
 	}
 }

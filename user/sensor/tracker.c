@@ -13,6 +13,7 @@
 
 #define DUPLICATE_NS	NS_PER_MS /* for packets without IP identification */
 #define SLOTS_PER_STALL 16
+#define SWEEP_NS	(10 * NS_PER_S)
 
 int tracker_new(const struct tracker_config *config, struct tracker **ret)
 {
@@ -89,6 +90,8 @@ static bool begins_anew(const struct flow_entry *e, int dir, const struct frame 
 
 	if ((f->flags & (TCP_SYN | TCP_ACK)) != TCP_SYN || !(h->flags & HALF_BASED))
 		return false;
+	if (half_opening(h) && h->una == f->seq)
+		return o->flags & HALF_RESET;
 	return !(h->flags & HALF_SYN) || h->una != f->seq + 1 || (o->flags & HALF_RESET);
 }
 
@@ -100,6 +103,8 @@ static void reset(struct tracker *t, uint32_t node, const struct frame *f)
 	sequence_gap(t, node ^ 1);
 	if (o->flags & HALF_OPEN)
 		report_gone(t, node ^ 1, GONE_RESET);
+	else if (half_opening(o))
+		report_refused(t, node ^ 1, f);
 	else if (half_owes(t, node ^ 1) && !(h->flags & HALF_FIN) && half_out(o) &&
 		 !((f->flags & TCP_ACK) && seq_diff(f->ack, o->una + half_out(o)) >= 0))
 		report_reset(t, node ^ 1, f);
@@ -151,6 +156,8 @@ static void segment(struct tracker *t, const struct frame *f, uint32_t hash)
 			h->flags |= HALF_RTT_PENDING | HALF_BASED;
 		}
 	}
+	if (f->flags & TCP_SYN)
+		handshake_syn(t, node, f);
 	if (f->has & HAS_TIMESTAMPS)
 		h->flags |= HALF_TIMESTAMPS;
 	if (f->flags & TCP_RST) {
@@ -208,6 +215,25 @@ static void fragment(struct tracker *t, const struct frame *f)
 	}
 }
 
+/*
+ * Timers double (RFC 6298 5.5): who has been silent for more than twice as long as it had tried
+ * has given up, without a word. An end that may have been lost by the capture is not told as one.
+ */
+static void sweep(struct tracker *t)
+{
+	uint32_t next;
+
+	t->swept_ns = t->now_ns;
+	for (uint32_t node = t->open; node != NONE; node = next) {
+		const struct half *h = half_at(t, node);
+		uint64_t tried_ns = h->last_ns - half_silent_since(h);
+
+		next = h->next;
+		if (h->tries && t->now_ns - h->last_ns > 2 * tried_ns + SWEEP_NS)
+			report_gone(t, node, GONE_TIMED_OUT);
+	}
+}
+
 static void work(struct tracker *t, const struct waiting *w)
 {
 	const struct frame *f = &w->frame;
@@ -221,6 +247,8 @@ static void work(struct tracker *t, const struct waiting *w)
 		t->counts.back_in_time++;
 	else
 		t->now_ns = now_ns;
+	if (t->now_ns - t->swept_ns >= SWEEP_NS)
+		sweep(t);
 	if (t->now_ns - t->wheel_ns >= t->slot_ns)
 		wheel_advance(t, t->now_ns, half_silent);
 	switch (f->kind) {

@@ -13,6 +13,7 @@
 #define WHEEL_SLOTS  64
 #define HELD	     32 /* first fragments that wait for the rest */
 #define ICMP_KEPT    64
+#define DIALERS	     256
 #define MAX_DETAILS  65535
 #define NO_DETAIL    UINT16_MAX
 #define MAX_LIVES    (1u << 18)
@@ -112,6 +113,13 @@ struct kept_icmp {
 	struct icmp_seen seen;
 };
 
+/* Who has tried to connect in vain, and to how many different ends. */
+struct dialer {
+	union frame_addr src, dst;
+	uint16_t port;
+	uint8_t ends;
+};
+
 struct tracker {
 	struct tracker_config config;
 	struct tracker_counts counts;
@@ -126,6 +134,7 @@ struct tracker {
 
 	uint32_t wheel[WHEEL_SLOTS], open; /* heads; `open` is the list of open stalls */
 	uint64_t slot_ns, wheel_ns;	   /* everything before wheel_ns has fired */
+	uint64_t swept_ns;		   /* when open stalls were looked at last */
 
 	struct detail *details;
 	uint32_t detail_top, detail_free;
@@ -138,6 +147,7 @@ struct tracker {
 	uint32_t next_held;
 	struct kept_icmp icmp[ICMP_KEPT];
 	uint32_t next_icmp;
+	struct dialer dialers[DIALERS];
 };
 
 static inline int32_t seq_diff(uint32_t a, uint32_t b)
@@ -205,6 +215,16 @@ void sequence_data(struct tracker *t, uint32_t node, const struct frame *f);
 /* f comes from the peer of `node` and acknowledges what `node` has sent. */
 void sequence_ack(struct tracker *t, uint32_t node, const struct frame *f);
 
+/* There is something to show for its silence, perhaps: arms it, or tells the stall it waits for. */
+void sequence_show(struct tracker *t, uint32_t node);
+
+/* handshake.c */
+bool half_opening(const struct half *h); /* its SYN is out and not acknowledged */
+bool handshake_shown(const struct half *h, const struct half *o);
+void handshake_syn(struct tracker *t, uint32_t node, const struct frame *f);
+/* This handshake in vain is told; false: its source has many of them. */
+bool handshake_told(struct tracker *t, uint32_t node);
+
 /* life.c: what a transfer waits for, and its pauses. Nothing for what is no transfer. */
 int life_init(struct tracker *t);
 void life_free(struct tracker *t);
@@ -226,6 +246,7 @@ void report_before(struct tracker *t, uint32_t node, bool recovered, bool jumped
 void report_recovered(struct tracker *t, uint32_t node);
 void report_gone(struct tracker *t, uint32_t node, enum gone_reason reason);
 void report_reset(struct tracker *t, uint32_t node, const struct frame *f);
+void report_refused(struct tracker *t, uint32_t node, const struct frame *f);
 /* Takes the direction in where losses are judged together. */
 void report_pace(struct tracker *t, uint32_t node);
 struct flow_key report_key(const struct tracker *t, uint32_t node);
