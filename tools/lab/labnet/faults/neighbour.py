@@ -34,17 +34,31 @@ def port_lossy(stage, at, small=10, large=92):
     return lambda: session.call(["nft", "delete", "table", "netdev", "fault"], netns)
 
 
+# A gratuitous ARP request (RFC 5227 2.3) five times a second: who has the address already says no
+# word against it, but is heard again whenever it asks for something itself.
+ANNOUNCE = """
+import socket, sys, time
+raw = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
+raw.bind((sys.argv[1], 0))
+mac, ip = raw.getsockname()[4], socket.inet_aton(sys.argv[2])
+while True:
+    raw.send(b"\\xff" * 6 + mac + b"\\x08\\x06" + bytes.fromhex("0001080006040001") + mac + ip +
+             bytes(6) + ip)
+    time.sleep(0.2)
+"""
+
+
 @of_all
 def address_taken(stage, at, of):
-    """A host comes up with the address of another one of its segment, and says so."""
+    """A host takes the address of another one of its segment, and says so. It is one that drops what
+    it does not expect, as access points do."""
     node = stage.network.nodes[at]
     segment = stage.network.segments[0]
     address, name = stage.network.nodes[of].on(segment).v4, node.on(segment).name
-    batch = "\n".join([f"link set {name} down", f"addr add {address}/32 dev {name}",
-                       f"link set {name} up"])
-    session.call(["sysctl", "-qw", f"net.ipv4.conf.{name}.arp_notify=1"], node.netns)
-    session.call(["ip", "-n", at, "-batch", "-"], text_in=batch + "\n")
-    return lambda: session.call(["ip", "addr", "del", f"{address}/32", "dev", name], node.netns)
+    nft(stage, at, chain("input", "meta l4proto tcp counter drop"))
+    session.call(["ip", "addr", "add", f"{address}/32", "dev", name], node.netns)
+    thief = session.start(["python3", "-c", ANNOUNCE, name, address], node.netns)
+    return thief.kill
 
 
 @of_all
