@@ -47,7 +47,9 @@ struct monitor {
 	struct prober *prober; /* NULL: not permitted */
 	struct engine *engine;
 	struct recorder *recorder; /* NULL: none */
-	struct keeper *keeper;	   /* NULL: incidents are not kept */
+	struct store *store;	   /* NULL: incidents are not kept */
+	struct keeper *keeper;
+	void (*say)(const char *line);
 	struct sensor *sensor;
 	int epoll_fd, timer_fd, signal_fd;
 
@@ -293,10 +295,10 @@ static void on_news(struct monitor *m)
 {
 	char line[512];
 
-	if (!store_news(m->config.store, line, sizeof(line)))
+	if (!store_news(m->store, line, sizeof(line)))
 		return;
 	live_wipe(m->config.live);
-	m->config.say(line);
+	m->say(line);
 }
 
 static void dispatch(struct monitor *m, enum source source)
@@ -360,8 +362,8 @@ static void summarise(const struct monitor *m, uint64_t now_ns, struct summary *
 	add_lost(&s, "incident-table-full", s.counts.incidents_not_tracked);
 	add_lost(&s, "results", s.counts.outputs_lost);
 	add_lost(&s, "evidence-requests", m->wants_lost);
-	if (m->config.store)
-		add_lost(&s, "records-not-kept", store_counts(m->config.store).lost);
+	if (m->store)
+		add_lost(&s, "records-not-kept", store_counts(m->store).lost);
 	*ret = s;
 }
 
@@ -492,22 +494,6 @@ static void open_prober(struct monitor *m)
 	m->config.engine.probe = false;
 }
 
-static int open_keeper(struct monitor *m)
-{
-	const struct keeper_config config = {
-		.store = m->config.store,
-		.prober = m->prober,
-		.netns_fd = netns_fd,
-		.arg = m,
-	};
-	int err;
-
-	if (!config.store)
-		return 0;
-	err = add_source(m, store_fd(config.store), FROM_STORE);
-	return err ? err : keeper_new(&config, &m->keeper);
-}
-
 static int open_recorder(struct monitor *m)
 {
 	struct record_header header = {.config = m->config.engine};
@@ -547,10 +533,6 @@ int monitor_new(const struct monitor_config *config, struct monitor **ret, char 
 	err = engine_new(&m->config.engine, &m->engine);
 	if (err)
 		goto out;
-	doing = "store";
-	err = open_keeper(m);
-	if (err)
-		goto out;
 	err = open_recorder(m);
 	if (err) {
 		snprintf(ret_why, why_len, "--record '%s': %s", config->record, strerror(-err));
@@ -577,6 +559,25 @@ out:
 		snprintf(ret_why, why_len, "%s: %s", doing, strerror(-err));
 	monitor_free(m);
 	return err;
+}
+
+int monitor_keep(struct monitor *m, struct store *store, void (*say)(const char *line))
+{
+	const struct keeper_config config = {
+		.store = store,
+		.prober = m->prober,
+		.netns_fd = netns_fd,
+		.arg = m,
+	};
+	int err = add_source(m, store_fd(store), FROM_STORE);
+
+	if (!err)
+		err = keeper_new(&config, &m->keeper);
+	if (err)
+		return err;
+	m->store = store;
+	m->say = say;
+	return 0;
 }
 
 void monitor_free(struct monitor *m)

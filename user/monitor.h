@@ -22,7 +22,6 @@ struct monitor_config {
 	bool anonymize;
 	uint64_t duration_ns;	       /* 0: no limit */
 	struct store *store;	       /* NULL: incidents are not kept */
-	void (*say)(const char *line); /* remarks while it runs, with `store` */
 	struct writer *writer;
 	int out_fd; /* that the writer writes to: noticed when its reader goes; -1: do not care */
 	struct live *live;   /* redrawn each second from a full scan; NULL: none */
@@ -46,6 +45,12 @@ enum monitor_end {
 int monitor_new(const struct monitor_config *config, struct monitor **ret, char *ret_why,
 		size_t why_len);
 void monitor_free(struct monitor *m); /* NULL is fine */
+
+/*
+ * Incidents go into this store as well; it must outlive the monitor. say: what is wrong with it, a
+ * line each, while the loop runs. Before monitor_run(). -ENOMEM
+ */
+int monitor_keep(struct monitor *m, struct store *store, void (*say)(const char *line));
 
 /*
  * Until the end: enum monitor_end, or negative errno if the loop itself fails. Closes every open

@@ -207,11 +207,10 @@ static void say(const char *line)
 	warnx("%s", line);
 }
 
-/* Detection goes on without. */
-static void open_store(struct session *s)
+/* Detection goes on without. What is said of it: where, or "". */
+static const char *open_store(struct session *s, char dir[PATH_MAX])
 {
 	const struct options *o = s->options;
-	char dir[PATH_MAX];
 	const struct store_config config = {
 		.dir = dir,
 		.max_bytes = options_given(o, OPT_STORE_SIZE) ? o->store_bytes : STORE_BYTES,
@@ -222,21 +221,21 @@ static void open_store(struct session *s)
 	int err;
 
 	if (o->no_store || (!store_supported() && !o->store))
-		return;
-	err = stored_dir(o, dir, sizeof(dir));
+		return "";
+	err = stored_dir(o, dir, PATH_MAX);
 	if (!err)
 		err = store_make_dir(dir);
 	if (!err)
 		err = store_new(&config, &s->store);
-	if (err)
-		warnx("incidents are not kept: %s: %s", dir, strerror(-err));
-	else if (!o->quiet)
-		warnx("incidents are kept in %s", dir);
-	s->config.store = s->store;
-	s->config.say = say;
+	if (!err)
+		err = monitor_keep(s->monitor, s->store, say);
+	if (!err)
+		return dir;
+	warnx("incidents are not kept: %s: %s", dir, strerror(-err));
+	return "";
 }
 
-static void say_start(const struct session *s)
+static void say_start(const struct session *s, const char *kept)
 {
 	const uint64_t now = monitor_engine_counts(s->monitor).transfers;
 	const pid_t root = s->config.sensor.root_pid;
@@ -259,23 +258,23 @@ static void say_start(const struct session *s)
 	else
 		snprintf(what, sizeof(what), "%" PRIu64 " transfer%s of %s or more", now,
 			 now == 1 ? "" : "s", format_bytes(s->config.engine.min_bytes, bytes));
-	warnx("watching %s in %s%s; a stall is %s of silence; kernel memory %s%s", what,
+	warnx("watching %s in %s%s; a stall is %s of silence; kernel memory %s%s%s%s", what,
 	      s->options->netns ? "network namespace " : "all network namespaces",
 	      s->options->netns ? s->options->netns : "",
 	      format_duration(s->config.engine.stall_after_ns, after),
-	      format_bytes(kernel_memory(), memory), s->options->no_probe ? "; no probes" : "");
+	      format_bytes(kernel_memory(), memory), s->options->no_probe ? "; no probes" : "",
+	      *kept ? "; incidents are kept in " : "", kept);
 }
 
 int session_start(struct session *s)
 {
-	char why[256];
+	char why[256], dir[PATH_MAX];
 	int err, status = session_writer(s);
 
 	if (status)
 		return status;
 	s->config.live = s->live;
 	s->config.out_fd = fileno(s->out);
-	open_store(s);
 	err = monitor_new(&s->config, &s->monitor, why, sizeof(why));
 	if (err) {
 		const bool here = err != -EPERM && err != -ENOTSUP;
@@ -283,7 +282,7 @@ int session_start(struct session *s)
 		warnx("%s%s", why, here ? "" : "; see tcpstall check");
 		return here ? STATUS_ERROR : STATUS_UNSUPPORTED;
 	}
-	say_start(s);
+	say_start(s, open_store(s, dir));
 	return STATUS_DONE;
 }
 
