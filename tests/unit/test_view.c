@@ -54,7 +54,13 @@ static struct incident state_lost(void)
 		.n_witnesses = 1,
 		.probes_sent = 36,
 		.process = {.pid = 12737, .comm = "postgres"},
-		.route = {.ifname = "eth0", .lladdr = {2, 0, 0, 0, 0, 1}},
+		.route = {.ifindex = 2,
+			  .ifname = "eth0",
+			  .mtu = 1500,
+			  .carrier = 1,
+			  .speed_mbps = 1000,
+			  .full_duplex = 1,
+			  .lladdr = {2, 0, 0, 0, 0, 1}},
 	};
 	struct verdict *v = &i.verdict;
 	struct flow_snapshot *s = &i.last;

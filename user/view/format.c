@@ -4,6 +4,7 @@
 #include <inttypes.h>
 #include <netinet/tcp.h>
 #include <stdio.h>
+#include <string.h>
 #include <time.h>
 
 #include "base/clock.h"
@@ -134,7 +135,10 @@ static void place_link(const struct place *p, char buf[PLACE_LEN])
 
 	addr_text(&p->near, near);
 	addr_text(&p->far, far);
-	if (p->near.family && p->far.family)
+	if (p->near.family && p->far.family && (p->side == SIDE_NEAR || p->side == SIDE_FAR))
+		snprintf(buf, PLACE_LEN, "between %s and %s, on the side of %s", near, far,
+			 p->side == SIDE_NEAR ? near : far);
+	else if (p->near.family && p->far.family)
 		snprintf(buf, PLACE_LEN, "between %s and %s", near, far);
 	else if (p->near.family)
 		snprintf(buf, PLACE_LEN, "behind %s", near);
@@ -178,6 +182,30 @@ const char *format_place(const struct place *place, const struct incident *incid
 		break;
 	}
 	return buf;
+}
+
+const char *format_tunnel(const struct route_seen *route, char buf[TUNNEL_LEN])
+{
+	/* As rtnetlink names their kinds; PPP and xfrm interfaces tell nothing of their outside. */
+	static const char *const kinds[] = {
+		"wireguard", "ipip",  "sit",	"ip6tnl", "gre",  "gretap", "ip6gre", "ip6gretap",
+		"erspan",    "vxlan", "geneve", "vti",	  "vti6", "xfrm",   "tun",    "ppp",
+	};
+	char name[32], local[ADDR_TEXT_LEN], remote[ADDR_TEXT_LEN];
+
+	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
+		if (strcmp(route->kind, kinds[i]))
+			continue;
+		format_name(route->ifname, name, sizeof(name));
+		if (route->tunnel_remote.family)
+			snprintf(buf, TUNNEL_LEN, "%s %s, %s to %s", route->kind, name,
+				 addr_text(&route->tunnel_local, local),
+				 addr_text(&route->tunnel_remote, remote));
+		else
+			snprintf(buf, TUNNEL_LEN, "%s %s", route->kind, name);
+		return buf;
+	}
+	return NULL;
 }
 
 const char *tcp_state_name(uint8_t state)

@@ -6,7 +6,7 @@
 #include "engine/verdict.h"
 
 #define FORMAT_LEN 32 /* enough for any number below */
-#define PLACE_LEN  160
+#define PLACE_LEN 224
 
 const char *format_bytes(uint64_t bytes, char buf[FORMAT_LEN]); /* 3.63 GiB */
 const char *format_rate(uint64_t bps, char buf[FORMAT_LEN]);	/* 96.0 Mbit/s */
@@ -35,6 +35,10 @@ static inline const struct endpoint *incident_dst(const struct incident *i)
 {
 	return i->local_sends ? &i->key.remote : &i->key.local;
 }
+
+#define TUNNEL_LEN 160
+/* "vxlan vx0, 192.0.2.1 to 192.0.2.2", into buf; NULL: the interface is no tunnel. */
+const char *format_tunnel(const struct route_seen *route, char buf[TUNNEL_LEN]);
 
 /* tcp_info's names as `ss` prints them, in lower case: "established", "syn-sent". NULL: unknown. */
 const char *tcp_state_name(uint8_t state);

@@ -86,20 +86,27 @@ static void tcp(struct jsonw *j, const struct flow_snapshot *s)
 	jsonw_close(j);
 }
 
-/* The hardware address is known of the next hop only. */
-static void mac(struct jsonw *j, const struct place *p, const struct route_seen *r)
+static void lladdr(struct jsonw *j, const char *key, const uint8_t mac[6])
 {
 	static const uint8_t none[6];
 	char buf[FORMAT_LEN];
 
-	if (!p->address.family || !addr_equal(&p->address, &r->gateway) ||
-	    !memcmp(r->lladdr, none, sizeof(none))) {
-		jsonw_null(j, "mac");
+	if (!memcmp(mac, none, sizeof(none))) {
+		jsonw_null(j, key);
 		return;
 	}
-	snprintf(buf, sizeof(buf), "%02x:%02x:%02x:%02x:%02x:%02x", r->lladdr[0], r->lladdr[1],
-		 r->lladdr[2], r->lladdr[3], r->lladdr[4], r->lladdr[5]);
-	jsonw_string(j, "mac", buf);
+	snprintf(buf, sizeof(buf), "%02x:%02x:%02x:%02x:%02x:%02x", mac[0], mac[1], mac[2], mac[3],
+		 mac[4], mac[5]);
+	jsonw_string(j, key, buf);
+}
+
+/* The hardware address is known of the next hop only. */
+static void mac(struct jsonw *j, const struct place *p, const struct route_seen *r)
+{
+	if (p->address.family && addr_equal(&p->address, &r->gateway))
+		lladdr(j, "mac", r->lladdr);
+	else
+		jsonw_null(j, "mac");
 }
 
 static void candidate(struct jsonw *j, const struct place *p)
@@ -168,6 +175,56 @@ static void hops(struct jsonw *j, const struct incident *i)
 	jsonw_list_close(j);
 }
 
+/* -1: not known. */
+static void known_bool(struct jsonw *j, const char *key, int value)
+{
+	if (value < 0)
+		jsonw_null(j, key);
+	else
+		jsonw_bool(j, key, value);
+}
+
+/* The interface that the flow leaves this host by. */
+static void interface(struct jsonw *j, const struct route_seen *r)
+{
+	if (!r->ifindex) {
+		jsonw_null(j, "interface");
+		return;
+	}
+	jsonw_open(j, "interface");
+	jsonw_string(j, "name", r->ifname);
+	jsonw_string(j, "kind", *r->kind ? r->kind : NULL);
+	jsonw_string(j, "lower", *r->lower ? r->lower : NULL);
+	addr(j, "next_hop", &r->gateway);
+	lladdr(j, "next_hop_mac", r->lladdr);
+	jsonw_known(j, "mtu", r->mtu);
+	jsonw_known(j, "path_mtu", r->path_mtu);
+	known_bool(j, "carrier", r->down ? 0 : r->carrier);
+	jsonw_known(j, "speed_mbps", r->speed_mbps > 0 ? (uint64_t)r->speed_mbps : 0);
+	known_bool(j, "full_duplex", r->full_duplex);
+	jsonw_close(j);
+}
+
+static void neighbours(struct jsonw *j, const struct incident *i)
+{
+	jsonw_list_open(j, "neighbours");
+	for (int k = 0; k < i->n_neighbours; k++) {
+		const struct neighbour *n = &i->neighbours[k];
+
+		jsonw_open(j, NULL);
+		addr(j, "address", &n->addr);
+		jsonw_bool(j, "next_hop", n->next_hop);
+		jsonw_bool(j, "own_address", n->own);
+		lladdr(j, "mac", n->lladdr);
+		lladdr(j, "other_mac", n->other_lladdr);
+		tally(j, "resolve", &n->resolve);
+		tally(j, "echo", &n->small);
+		tally(j, "echo_full_size", &n->full);
+		jsonw_close(j);
+	}
+	jsonw_list_close(j);
+}
+
 static void witnesses(struct jsonw *j, const struct incident *i)
 {
 	jsonw_list_open(j, "witnesses");
@@ -211,6 +268,14 @@ static void verdict(struct jsonw *j, const struct incident *i)
 	jsonw_string(j, "direction", way_id(v->way));
 	where(j, i);
 	hops(j, i);
+	if (!(i->last.flags & SNAP_OFFLINE)) {
+		char tunnel[TUNNEL_LEN];
+
+		interface(j, &i->route);
+		neighbours(j, i);
+		jsonw_string(j, "tunnel", format_tunnel(&i->route, tunnel));
+		jsonw_u64(j, "probes_sent", i->probes_sent);
+	}
 	witnesses(j, i);
 	evidence(j, v);
 	jsonw_string(j, "advice", *v->advice ? v->advice : NULL);

@@ -363,6 +363,30 @@ static void captured(const struct text_writer *w, const struct incident *i)
 	labelled(w, "frames", &b);
 }
 
+/* Where the interface is more than a plain card in order. */
+static void interface(const struct text_writer *w, const struct incident *i)
+{
+	const struct route_seen *r = &i->route;
+	char tunnel[TUNNEL_LEN];
+	struct buffer b = {0};
+	bool inside = format_tunnel(r, tunnel);
+
+	if (!r->ifindex || (w->config.verbose <= 0 && !inside && !*r->lower && r->carrier &&
+			    !r->down && r->full_duplex))
+		return;
+	add_safe(&b, inside ? tunnel : r->ifname);
+	if (*r->lower)
+		add(&b, " over ");
+	add_safe(&b, r->lower);
+	if (r->down || !r->carrier)
+		add(&b, ", %s", r->down ? "taken down" : "no carrier");
+	else if (r->speed_mbps > 0)
+		add(&b, ", %d Mbit/s, %s duplex", r->speed_mbps, r->full_duplex ? "full" : "half");
+	if (r->mtu)
+		add(&b, ", mtu %" PRIu32, r->mtu);
+	labelled(w, inside ? "tunnel" : "interface", &b);
+}
+
 static void verdict(const struct text_writer *w, const struct incident *i, uint64_t now_ns)
 {
 	const struct cause_info *cause = cause_info(i->verdict.cause);
@@ -391,6 +415,7 @@ static void verdict(const struct text_writer *w, const struct incident *i, uint6
 		captured(w, i);
 	if (!i->slow)
 		tcp(w, &i->last);
+	interface(w, i);
 	hops(w, i);
 	witnesses(w, i);
 	evidence(w, &i->verdict);
