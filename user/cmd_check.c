@@ -106,15 +106,16 @@ static void check_raw_socket(struct report *r, const char *name, int family, int
 		FIX(f, "enable the address family in the kernel");
 }
 
-/* Without the right to see them all addresses read as zero. */
+/* Without the right to see them all addresses read as zero; those of per-CPU data, which may come
+ * first, begin there. */
 static void check_kallsyms(struct report *r)
 {
 	unsigned long long address = 0;
 	FILE *file = fopen("/proc/kallsyms", "re");
 	struct feature *f;
 
-	if (!file || fscanf(file, "%llx", &address) != 1)
-		address = 0;
+	while (file && !address && fscanf(file, "%llx%*[^\n]", &address) == 1)
+		;
 	if (file)
 		fclose(file);
 	f = add(r, "kallsyms", address);
