@@ -137,6 +137,11 @@ test:  ## unit tests and, as root, the quick part of the lab
 	$(Q)$(MAKE) all $(UNIT) $(LAB_HELP) $(BUILD)/wire
 	$(Q)BUILD=$(BUILD) tests/run $(UNIT) $(CAPTURE_TESTS) $(LAB_TESTS)
 
+test-vm:  ## what works in the distribution's kernels, under qemu; VM="--steps check PACKAGE"
+	@tools/deps build test vm
+	$(Q)$(MAKE) all $(UNIT) $(LAB_HELP) $(BUILD)/wire
+	$(Q)BUILD=$(BUILD) tests/vm/run $(VM)
+
 lab:  ## all scenarios of the lab, and the table of how well they were judged
 	@tools/deps build test demo
 	$(Q)$(MAKE) all $(BUILD)/wire
@@ -200,5 +205,5 @@ help:  ## this list
 	@echo '  Variables: BUILD CC CFLAGS CLANG BPFTOOL PREFIX DESTDIR V=1 WERROR=-Werror'
 
 FORCE:
-.PHONY: all asan bench check-unit clean demo deps format fuzz help install lab lint need soak test \
+.PHONY: all asan bench check-unit clean demo deps format fuzz help install lab lint need soak test test-vm \
         uninstall FORCE

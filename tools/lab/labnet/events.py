@@ -8,6 +8,10 @@ import time
 
 from . import session
 
+# An emulated machine takes that many times longer to get a transfer going. What is measured is not
+# given more time.
+PATIENCE = float(os.environ.get("LAB_PATIENCE", "1"))
+
 
 class Bus:
     def __init__(self):
@@ -72,6 +76,7 @@ class Bus:
             os.close(fd)
 
     def require(self, true, timeout_s, what):
+        timeout_s *= PATIENCE
         if not self.until(true, timeout_s):
             raise session.LabError(f"{what}: not within {timeout_s:g} s")
 
