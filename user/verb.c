@@ -44,6 +44,14 @@ static const char incidents_notes[] =
 	"the last line that was told of each.\n"
 	"\n" STORE_NOTES;
 
+static const char export_notes[] =
+	"-o FILE says where to; -o - | wireshark -k -i - opens them at once. Headers only, of "
+	"both\n"
+	"directions and of the probes, with comments on those that matter. --anonymize puts other\n"
+	"addresses in the place of the real ones, which keep their prefixes, and leaves out the\n"
+	"link layer and everything behind the TCP header.\n"
+	"\n" STORE_NOTES;
+
 static const char show_notes[] =
 	"The beginning of an ID will do if no other begins like it. --json prints every line that\n"
 	"was told of the incident.\n"
@@ -103,6 +111,17 @@ const struct verb verb_table[] = {
 		.summary =
 			"one incident, whole: evidence, hops, witnesses, what to do, when what was",
 		.notes = show_notes,
+	},
+	{
+		.name = "export",
+		.run = cmd_export,
+		.options = OPTION(OUTPUT) | OPTION(FORCE) | OPTION(WITNESSES) | OPTION(ANONYMIZE) |
+			   OPTION(PCAP) | OPTION(STORE),
+		.min_operands = 1,
+		.max_operands = 1,
+		.operands = "ID",
+		.summary = "the packets of an incident, commented, for Wireshark",
+		.notes = export_notes,
 	},
 	{
 		.name = "analyze",

@@ -41,6 +41,7 @@ void verb_usage(const struct verb *verb, FILE *to);
 /* A verb returns an exit status and reports its own errors on stderr, one line each. */
 int cmd_analyze(const struct options *options, int argc, char **argv);
 int cmd_check(const struct options *options, int argc, char **argv);
+int cmd_export(const struct options *options, int argc, char **argv);
 int cmd_help(const struct options *options, int argc, char **argv);
 int cmd_incidents(const struct options *options, int argc, char **argv);
 int cmd_replay(const struct options *options, int argc, char **argv);

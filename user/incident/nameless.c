@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+#include "incident/nameless.h"
+
+#include <netinet/in.h>
+#include <string.h>
+
+#define LINKTYPE_ETHERNET 1
+#define LINKTYPE_RAW	  101
+#define ETHERNET_LEN	  14
+#define IP_MIN		  20
+#define IP_NOP		  1
+#define IP6_LEN		  40
+#define TCP_MIN		  20
+#define ICMP_LEN	  8
+#define PORTS_AND_SEQ	  8 /* what ICMP must quote of TCP: RFC 792 */
+
+static uint16_t get16(const uint8_t *p)
+{
+	return (uint16_t)(p[0] << 8 | p[1]);
+}
+
+static void put16(uint8_t *p, uint16_t value)
+{
+	p[0] = (uint8_t)(value >> 8);
+	p[1] = (uint8_t)value;
+}
+
+/* RFC 1071 */
+static uint16_t checksum(const uint8_t *p, size_t len)
+{
+	uint32_t sum = 0;
+
+	for (size_t k = 0; k + 1 < len; k += 2)
+		sum += get16(p + k);
+	while (sum >> 16)
+		sum = (sum & 0xffff) + (sum >> 16);
+	return (uint16_t)~sum;
+}
+
+static void rename_v4(const struct anonymizer *a, uint8_t *at)
+{
+	struct ip_addr addr = addr_v4(at);
+
+	addr = anonymize_addr(a, &addr);
+	memcpy(at, addr.bytes, 4);
+}
+
+/* Not addr_v6(): that makes IPv4 of a mapped address. */
+static void rename_v6(const struct anonymizer *a, uint8_t *at)
+{
+	struct ip_addr addr = {.family = AF_INET6};
+
+	memcpy(addr.bytes, at, 16);
+	addr = anonymize_addr(a, &addr);
+	memcpy(at, addr.bytes, 16);
+}
+
+/* The IP header at p: its protocol and length. 0: none that can be dealt with. */
+static size_t rename_ip(const struct anonymizer *a, uint8_t *p, size_t len, uint8_t *ret_protocol)
+{
+	size_t header;
+
+	if (len >= IP6_LEN && p[0] >> 4 == 6) {
+		rename_v6(a, p + 8);
+		rename_v6(a, p + 24);
+		*ret_protocol = p[6];
+		return IP6_LEN;
+	}
+	header = len ? (size_t)(p[0] & 15) * 4 : 0;
+	if (len < IP_MIN || p[0] >> 4 != 4 || header < IP_MIN || header > len)
+		return 0;
+	rename_v4(a, p + 12);
+	rename_v4(a, p + 16);
+	memset(p + IP_MIN, IP_NOP, header - IP_MIN); /* a record of the route has addresses */
+	put16(p + 10, 0);
+	put16(p + 10, checksum(p, header));
+	*ret_protocol = p[9];
+	return header;
+}
+
+/* How much of a TCP header of `len` bytes at p may stay. */
+static size_t clean_tcp(uint8_t *p, size_t len)
+{
+	const size_t header = len > 12 ? (size_t)(p[12] >> 4) * 4 : len;
+
+	if (len >= 18)
+		put16(p + 16, 0);
+	return header < len ? header : len;
+}
+
+static size_t clean_icmp(const struct anonymizer *a, uint8_t *p, size_t len)
+{
+	uint8_t protocol;
+	size_t quoted;
+
+	if (len < ICMP_LEN)
+		return 0;
+	put16(p + 2, 0);
+	quoted = rename_ip(a, p + ICMP_LEN, len - ICMP_LEN, &protocol);
+	if (!quoted)
+		return ICMP_LEN;
+	quoted += ICMP_LEN;
+	return len < quoted + PORTS_AND_SEQ ? len : quoted + PORTS_AND_SEQ;
+}
+
+bool nameless_packet(const struct anonymizer *a, struct kept_packet *p)
+{
+	struct box_packet *b = &p->packet;
+	uint8_t protocol, *rest;
+	size_t header, left;
+
+	if (b->linktype == LINKTYPE_ETHERNET) {
+		const uint16_t type = b->captured >= ETHERNET_LEN ? get16(b->data + 12) : 0;
+
+		if (type != 0x0800 && type != 0x86dd)
+			return false;
+		b->captured = (uint8_t)(b->captured - ETHERNET_LEN);
+		b->length -= b->length > ETHERNET_LEN ? ETHERNET_LEN : 0;
+		memmove(b->data, b->data + ETHERNET_LEN, b->captured);
+		b->linktype = LINKTYPE_RAW;
+	}
+	header = rename_ip(a, b->data, b->captured, &protocol);
+	if (!header)
+		return false;
+	rest = b->data + header;
+	left = b->captured - header;
+	if (protocol == IPPROTO_TCP)
+		left = clean_tcp(rest, left);
+	else if (protocol == IPPROTO_ICMP || protocol == IPPROTO_ICMPV6)
+		left = clean_icmp(a, rest, left);
+	else
+		return false;
+	b->captured = (uint8_t)(header + left);
+	memset(b->data + b->captured, 0, sizeof(b->data) - b->captured);
+	*p->interface = '\0';
+	return true;
+}
