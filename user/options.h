@@ -22,6 +22,7 @@ enum option_id {
 	OPT_NO_PROBE,
 	OPT_DURATION,
 	OPT_SOURCE,
+	OPT_INTERFACE,
 	OPT_NETNS,
 	OPT_PID,
 	OPT_OUTPUT,
@@ -66,7 +67,7 @@ struct options {
 		witnesses, pcap;
 	uint64_t stall_after_ns, min_bytes, duration_ns, pid, max_hops, count;
 	uint64_t store_bytes, store_age_ns, port;
-	const char *source, *netns, *output, *record, *flow, *extract;
+	const char *source, *netns, *output, *record, *flow, *extract, *interface;
 	const char *store, *since, *until, *cause, *address, *process;
 };
 

@@ -64,11 +64,17 @@ static int open_netns(struct session *s)
 	return STATUS_USAGE;
 }
 
+static bool from_packets(const struct options *o)
+{
+	return o->source && !strcmp(o->source, "pcap");
+}
+
 static int check_options(const struct options *o)
 {
-	if (o->source && strcmp(o->source, "ebpf")) {
-		warnx("--source %s: this build has no live packet source, only ebpf", o->source);
-		return STATUS_UNSUPPORTED;
+	if (o->interface && !from_packets(o)) {
+		warnx("-i '%s' names an interface to take packets from: it needs --source pcap",
+		      o->interface);
+		return STATUS_USAGE;
 	}
 	if (o->anonymize && !o->record) {
 		warnx("--anonymize is about a recording: it needs --record FILE");
@@ -138,6 +144,10 @@ int session_prepare(struct session *s, const struct options *options, FILE *text
 			{
 				.min_bytes = engine.min_bytes,
 				.suspect_after_ns = suspect_after_ns(&engine),
+				.stall_after_ns = engine.stall_after_ns,
+				.interfaces = !from_packets(options) ? NULL
+					      : options->interface   ? options->interface
+								     : "any",
 			},
 		.host = s->host,
 		.record = options->record,
@@ -177,13 +187,15 @@ int session_filter(struct session *s, int argc, char **argv)
 }
 
 /* What our maps and programs take, as the kernel accounts for it; 0: it does not tell. */
-static uint64_t kernel_memory(void)
+static uint64_t kernel_memory(const struct session *s)
 {
 	DIR *dir = opendir("/proc/self/fdinfo");
 	const struct dirent *d;
 	uint64_t sum = 0, bytes;
 	char line[128];
 
+	for (const char *i = s->config.sensor.interfaces; i; i = strchr(i + 1, ','))
+		sum += SENSOR_RING_BYTES;
 	while (dir && (d = readdir(dir))) {
 		int fd = openat(dirfd(dir), d->d_name, O_RDONLY | O_CLOEXEC);
 		FILE *f = fd >= 0 ? fdopen(fd, "r") : NULL;
@@ -235,17 +247,31 @@ static const char *open_store(struct session *s, char dir[PATH_MAX])
 	return "";
 }
 
+static void where_text(const struct session *s, char *buf, size_t len)
+{
+	const char *netns = s->options->netns;
+
+	if (from_packets(s->options))
+		snprintf(buf, len, "packets of %s%s%s", s->config.sensor.interfaces,
+			 netns ? " in network namespace " : "", netns ? netns : "");
+	else if (netns)
+		snprintf(buf, len, "network namespace %s", netns);
+	else
+		snprintf(buf, len, "all network namespaces");
+}
+
 static void say_start(const struct session *s, const char *kept)
 {
 	const uint64_t now = monitor_engine_counts(s->monitor).transfers;
 	const pid_t root = s->config.sensor.root_pid;
-	char what[64], after[FORMAT_LEN], bytes[FORMAT_LEN], memory[FORMAT_LEN], grant[GRANT_LEN];
+	char what[64], where[128], after[FORMAT_LEN], bytes[FORMAT_LEN], memory[FORMAT_LEN],
+		grant[GRANT_LEN];
 	int err = monitor_errors(s->monitor).probe;
 
 	if (err)
 		warnx("no probes, so hops cannot be named: %s (CAP_NET_RAW missing; %s)",
 		      strerror(-err), capability_grant(grant));
-	if (!s->options->netns && !capability_held(CAP_SYS_ADMIN))
+	if (!s->options->netns && !from_packets(s->options) && !capability_held(CAP_SYS_ADMIN))
 		warnx("no probes in other network namespaces, and what is older than this watch is "
 		      "not seen there: CAP_SYS_ADMIN missing");
 	if (s->options->quiet)
@@ -258,11 +284,13 @@ static void say_start(const struct session *s, const char *kept)
 	else
 		snprintf(what, sizeof(what), "%" PRIu64 " transfer%s of %s or more", now,
 			 now == 1 ? "" : "s", format_bytes(s->config.engine.min_bytes, bytes));
-	warnx("watching %s in %s%s; a stall is %s of silence; kernel memory %s%s%s%s", what,
-	      s->options->netns ? "network namespace " : "all network namespaces",
-	      s->options->netns ? s->options->netns : "",
+	where_text(s, where, sizeof(where));
+	warnx("watching %s in %s; a stall is %s of silence; kernel memory %s%s%s%s", what, where,
 	      format_duration(s->config.engine.stall_after_ns, after),
-	      format_bytes(kernel_memory(), memory), s->options->no_probe ? "; no probes" : "",
+	      format_bytes(kernel_memory(s), memory),
+	      s->options->no_probe	 ? "; no probes"
+	      : from_packets(s->options) ? "; no probes where neither end is this host"
+					 : "",
 	      *kept ? "; incidents are kept in " : "", kept);
 }
 
@@ -277,9 +305,14 @@ int session_start(struct session *s)
 	s->config.out_fd = fileno(s->out);
 	err = monitor_new(&s->config, &s->monitor, why, sizeof(why));
 	if (err) {
-		const bool here = err != -EPERM && err != -ENOTSUP;
+		const bool here = err != -EPERM && err != -ENOTSUP,
+			   packets = from_packets(s->options);
 
-		warnx("%s%s", why, here ? "" : "; see tcpstall check");
+		warnx("%s%s%s", why, here ? "" : "; see tcpstall check",
+		      here || packets ? ""
+				      : ", or try --source pcap, which needs CAP_NET_RAW only");
+		if (err == -ENODEV || err == -ENETDOWN || err == -EINVAL)
+			return STATUS_USAGE;
 		return here ? STATUS_ERROR : STATUS_UNSUPPORTED;
 	}
 	say_start(s, open_store(s, dir));

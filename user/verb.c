@@ -10,8 +10,9 @@
 /* What the verbs take that watch live traffic. */
 #define LIVE                                                                                       \
 	(RESULTS | OPTION(STALL_AFTER) | OPTION(MIN_BYTES) | OPTION(NO_PROBE) | OPTION(SOURCE) |   \
-	 OPTION(OUTPUT) | OPTION(RECORD) | OPTION(ANONYMIZE) | OPTION(STRICT) | OPTION(STORE) |    \
-	 OPTION(NO_STORE) | OPTION(STORE_SIZE) | OPTION(STORE_AGE))
+	 OPTION(INTERFACE) | OPTION(OUTPUT) | OPTION(RECORD) | OPTION(ANONYMIZE) |                 \
+	 OPTION(STRICT) | OPTION(STORE) | OPTION(NO_STORE) | OPTION(STORE_SIZE) |                  \
+	 OPTION(STORE_AGE))
 
 #define STORE_NOTES                                                                                \
 	"Incidents are kept in --store DIR, by default /var/lib/tcpstall for root and else\n"      \

@@ -458,7 +458,7 @@ void weigh_causes(struct judgement *j)
 
 	for (size_t i = 0; !j->s->pub.slow && i < sizeof(clues) / sizeof(*clues); i++)
 		clues[i](j);
-	if (j->e->config.offline)
+	if (passes_by(j->s))
 		weigh_capture(j);
 	else if (!j->s->pub.slow)
 		weigh_segment(j);

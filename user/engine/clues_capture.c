@@ -284,13 +284,21 @@ static void weigh_pace(struct judgement *j)
 	}
 }
 
+static void watched_from_between(struct judgement *j)
+{
+	if (!j->e->config.offline)
+		evidence(j, "not-probed", 0,
+			 "neither end is this host, which can watch this connection but not send "
+			 "probes inside it");
+}
+
 void weigh_capture(struct judgement *j)
 {
 	static void (*const clues[])(struct judgement *) = {
 		window_stays_shut,	went_on_after_repeat,	  receiver_asks_for_hole,
 		side_of_capture,	no_answer_to_the_end,	  others_of_the_hosts,
 		only_large_ones_vanish, one_segment_never_passes, sacks_make_no_sense,
-		seen_one_way,
+		seen_one_way,		watched_from_between,
 	};
 
 	if (j->s->pub.slow) {

@@ -388,7 +388,7 @@ void weigh_local(struct judgement *j)
 {
 	const struct stall *s = j->s;
 
-	if (j->e->config.offline)
+	if (passes_by(s))
 		return;
 	carrier_is_lost(j, &s->pub.route, &s->route_before);
 	carrier_is_lost(j, &s->uplink, &s->uplink_before);

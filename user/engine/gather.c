@@ -126,7 +126,7 @@ bool gather_full_possible(const struct stall *s)
 void gather_start(struct engine *e, struct stall *s)
 {
 	s->full_size = (uint16_t)full_size(s);
-	if (e->config.offline)
+	if (passes_by(s))
 		return;
 	want(e, s, WANT_LISTEN);
 	s->listening = true;
@@ -429,7 +429,7 @@ static void ask_next(struct engine *e, struct stall *s)
 
 void gather_more(struct engine *e, struct stall *s)
 {
-	if (e->config.offline)
+	if (passes_by(s))
 		return;
 	count_outstanding(e);
 	if (e->now_ns >= s->next_scan_ns && scans(s)) {
@@ -462,7 +462,9 @@ bool gather_done(const struct engine *e, const struct stall *s)
 
 	if ((s->outstanding > 0 && !s->sizing) || s->path_changed)
 		return false;
-	if (e->config.offline || !e->config.probe || s->probing)
+	if (passes_by(s)) /* live it is told once there was time for more than one try */
+		return e->now_ns >= s->pub.begun_ns + e->config.stall_after_ns;
+	if (!e->config.probe || s->probing)
 		return true;
 	judge(e, s, &v);
 	return (is_sure(&v) && !probes_show_place(s, v.cause)) || s->pub.route.loopback ||
@@ -474,7 +476,9 @@ uint64_t gather_deadline(const struct engine *e, const struct stall *s)
 	uint64_t t = UINT64_MAX,
 		 probe_ns = s->pub.last_progress_ns + e->config.stall_after_ns / 4 * 3;
 
-	if (e->config.offline)
+	if (passes_by(s) && !e->config.offline && s->phase == STALL_CONFIRMED && !s->verdict_out)
+		return s->pub.begun_ns + e->config.stall_after_ns;
+	if (passes_by(s))
 		return t;
 	if (s->outstanding > 0)
 		t = s->round_until_ns;

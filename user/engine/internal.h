@@ -186,6 +186,12 @@ static inline uint64_t rate_bps(uint64_t bytes, uint64_t ns)
 	return ns ? (uint64_t)((double)bytes * 8e9 / (double)ns) : 0;
 }
 
+/* From packets, and neither end is this host: nothing can be asked on its behalf. */
+static inline bool passes_by(const struct stall *s)
+{
+	return s->pub.last.flags & SNAP_OFFLINE;
+}
+
 /* flows.c */
 struct flow *flow_find(struct engine *e, const struct flow_key *key);
 struct flow *flow_take(struct engine *e, const struct flow_key *key); /* NULL: full */

@@ -227,7 +227,7 @@ static bool silent_enough(const struct engine *e, const struct stall *s)
 
 	if (silence_ns < wait_ns)
 		return false;
-	if (!s->sends || !last->unacked_segs || silence_ns >= 2 * wait_ns || e->config.offline)
+	if (!s->sends || !last->unacked_segs || silence_ns >= 2 * wait_ns || passes_by(s))
 		return true;
 	return last->retrans >= 2 && tried_ns >= 2 * NS_PER_US * last->rtt_us;
 }
@@ -322,6 +322,17 @@ static bool recovered(const struct stall *s)
 	return moved >= enough || (moved && (s->sends ? !owed_bytes(last) : peer_is_done(last)));
 }
 
+/*
+ * A flow that passes by has only its packets to speak for it: the tracker of packets tells when
+ * there is something to show for a stall, and live whatever moves as well.
+ */
+static bool may_stall(const struct engine *e, const struct flow *f)
+{
+	if (!(f->last.flags & SNAP_OFFLINE) || e->config.offline)
+		return true;
+	return f->capture.key.cookie && !f->capture.recovered;
+}
+
 void stall_look(struct engine *e, struct flow *f, bool sends)
 {
 	const struct flow_snapshot *now = &f->last;
@@ -332,7 +343,7 @@ void stall_look(struct engine *e, struct flow *f, bool sends)
 	if (!s) {
 		if (!flow_is_transfer(e, now, sends) ||
 		    !flow_suspicious(e, now, sends, silence_ns) ||
-		    silence_ns < suspect_after_ns(e, now, sends) ||
+		    silence_ns < suspect_after_ns(e, now, sends) || !may_stall(e, f) ||
 		    (f->idle_bytes[sends] && f->idle_bytes[sends] == d->bytes && !now->hole_segs &&
 		     !flow_peer_repeats(now)))
 			return;
@@ -341,7 +352,7 @@ void stall_look(struct engine *e, struct flow *f, bool sends)
 			return;
 		gather_start(e, s);
 	}
-	if (e->config.offline && s->phase == STALL_CONFIRMED && f->capture.recovered &&
+	if (passes_by(s) && s->phase == STALL_CONFIRMED && f->capture.recovered &&
 	    d->progress_ns > s->pub.last_progress_ns) {
 		/* Whoever reads a file has seen the rest: the state in the stall is what is judged.
 		 */
@@ -437,7 +448,7 @@ void stall_gone(struct engine *e, struct flow *f, const struct flow_gone *gone)
 			continue;
 		s = &e->stalls[f->stall[sends]];
 		s->pub.last = gone->last;
-		if (!e->config.offline)
+		if (!passes_by(s))
 			note_reset(s, f);
 		if (s->phase == STALL_CONFIRMED && s->reset_forged && !s->verdict_out &&
 		    e->config.probe) {

@@ -9,6 +9,7 @@ import time
 
 from . import session
 
+SAID = "tcpstall: watching "
 ATTACHED = "bpf"  # part of what /proc/PID/fd says of a descriptor of a program or link
 
 
@@ -66,7 +67,9 @@ class Monitor:
         self.bus.add_lines(process.stderr, on_words or self.words.append, b"\n\r")
 
     def watching(self):
-        """Whether its kernel programs are loaded. There is no event for that: it shows in /proc."""
+        """Whether it says so, or its kernel programs are loaded, which shows in /proc only."""
+        if any(SAID in words for words in self.words):
+            return True
         pid = self.process.pid
         try:
             return any(ATTACHED in os.readlink(f"/proc/{pid}/fd/{fd}")
