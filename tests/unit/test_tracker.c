@@ -7,6 +7,7 @@
 #include <cmocka.h>
 
 #include <netinet/tcp.h>
+#include <sys/socket.h>
 
 #include "base/clock.h"
 #include "scene.h"
@@ -389,6 +390,129 @@ static void a_sender_that_has_given_up_has_timed_out(void **state)
 	assert_true(s.last.ended_ns < tried_ns + MS(60000));
 }
 
+/* TTL 64 is the sender's, 57 the receiver's. */
+static void reset_from(struct scene *s, bool forward, uint32_t at, uint8_t ttl)
+{
+	struct frame f = scene_frame(s, forward);
+
+	s->now_ns += MS(1);
+	f.seq = forward ? s->base + at : 1;
+	f.flags = TCP_RST;
+	f.ttl = ttl;
+	scene_push(s, &f);
+}
+
+static void a_reset_in_the_name_of_either_end_is_told_by_its_distance(void **state)
+{
+	static const struct {
+		bool forward;
+		uint8_t ttl;
+		int begins;
+		bool forged;
+	} cases[] = {
+		{true, 64, 0, false}, /* the sender itself has ended it */
+		{true, 60, 1, true},
+		{false, 57, 1, false},
+		{false, 62, 1, true},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+		struct scene s = scene_open(100);
+
+		scene_start(&s);
+		scene_healthy(&s);
+		scene_data(&s, 1, 10 * MSS, MSS);
+		reset_from(&s, cases[i].forward, 11 * MSS, cases[i].ttl);
+		scene_finish(&s);
+		assert_int_equal(s.begins, cases[i].begins);
+		if (!s.begins)
+			continue;
+		assert_int_equal(s.last.verdict.cause, CAUSE_CONNECTION_RESET);
+		assert_int_equal(s.last.verdict.where.kind,
+				 cases[i].forged ? PLACE_HOP : PLACE_RECEIVER_HOST);
+	}
+}
+
+static void data_that_meets_a_reset_near_the_receiver_was_cut_off(void **state)
+{
+	struct scene s = scene_open(100);
+
+	(void)state;
+	scene_start(&s);
+	scene_healthy(&s);
+	scene_flag(&s, 1, false, 10 * MSS, TCP_RST | TCP_ACK); /* all that came is acknowledged */
+	for (uint32_t i = 0; i < 3; i++) {
+		scene_data(&s, 1, (10 + i) * MSS, MSS);
+		reset_from(&s, false, 0, 57);
+	}
+	scene_finish(&s);
+	assert_int_equal(s.begins, 1);
+	assert_int_equal(s.last.verdict.cause, CAUSE_CONNECTION_RESET);
+}
+
+static void data_sent_again_behind_its_ack_has_lost_the_acks(void **state)
+{
+	struct scene s = scene_open(100);
+
+	(void)state;
+	scene_start(&s);
+	scene_healthy(&s);
+	for (int i = 0; i < 4; i++) {
+		scene_data(&s, 500 << i, 8 * MSS, 2 * MSS);
+		scene_ack(&s, 1, 10 * MSS, 60000);
+	}
+	scene_data(&s, 300, 10 * MSS, MSS);
+	scene_ack(&s, 20, 11 * MSS, 60000);
+	scene_finish(&s);
+	assert_int_equal(s.begins, 1);
+	assert_int_equal(s.last.verdict.way, WAY_REVERSE);
+	assert_int_equal(s.last.outcome, OUTCOME_RECOVERED);
+	/* Here the sender's TTL is fresh: they came as far as its own link. */
+	assert_int_equal(s.last.verdict.where.kind, PLACE_SENDER_HOST);
+}
+
+static void a_needless_timeout_is_no_stall(void **state)
+{
+	struct scene s = scene_open(100);
+
+	(void)state;
+	scene_start(&s);
+	scene_healthy(&s);
+	scene_data(&s, 300, 9 * MSS, MSS);
+	scene_ack(&s, 1, 10 * MSS, 60000);
+	s.now_ns += MS(60000);
+	scene_data(&s, 1, 10 * MSS, MSS);
+	scene_ack(&s, 20, 11 * MSS, 60000);
+	scene_finish(&s);
+	assert_int_equal(s.begins, 0);
+}
+
+static void the_router_that_says_so_is_the_place(void **state)
+{
+	struct scene s = scene_open(100);
+	struct frame f;
+
+	(void)state;
+	scene_start(&s);
+	scene_healthy(&s);
+	scene_data(&s, 1, 10 * MSS, MSS);
+	f = scene_frame(&s, true); /* as quoted */
+	f.kind = FRAME_ICMP;
+	f.seq = s.base + 10 * MSS;
+	f.icmp_type = 3;
+	f.icmp_family = 4;
+	f.icmp_from.bytes[0] = 10;
+	scene_push(&s, &f);
+	for (int i = 0; i < 4; i++)
+		scene_data(&s, 500 << i, 10 * MSS, MSS);
+	scene_finish(&s);
+	assert_int_equal(s.begins, 1);
+	assert_int_equal(s.last.verdict.cause, CAUSE_PATH_BLACKHOLE);
+	assert_int_equal(s.last.verdict.where.kind, PLACE_HOP);
+	assert_int_equal(s.last.verdict.where.address.family, AF_INET);
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
@@ -410,6 +534,11 @@ int main(void)
 		cmocka_unit_test(a_search_for_open_ports_is_told_a_few_times),
 		cmocka_unit_test(a_refusal_from_nearer_by_is_not_the_peers),
 		cmocka_unit_test(a_sender_that_has_given_up_has_timed_out),
+		cmocka_unit_test(a_reset_in_the_name_of_either_end_is_told_by_its_distance),
+		cmocka_unit_test(data_that_meets_a_reset_near_the_receiver_was_cut_off),
+		cmocka_unit_test(data_sent_again_behind_its_ack_has_lost_the_acks),
+		cmocka_unit_test(a_needless_timeout_is_no_stall),
+		cmocka_unit_test(the_router_that_says_so_is_the_place),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -12,11 +12,12 @@
 
 #include "engine/judge.h"
 
-#define DECISIVE 8.0
-#define STRONG	 4.0
-#define CLEAR	 2.5
-#define HINT	 1.0
-#define PER_MISS 1.5 /* a probe unanswered where its twin was answered */
+#define DECISIVE   8.0
+#define STRONG	   4.0
+#define CLEAR	   2.5
+#define HINT	   1.0
+#define IP_ID_STEP 4096 /* packets of other connections in between */
+#define PER_MISS   1.5	/* a probe unanswered where its twin was answered */
 
 static const struct flow_snapshot *last(const struct judgement *j)
 {
@@ -53,9 +54,10 @@ static void reset_ended_it(struct judgement *j)
 	j->cause[CAUSE_CONNECTION_RESET] += DECISIVE;
 	if (j->s->reset_forged)
 		evidence(j, "reset-forged", DECISIVE,
-			 "the reset arrived with TTL %u, the peer's segments with %u: it was "
-			 "written %u hops away, the peer is %d",
-			 r->ttl, r->ttl_usual, j->s->reset_hops, hops_from_ttl(r->ttl_usual));
+			 "the reset arrived with TTL %u, the %s's segments with %u: it was "
+			 "written %u hops away, the %s is %d",
+			 r->ttl, r->inbound ? "peer" : "sender", r->ttl_usual, j->s->reset_hops,
+			 r->inbound ? "peer" : "sender", hops_from_ttl(r->ttl_usual));
 	else if (r->ttl && r->ttl_usual)
 		evidence(j, "reset-by-peer", DECISIVE,
 			 "the reset arrived with TTL %u like the peer's segments (%u): the peer or "
@@ -64,13 +66,20 @@ static void reset_ended_it(struct judgement *j)
 	else
 		evidence(j, "reset", DECISIVE,
 			 "a reset arrived; how far away it was written is not known");
+	/* Hosts count their packets, many from a random start for each connection (RFC 6864);
+	 * Linux writes 0 into a reset without a socket. So it speaks only beside the TTL. */
+	if (j->s->reset_forged && r->ip_id && r->ip_id_usual &&
+	    (uint16_t)(r->ip_id - r->ip_id_usual) > IP_ID_STEP)
+		evidence(j, "reset-ip-id", 0,
+			 "its IP identification, %u, does not continue that of the segments, %u",
+			 r->ip_id, r->ip_id_usual);
 }
 
 static void nothing_is_owed(struct judgement *j)
 {
 	const struct flow_snapshot *s = last(j);
 
-	if (!j->s->sends || owed_bytes(s) || s->state == TCP_SYN_SENT)
+	if (!j->s->sends || owed_bytes(s) || s->state == TCP_SYN_SENT || j->s->reset)
 		return;
 	j->cause[CAUSE_SENDER_IDLE] += DECISIVE;
 	evidence(j, "nothing-owed", DECISIVE,

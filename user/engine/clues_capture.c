@@ -28,7 +28,7 @@ static bool shut(const struct judgement *j)
 
 static bool network_fault(const struct judgement *j)
 {
-	return !shut(j) && !j->s->reset;
+	return !shut(j) && !j->s->reset && !seen(j)->acks_lost;
 }
 
 static void window_stays_shut(struct judgement *j)
@@ -103,6 +103,8 @@ static void side_of_capture(struct judgement *j)
 			 "its ACK, was lost between there and the receiver",
 			 c->stuck_seen);
 	}
+	if (c->heard && !c->upstream)
+		j->way = WAY_FORWARD;
 	if (c->repeats > 1) {
 		j->way = WAY_REVERSE;
 		evidence(j, "acks-lost", HINT,
@@ -110,6 +112,78 @@ static void side_of_capture(struct judgement *j)
 			 "point",
 			 c->repeats);
 	}
+}
+
+/*
+ * At the sender's own link the loss is in the sender: what the wire has brought it does not take.
+ * RFC 9293 3.10.7.4 would have it answer.
+ */
+static void acks_get_lost(struct judgement *j)
+{
+	const struct capture_seen *c = seen(j);
+
+	if (!c->acks_lost)
+		return;
+	j->way = WAY_REVERSE;
+	evidence(
+		j, "acks-lost", STRONG,
+		"the receiver had acknowledged all; %u segments were sent again all the same, from "
+		"frame %llu on: its ACKs are lost behind the capture point",
+		c->repeats, (unsigned long long)c->retrans_frame);
+	if (c->position == CAPTURED_NEAR_SRC && c->on_link) {
+		j->cause[CAUSE_LOCAL_DROP] += STRONG + HINT;
+		evidence(j, "acks-at-sender", STRONG + HINT,
+			 "they were captured on the sender's own link, so that it drops them "
+			 "itself");
+	} else if (c->recovered) {
+		j->cause[CAUSE_PATH_LOSS] += STRONG;
+	} else if (c->same_pair) {
+		j->cause[CAUSE_CONNECTION_STATE_LOST] += STRONG;
+		evidence(j, "witness-same-pair", STRONG,
+			 "%u other connections of the two hosts went on in the silence",
+			 c->same_pair);
+	} else {
+		j->cause[CAUSE_PATH_BLACKHOLE] += STRONG;
+	}
+}
+
+/* Data arrives on the receiver's own link, and the receiver says nothing. */
+static void receiver_is_mute(struct judgement *j)
+{
+	const struct capture_seen *c = seen(j);
+	bool delivered = c->position == CAPTURED_NEAR_DST && c->on_link && !c->upstream;
+
+	if (!network_fault(j) || !delivered || c->heard || c->recovered || c->tries < 3)
+		return;
+	if (c->same_pair) {
+		j->cause[CAUSE_LOCAL_DROP] += DECISIVE;
+		j->cause[CAUSE_CONNECTION_STATE_LOST] -= STRONG;
+	} else {
+		j->cause[CAUSE_PEER_GONE] += STRONG;
+		j->cause[CAUSE_PATH_BLACKHOLE] -= CLEAR;
+	}
+	evidence(j, "receiver-mute", c->same_pair ? DECISIVE : STRONG,
+		 "%u retransmissions came by on the receiver's own link and had no answer%s",
+		 c->tries,
+		 c->same_pair ? ", while it answered others of the same host: it drops them itself"
+			      : "");
+}
+
+/*
+ * The first ACK after the silence covers what was not sent again: it had arrived, and without
+ * duplicate ACKs nothing says that anything was missing. Lost were the ACKs.
+ */
+static void ack_jumps(struct judgement *j)
+{
+	const struct capture_seen *c = seen(j);
+
+	if (!network_fault(j) || !c->recovered || !c->jumped || c->heard || c->upstream ||
+	    c->one_way || c->missing || c->sacked_bytes)
+		return;
+	j->way = WAY_REVERSE;
+	evidence(j, "ack-jumps", HINT,
+		 "the first ACK after the silence covers data that was not sent again: it had "
+		 "arrived, the ACKs had not");
 }
 
 /* It never went on. */
@@ -292,11 +366,47 @@ static void watched_from_between(struct judgement *j)
 			 "probes inside it");
 }
 
+static bool settle(struct place *p, enum place_kind kind, const struct ip_addr *address,
+		   double confidence)
+{
+	*p = (struct place){.kind = kind, .address = *address, .confidence = confidence};
+	return true;
+}
+
+/* A router may quote what it could not pass on: it is the place, or next to it. */
+static bool router_has_said_so(const struct judgement *j, struct place *ret)
+{
+	const struct icmp_seen *i = &j->s->icmp;
+	bool theirs = j->verdict == CAUSE_PATH_BLACKHOLE || j->verdict == CAUSE_SIZE_BLACKHOLE ||
+		      j->verdict == CAUSE_CONNECT_REFUSED_BY_PATH || j->verdict == CAUSE_PEER_GONE;
+
+	if (!j->s->icmp_count || !theirs || addr_equal(&i->from, &j->s->pub.key.remote.addr))
+		return false;
+	return settle(ret, PLACE_HOP, &i->from, 0.9);
+}
+
+bool place_capture(const struct judgement *j, struct place *ret)
+{
+	const struct incident *pub = &j->s->pub;
+	const struct capture_seen *c = seen(j);
+
+	if (router_has_said_so(j, ret))
+		return true;
+	if (j->verdict == CAUSE_LOCAL_DROP || j->verdict == CAUSE_PEER_GONE) {
+		if (c->on_link && c->acks_lost)
+			return settle(ret, PLACE_SENDER_HOST, &pub->key.local.addr, 0.8);
+		return settle(ret, PLACE_RECEIVER_HOST, &pub->key.remote.addr,
+			      c->on_link ? 0.8 : 0.6);
+	}
+	return false;
+}
+
 void weigh_capture(struct judgement *j)
 {
 	static void (*const clues[])(struct judgement *) = {
 		window_stays_shut,	went_on_after_repeat,	  receiver_asks_for_hole,
 		side_of_capture,	no_answer_to_the_end,	  others_of_the_hosts,
+		acks_get_lost,		receiver_is_mute,	  ack_jumps,
 		only_large_ones_vanish, one_segment_never_passes, sacks_make_no_sense,
 		seen_one_way,		watched_from_between,
 	};

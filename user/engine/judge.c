@@ -191,6 +191,10 @@ void judge(const struct engine *e, const struct stall *s, struct verdict *ret)
 		j.way = s->sends ? WAY_FORWARD : WAY_REVERSE; /* the way that the probes went */
 	weigh_places(&j);
 	choose_place(&j);
+	if (passes_by(s) && place_capture(&j, &ret->where)) {
+		ret->candidates[0] = ret->where;
+		ret->n_candidates = 1;
+	}
 	ret->way = j.way;
 	describe(&j);
 }

@@ -90,7 +90,9 @@ void weigh_segment(struct judgement *j); /* the one segment that is owed */
  */
 uint32_t heard_by_itself(const struct judgement *j);
 void weigh_handshake(struct judgement *j); /* the same, of a connection that does not open */
-void weigh_capture(struct judgement *j); /* offline: what only a capture shows */
+void weigh_capture(struct judgement *j);   /* offline: what only a capture shows */
+/* offline: the place, where the capture itself shows it */
+bool place_capture(const struct judgement *j, struct place *ret);
 void weigh_places(struct judgement *j);
 void describe(struct judgement *j); /* detail and advice */
 

@@ -283,8 +283,10 @@ struct capture_seen {
 	uint64_t first_frame, last_frame;     /* last progress; the newest packet of the stall */
 	uint64_t retrans_frame, decide_frame; /* first retransmission, 0 none; when confirmed */
 	enum capture_position position;
-	bool one_way;	     /* nothing of the receiver was captured */
-	bool missing;	     /* the receiver acknowledged what the capture does not have */
+	bool acks_lost; /* all is acknowledged and sent again all the same */
+	bool on_link;	/* no router between the capture point and the end that it is near to */
+	bool one_way;	/* nothing of the receiver was captured */
+	bool missing;	/* the receiver acknowledged what the capture does not have */
 	bool mid_connection; /* no handshake in the capture: window scale unknown */
 	bool recovered;	     /* it went on afterwards */
 	bool jumped;	     /* the first ACK then covered more than was sent again */
@@ -298,14 +300,14 @@ struct capture_seen {
 	uint32_t sacked_bytes;		     /* beyond the hole */
 	uint32_t sacked_longest;	     /* bytes of the longest SACK block */
 	uint32_t bad_sacks;		     /* blocks far outside of what was sent */
-	uint32_t passed_len;   /* longest segment that was ever acknowledged, bytes of data */
-	uint32_t resumed_len;  /* bytes of the retransmission that got through; 0 unknown */
-	uint32_t same_pair;    /* other connections of the two hosts that moved in the silence */
-	uint32_t elsewhere;    /* those between other hosts that share one of them */
-	uint32_t stuck_beside; /* others of the two hosts that owed and were silent as well */
+	uint32_t passed_len;	  /* longest segment that was ever acknowledged, bytes of data */
+	uint32_t resumed_len;	  /* bytes of the retransmission that got through; 0 unknown */
+	uint32_t same_pair;	  /* other connections of the two hosts that moved in the silence */
+	uint32_t elsewhere;	  /* those between other hosts that share one of them */
+	uint32_t stuck_beside;	  /* others of the two hosts that owed and were silent as well */
 	uint32_t stuck_elsewhere; /* handshakes of the sender with other hosts, in vain as well */
 	uint32_t opened;	  /* connections of the sender that came about in the silence */
-	char tunnel[NAME_LEN]; /* around it: "gtp-u 7, 192.0.2.1 to 192.0.2.2"; empty none */
+	char tunnel[NAME_LEN];	  /* around it: "gtp-u 7, 192.0.2.1 to 192.0.2.2"; empty none */
 };
 
 enum pace_limit {

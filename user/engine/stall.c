@@ -403,8 +403,10 @@ static bool aborted(const struct engine *e, const struct flow *f, bool sends)
 	const struct flow_snapshot *last = &f->last;
 	const struct direction *d = flow_dir(last, sends);
 
-	if (!f->reset_known || !f->reset.inbound || !flow_is_transfer(e, last, sends))
+	if (!f->reset_known || !flow_is_transfer(e, last, sends))
 		return false;
+	if (!f->reset.inbound) /* a sender may end it; who does so in its name is another matter */
+		return sends && (last->flags & SNAP_OFFLINE) && is_forged(&f->reset);
 	if (sends)
 		return owed_bytes(last) > 0;
 	if (last->flags & SNAP_OFFLINE)
@@ -415,7 +417,7 @@ static bool aborted(const struct engine *e, const struct flow *f, bool sends)
 
 static void note_reset(struct stall *s, const struct flow *f)
 {
-	if (!f->reset_known || !f->reset.inbound)
+	if (!f->reset_known || (!f->reset.inbound && !(f->last.flags & SNAP_OFFLINE)))
 		return;
 	s->reset = true;
 	s->reset_seen = f->reset;

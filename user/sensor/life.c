@@ -426,6 +426,13 @@ uint64_t life_best_bps(struct tracker *t, uint32_t node)
 	return l ? l->best_bps : 0;
 }
 
+uint16_t life_ip_id(struct tracker *t, uint32_t node)
+{
+	const struct life *l = life_of(t, node);
+
+	return l ? l->ip_id : 0;
+}
+
 /* --- the end ------------------------------------------------------------------------------------
  */
 

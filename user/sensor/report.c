@@ -47,13 +47,13 @@ struct flow_snapshot report_snapshot(struct tracker *t, uint32_t node)
 		.owe_since_ns = h->owe_ns,
 		.last_in_ns = o->last_ns,
 		.retrans_ns = d ? d->retrans_ns : 0,
-		.snd_una = h->una,
+		.snd_una = half_known_una(t, h),
 		.snd_nxt = h->nxt,
 		.write_seq = h->nxt + ((h->flags & HALF_SHUT) && h->una == h->nxt),
 		.rcv_nxt = o->una,
 		.copied_seq = o->una,
 		.peer_nxt = o->nxt,
-		.retrans_seq = h->una,
+		.retrans_seq = half_known_una(t, h),
 		.retrans_len = d ? d->stuck_len : 0,
 		.snd_wnd = half_window(h, o),
 		.mss = h->mss,
@@ -88,11 +88,16 @@ static void observe(struct tracker *t, const struct observation *obs)
  * Near an end packets of that end have a TTL that nobody has counted down, and its answers come at
  * once; from the middle both take a while.
  */
+/* Nobody has counted this TTL down yet. */
+static bool is_fresh(uint8_t ttl)
+{
+	return ttl == 64 || ttl == 128 || ttl == 255;
+}
+
 static enum capture_position position_of(const struct half *h, const struct half *o)
 {
 	uint32_t to_dst = h->min_rtt_us, to_src = o->min_rtt_us;
-	bool src_fresh = h->ttl == 64 || h->ttl == 128 || h->ttl == 255;
-	bool dst_fresh = o->ttl == 64 || o->ttl == 128 || o->ttl == 255;
+	bool src_fresh = is_fresh(h->ttl), dst_fresh = is_fresh(o->ttl);
 
 	if (src_fresh != dst_fresh)
 		return src_fresh ? CAPTURED_NEAR_SRC : CAPTURED_NEAR_DST;
@@ -160,6 +165,8 @@ static struct capture_seen capture_of(struct tracker *t, uint32_t node)
 		.passed_len = h->passed,
 	};
 
+	c.on_link = (c.position == CAPTURED_NEAR_SRC && is_fresh(h->ttl)) ||
+		    (c.position == CAPTURED_NEAR_DST && is_fresh(o->ttl));
 	if (d) {
 		bool hole_first = d->n_holes && d->holes[0].seq == h->una;
 
@@ -168,6 +175,7 @@ static struct capture_seen capture_of(struct tracker *t, uint32_t node)
 		c.stuck_len = d->stuck_len;
 		c.stuck_seen = d->stuck_seen + !c.upstream;
 		c.repeats = d->repeats;
+		c.acks_lost = half_known_una(t, h) != h->una;
 		c.sacked_bytes = d->sacked_bytes;
 		c.sacked_longest = d->sacked_longest;
 		c.bad_sacks = d->bad_sacks;
@@ -266,22 +274,27 @@ void report_gone(struct tracker *t, uint32_t node, enum gone_reason reason)
 	forget(t, node, reason);
 }
 
-/* `node` owed data, was not silent for long, and its receiver has sent this reset. */
+/* A transfer that was not silent for long is ended by this reset, of either end or in its name. */
 void report_reset(struct tracker *t, uint32_t node, const struct frame *f)
 {
 	const struct flow_entry *e = &t->flows[node >> 1];
+	bool inbound = !memcmp(&f->dst, &e->addr[node & 1], sizeof(f->dst)) &&
+		       f->dport == e->port[node & 1];
+	uint32_t author = inbound ? node ^ 1 : node;
 	struct capture_seen c;
 	struct observation obs = {.type = OBS_RESET, .now_ns = t->now_ns};
 
 	if (!(half_at(t, node)->flags & HALF_TRANSFER) || live_is_ours(t, node))
 		return;
+	half_at(t, node)->flags |= HALF_ABORTED;
 	c = capture_of(t, node);
 	obs.reset = (struct reset_seen){
 		.key = c.key,
-		.inbound = true,
+		.inbound = inbound,
 		.ttl = f->ttl,
-		.ttl_usual = e->half[!(node & 1)].ttl,
+		.ttl_usual = half_at(t, author)->ttl,
 		.ip_id = f->ip_id,
+		.ip_id_usual = life_ip_id(t, author),
 		.seq = f->seq,
 	};
 	observe(t, &obs);

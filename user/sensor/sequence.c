@@ -23,6 +23,22 @@ static bool one_way(const struct half *o)
 	return !(o->flags & HALF_SEEN);
 }
 
+/*
+ * The receiver has acknowledged all, and the sender goes on sending it again: what is lost is the
+ * ACKs, behind the capture point. More than one needless timeout (RFC 5682) must show it.
+ */
+static bool acks_lost(const struct half *h, const struct detail *d)
+{
+	return d && d->repeats > 1 && h->una == h->nxt && seq_diff(d->repeat_seq, h->una) < 0;
+}
+
+uint32_t half_known_una(const struct tracker *t, const struct half *h)
+{
+	const struct detail *d = h->detail == NO_DETAIL ? NULL : &t->details[h->detail];
+
+	return acks_lost(h, d) ? d->repeat_seq : h->una;
+}
+
 bool half_owes(struct tracker *t, uint32_t node)
 {
 	const struct half *h = half_at(t, node), *o = other(t, node);
@@ -188,6 +204,22 @@ static void count_transfer(struct tracker *t, struct half *h)
 	}
 }
 
+/* It sends what is new: it knows what the receiver has. */
+static void acks_are_back(struct tracker *t, uint32_t node)
+{
+	struct half *h = half_at(t, node);
+	struct detail *d = &t->details[h->detail];
+
+	if ((h->flags & HALF_OPEN) && acks_lost(h, d)) {
+		report_before(t, node, true, true);
+		d->repeats = 0;
+		h->progress_ns = t->now_ns;
+		h->progress_frame = (uint32_t)t->frame;
+		report_recovered(t, node);
+	}
+	d->repeats = 0;
+}
+
 static void append(struct tracker *t, uint32_t node, const struct frame *f, uint32_t seq,
 		   uint32_t end, bool fin)
 {
@@ -203,6 +235,8 @@ static void append(struct tracker *t, uint32_t node, const struct frame *f, uint
 		if (h->flags & HALF_OPEN)
 			report_recovered(t, node);
 	}
+	if (h->detail != NO_DETAIL && t->details[h->detail].repeats)
+		acks_are_back(t, node);
 	h->nxt = end + fin;
 	if (fin)
 		h->flags |= HALF_FIN;
@@ -232,6 +266,29 @@ static uint64_t round_trip_ns(const struct half *h, const struct half *o)
 	return ((uint64_t)h->min_rtt_us + o->min_rtt_us) * NS_PER_US;
 }
 
+/* Data that the receiver has acknowledged is sent again from seq on. */
+static void needless(struct tracker *t, uint32_t node, uint32_t seq)
+{
+	struct half *h = half_at(t, node);
+	struct detail *d = detail_of(t, h, true);
+
+	if (!d)
+		return;
+	if (!d->repeats++) {
+		d->repeat_seq = seq;
+		d->repeat_ns = t->now_ns;
+		d->retrans_frame = (uint32_t)t->frame;
+	}
+	if (seq_diff(seq, d->repeat_seq) < 0)
+		d->repeat_seq = seq;
+	d->retrans_ns = t->now_ns;
+	if (acks_lost(h, d) && !(h->flags & (HALF_OPEN | HALF_SHUT)) &&
+	    !((h->flags | other(t, node)->flags) & (HALF_FIN | HALF_RESET)) &&
+	    t->now_ns - d->repeat_ns >= t->config.stall_after_ns / 2 &&
+	    t->now_ns - half_silent_since(h) >= t->config.stall_after_ns)
+		report_stall(t, node, t->now_ns);
+}
+
 /* [seq, end) lies below nxt: a hole filled late, sent again, or a probe. */
 static void repeated(struct tracker *t, uint32_t node, const struct frame *f, uint32_t seq,
 		     uint32_t end)
@@ -255,8 +312,8 @@ static void repeated(struct tracker *t, uint32_t node, const struct frame *f, ui
 	}
 	if (seq_diff(end, h->una) <= 0) { /* the receiver has it: its ACK was late or lost */
 		t->counts.spurious++;
-		if (d)
-			d->repeats++;
+		if (end != seq)
+			needless(t, node, seq);
 		return;
 	}
 	if (end == seq)

@@ -111,8 +111,16 @@ static void reset(struct tracker *t, uint32_t node, const struct frame *f)
 	else if (half_owes(t, node ^ 1) && !(h->flags & HALF_FIN) && half_out(o) &&
 		 !((f->flags & TCP_ACK) && seq_diff(f->ack, o->una + half_out(o)) >= 0))
 		report_reset(t, node ^ 1, f);
+	else if ((h->flags & HALF_RESET) && !(h->flags & HALF_FIN) && half_out(o) &&
+		 !(o->flags & HALF_ABORTED) && seq_diff(o->nxt, h->rtt_seq) > 0)
+		report_reset(t, node ^ 1, f); /* it was on its way when the first one went out */
+	else if (!((h->flags | o->flags) & (HALF_FIN | HALF_RESET)) && abs(h->ttl - f->ttl) > 1 &&
+		 t->now_ns - h->last_ns < NS_PER_S)
+		report_reset(t, node, f); /* somebody has ended it in the sender's name */
 	if (h->flags & HALF_OPEN)
 		report_gone(t, node, GONE_RESET);
+	if (!(h->flags & HALF_RESET))
+		h->rtt_seq = o->nxt;
 	h->flags |= HALF_RESET;
 	wheel_disarm(t, node);
 	wheel_disarm(t, node ^ 1);

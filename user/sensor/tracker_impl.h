@@ -35,7 +35,9 @@ enum half_flag {
 	HALF_LATE_ACK = 1 << 10, /* was acknowledged more after its receiver's FIN */
 	HALF_TIMESTAMPS = 1 << 11,
 	HALF_RTT_PENDING = 1 << 12,
-	HALF_RESET = 1 << 13, /* it has sent a reset */
+	HALF_RESET =
+		1 << 13, /* it has sent a reset; rtt_seq is what its peer had sent until then */
+	HALF_ABORTED = 1 << 14, /* its transfer was told to have ended by a reset */
 };
 
 /* One direction: what this end has sent and the other has acknowledged. */
@@ -65,8 +67,8 @@ struct flow_entry {
 	union frame_addr addr[2];
 	uint16_t port[2];
 	uint8_t family, tunnel, opener, used; /* opener: the half that sent the SYN, 2 unknown */
-	uint8_t slot[2];  /* of the halves in the wheel */
-	uint8_t print[2]; /* where the next fingerprint goes */
+	uint8_t slot[2];		      /* of the halves in the wheel */
+	uint8_t print[2];		      /* where the next fingerprint goes */
 	uint64_t born_ns;
 	uint32_t number; /* of the connection in the file, from 1 */
 	uint32_t next;	 /* in the hash chain or the free list */
@@ -89,7 +91,9 @@ struct detail {
 	/* since the last progress */
 	uint32_t stuck_len, stuck_seen, retrans_frame, repeats;
 	uint64_t retrans_ns;
-	uint32_t rtx_top; /* highest byte sent again */
+	uint32_t rtx_top;    /* highest byte sent again */
+	uint32_t repeat_seq; /* lowest byte that was sent again although it was acknowledged */
+	uint64_t repeat_ns;  /* when that began */
 	uint32_t sacked_bytes, sacked_longest, bad_sacks, resumed_len, shut_acks;
 	bool upstream;
 };
@@ -215,6 +219,8 @@ void wheel_advance(struct tracker *t, uint64_t now_ns,
 		   void (*fire)(struct tracker *, uint32_t node, uint64_t due_ns));
 
 /* sequence.c */
+/* What its sender knows to be acknowledged: less than una if the ACKs get lost. */
+uint32_t half_known_una(const struct tracker *t, const struct half *h);
 bool half_owes(struct tracker *t, uint32_t node);
 /* What the wheel calls: has it been silent for long enough? */
 void half_silent(struct tracker *t, uint32_t node, uint64_t due_ns);
@@ -246,6 +252,7 @@ void life_progress(struct tracker *t, uint32_t node); /* una is about to advance
 void life_window(struct tracker *t, uint32_t node);   /* una and the window are up to date */
 void life_rtt(struct tracker *t, uint32_t node, uint32_t us);
 uint64_t life_best_bps(struct tracker *t, uint32_t node);
+uint16_t life_ip_id(struct tracker *t, uint32_t node); /* of its latest data; 0 unknown */
 void life_end(struct tracker *t, uint32_t node);
 /* tracker.c */
 void tracker_drain(struct tracker *t); /* what still waits in the pipe */
