@@ -90,7 +90,7 @@ static int write_packet(const struct reviewed *r, void *arg)
 		return 0;
 	x->packets++;
 	if (x->pcap)
-		return pcap_packet(x->pcap, out.time_ns, buf, out.captured, out.length);
+		return pcap_file_packet(x->pcap, out.time_ns, buf, out.captured, out.length);
 	if (*kept->interface)
 		memcpy(x->interface, kept->interface, sizeof(x->interface));
 	err = pcapng_interface(x->pcapng, x->interface, x->linktype, x->snaplen, &out.interface);
@@ -104,7 +104,7 @@ static int create(struct export *x, const struct options *o)
 	int err;
 
 	if (o->pcap)
-		return pcap_create(o->output, o->force, x->linktype, x->snaplen, &x->pcap);
+		return pcap_file_create(o->output, o->force, x->linktype, x->snaplen, &x->pcap);
 	err = brief_text(&s->state.incident, NULL, s->archived.wall_offset_ns, &comment);
 	if (!err)
 		err = pcapng_create(o->output, o->force, comment, "tcpstall " TCPSTALL_VERSION,
@@ -126,7 +126,7 @@ static int write_file(struct export *x, const struct options *o)
 	if (err)
 		return err;
 	if (x->pcap)
-		return pcap_finish(x->pcap);
+		return pcap_file_finish(x->pcap);
 	pcapng_lost(x->pcapng, 0, s->archived.seen, s->archived.lost);
 	return pcapng_finish(x->pcapng);
 }
@@ -187,7 +187,7 @@ int cmd_export(const struct options *options, int argc, char **argv)
 	}
 out:
 	pcapng_free(x.pcapng);
-	pcap_free(x.pcap);
+	pcap_file_free(x.pcap);
 	stored_free(x.stored);
 	return status;
 }

@@ -13,8 +13,8 @@ struct pcap_file {
 	struct newfile *file;
 };
 
-int pcap_create(const char *path, bool force, int linktype, uint32_t snaplen,
-		struct pcap_file **ret)
+int pcap_file_create(const char *path, bool force, int linktype, uint32_t snaplen,
+		     struct pcap_file **ret)
 {
 	const struct {
 		uint32_t magic;
@@ -36,7 +36,7 @@ int pcap_create(const char *path, bool force, int linktype, uint32_t snaplen,
 	return 0;
 }
 
-void pcap_free(struct pcap_file *p)
+void pcap_file_free(struct pcap_file *p)
 {
 	if (!p)
 		return;
@@ -44,8 +44,8 @@ void pcap_free(struct pcap_file *p)
 	free(p);
 }
 
-int pcap_packet(struct pcap_file *p, int64_t time_ns, const uint8_t *data, uint32_t captured,
-		uint32_t length)
+int pcap_file_packet(struct pcap_file *p, int64_t time_ns, const uint8_t *data, uint32_t captured,
+		     uint32_t length)
 {
 	const uint64_t ns = time_ns < 0 ? 0 : (uint64_t)time_ns;
 	const uint32_t head[] = {(uint32_t)(ns / NS_PER_S), (uint32_t)(ns % NS_PER_S), captured,
@@ -57,7 +57,7 @@ int pcap_packet(struct pcap_file *p, int64_t time_ns, const uint8_t *data, uint3
 	return ferror(out) ? -EIO : 0;
 }
 
-int pcap_finish(struct pcap_file *p)
+int pcap_file_finish(struct pcap_file *p)
 {
 	return newfile_commit(p->file);
 }
