@@ -31,25 +31,46 @@ static __always_inline void opened(struct sock *sk, struct tcp_sock *tp, u32 fla
 	f->flags = flags | (mine ? FLOW_MINE : 0);
 	f->tgid = tgid;
 	bpf_get_current_comm(f->comm, sizeof(f->comm));
+	if (!(flags & FLOW_LISTENER))
+		box_take(f, sk, tp);
 }
 
-static __always_inline void established(struct sock *sk, struct tcp_sock *tp)
+static __always_inline void established(struct sock *sk, struct tcp_sock *tp, int old)
 {
 	struct flow *f = bpf_sk_storage_get(&flows, sk, NULL, 0);
 	u64 now = clock_ns();
 
 	if (!f) {
 		if (knobs.track_all && in_sight(sk))
-			flow_start(sk, tp, now);
+			f = flow_start(sk, tp, now);
+		if (f) {
+			f->flags |= old == TCP_SYN_RECV ? FLOW_ACCEPTED : FLOW_CONNECTED;
+			box_take(f, sk, tp);
+		}
 		return;
 	}
 	f->flags &= ~FLOW_LISTENER;
+	f->flags |= old == TCP_SYN_RECV ? FLOW_ACCEPTED : FLOW_CONNECTED;
 	f->born_ns = now;
 	f->last_in_ns = now;
 	f->owe_since_ns = 0;
 	f->segs_in = tp->segs_in;
 	f->seen_una = tp->snd_una;
 	f->seen_rcv_nxt = tp->rcv_nxt;
+	apart_end(sk, tp);
+	box_established(f, sk, tp);
+}
+
+/* From here on tcp_probe does not see what comes in. */
+static __always_inline void half_closed(struct sock *sk, struct tcp_sock *tp)
+{
+	struct flow *f = bpf_sk_storage_get(&flows, sk, NULL, 0);
+	struct tuple t;
+
+	if (!f)
+		return;
+	tuple_of_any(&t, sk, tp);
+	apart_begin(&f->box, &t);
 }
 
 /* The tracepoint fires before the change: the snapshot shows the state that the flow died in. */
@@ -58,7 +79,7 @@ static __always_inline void closed(struct sock *sk, struct tcp_sock *tp)
 	struct flow *f = bpf_sk_storage_get(&flows, sk, NULL, 0);
 	struct event_gone *e;
 
-	if (!f)
+	if (!f || f->flags & FLOW_CLOSED)
 		return;
 	if (!(f->flags & FLOW_LISTENER)) {
 		e = bpf_ringbuf_reserve(&events, sizeof(*e), 0);
@@ -74,7 +95,18 @@ static __always_inline void closed(struct sock *sk, struct tcp_sock *tp)
 			count(LOST_RING_FULL);
 		}
 	}
-	bpf_sk_storage_delete(&flows, sk); /* the socket may connect again */
+	apart_end(sk, tp);
+	box_end(f, tp);
+	f->flags |= FLOW_CLOSED; /* a reset may yet be sent */
+}
+
+/* A socket that was closed connects or listens anew. */
+static __always_inline void begins_anew(struct sock *sk)
+{
+	const struct flow *f = bpf_sk_storage_get(&flows, sk, NULL, 0);
+
+	if (f && f->flags & FLOW_CLOSED)
+		bpf_sk_storage_delete(&flows, sk);
 }
 
 SEC("tp_btf/inet_sock_set_state")
@@ -83,19 +115,23 @@ int BPF_PROG(state, struct sock *sk, int old, int new)
 	bool early = knobs.track_all || knobs.by_process;
 	struct tcp_sock *tp;
 
-	if (new != TCP_CLOSE && !early)
+	if (new == TCP_SYN_SENT || new == TCP_LISTEN)
+		begins_anew(sk);
+	else if (new != TCP_CLOSE && !early && !knobs.box_packets)
 		return 0;
 	tp = bpf_skc_to_tcp_sock(sk);
 	if (!tp)
 		return 0;
 	if (new == TCP_CLOSE)
 		closed(sk, tp);
-	else if (new == TCP_SYN_SENT)
+	else if (old == TCP_ESTABLISHED)
+		half_closed(sk, tp);
+	else if (new == TCP_SYN_SENT && early)
 		opened(sk, tp, 0);
-	else if (new == TCP_LISTEN)
+	else if (new == TCP_LISTEN && early)
 		opened(sk, tp, FLOW_LISTENER);
-	else if (new == TCP_ESTABLISHED)
-		established(sk, tp);
+	else if (new == TCP_ESTABLISHED && early)
+		established(sk, tp, old);
 	return 0;
 }
 
@@ -139,9 +175,13 @@ int BPF_PROG(reset_in, struct sock *sk)
 	return 0;
 }
 
-/* sk is NULL for a segment that belongs to no socket. Later kernels add arguments behind it. */
+/*
+ * sk is NULL for a segment that belongs to no socket, skb where the reset answers none. Later
+ * kernels add arguments. A reset in reply does not leave through the flow's socket: what it answers
+ * is kept in its place.
+ */
 SEC("tp_btf/tcp_send_reset")
-int BPF_PROG(reset_out, struct sock *sk)
+int BPF_PROG(reset_out, struct sock *sk, struct sk_buff *skb)
 {
 	struct tcp_sock *tp;
 	struct event_reset *e;
@@ -152,6 +192,10 @@ int BPF_PROG(reset_out, struct sock *sk)
 	f = bpf_sk_storage_get(&flows, sk, NULL, 0);
 	tp = bpf_skc_to_tcp_sock(sk);
 	if (!f || !tp)
+		return 0;
+	if (skb)
+		box_reply(f, skb);
+	if (f->flags & FLOW_CLOSED)
 		return 0;
 	e = reset_event(sk, f);
 	if (!e)

@@ -26,48 +26,6 @@ struct {
 	__type(value, u64);
 } drops SEC(".maps");
 
-struct ports {
-	__be16 source, dest;
-};
-
-/* Reads the packet's own headers, as seen by its receiver. Extension headers and fragments: no. */
-static __always_inline bool parse(const struct sk_buff *skb, struct tuple *t)
-{
-	const unsigned char *l3 = skb->head + skb->network_header;
-	struct ipv6hdr h = {};
-	struct ports ports;
-	u32 len;
-
-	__builtin_memset(t, 0, sizeof(*t));
-	if (bpf_probe_read_kernel(&h, sizeof(struct iphdr), l3))
-		return false;
-	len = *(u8 *)&h;
-	if (len >> 4 == 4) {
-		struct iphdr *v4 = (struct iphdr *)&h;
-
-		if (v4->protocol != IPPROTO_TCP || v4->frag_off & bpf_htons(0x1fff))
-			return false;
-		len = (len & 15) * 4;
-		t->family = AF_INET;
-		*(u32 *)t->remote = v4->saddr;
-		*(u32 *)t->local = v4->daddr;
-	} else if (len >> 4 == 6) {
-		if (bpf_probe_read_kernel(&h, sizeof(h), l3) || h.nexthdr != IPPROTO_TCP)
-			return false;
-		len = sizeof(h);
-		t->family = AF_INET6;
-		__builtin_memcpy(t->remote, h.saddr, 16);
-		__builtin_memcpy(t->local, h.daddr, 16);
-	} else {
-		return false;
-	}
-	if (bpf_probe_read_kernel(&ports, sizeof(ports), l3 + len))
-		return false;
-	t->remote_port = bpf_ntohs(ports.source);
-	t->local_port = bpf_ntohs(ports.dest);
-	return true;
-}
-
 static __always_inline void turn(struct tuple *t)
 {
 	struct tuple was = *t;
@@ -96,7 +54,7 @@ static __always_inline struct listening *listening_to(const struct sk_buff *skb,
 		tuple_of(&t, sk);
 		return bpf_map_lookup_elem(&listen, &t);
 	}
-	if (!skb->dev || !parse(skb, &t))
+	if (!skb->dev || !parse(skb->head + skb->network_header, &t))
 		return NULL;
 	/* Not traffic: a dummy that inet_rtm_getroute() makes to ask for the route of this flow. */
 	if (skb->dev->ifindex == LOOPBACK_IFINDEX && !skb->skb_iif)
@@ -111,6 +69,27 @@ static __always_inline struct listening *listening_to(const struct sk_buff *skb,
 	return bpf_map_lookup_elem(&listen, &t);
 }
 
+/* What is dropped after it was recorded is only marked. */
+static __always_inline void box_dropped(const struct box_ref *ref, const struct sk_buff *skb,
+					u8 inbound)
+{
+	struct box *b = box_of(ref);
+	struct box_slot *slot;
+	u32 at;
+
+	if (!b)
+		return;
+	if (b->last_skb == (u32)(u64)skb) {
+		at = box_at(ref, b->packets - 1);
+		slot = bpf_map_lookup_elem(&slots, &at);
+		if (slot)
+			slot->flags |= PACKET_DROPPED;
+		return;
+	}
+	box_put(b, ref, skb, skb->network_header, skb->transport_header, inbound ? skb->skb_iif : 0,
+		PACKET_DROPPED | (inbound ? 0 : PACKET_OUT));
+}
+
 static __always_inline void dropped(const struct sk_buff *skb, void *location, u32 reason)
 {
 	struct drop key = {.location = (u64)location, .reason = reason};
@@ -122,6 +101,7 @@ static __always_inline void dropped(const struct sk_buff *skb, void *location, u
 	l = listening_to(skb, &key.inbound);
 	if (!l)
 		return;
+	box_dropped(&l->box, skb, key.inbound);
 	key.cookie = l->cookie;
 	n = bpf_map_lookup_elem(&drops, &key);
 	if (n)

@@ -122,7 +122,10 @@ int BPF_PROG(progress, struct sock *sk, struct sk_buff *skb)
 		f = flow_start(sk, tp, now);
 		if (!f)
 			return 0;
+		box_take(f, sk, tp);
 	}
+	if (f->box.index)
+		box_in(f, skb);
 	seq = cb->seq;
 	end_seq = cb->end_seq;
 	ack = cb->ack_seq;

@@ -184,6 +184,7 @@ int seed(struct bpf_iter__tcp *ctx)
 		return 0;
 	}
 	f->flags |= FLOW_SEEDED;
+	box_take(f, (struct sock *)tp, tp);
 	f->last_in_ns = 0;
 	if (skc->skc_state == TCP_SYN_SENT)
 		return 0;

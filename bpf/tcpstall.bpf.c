@@ -3,6 +3,8 @@
  * Kernel side. Each transfer's progress is kept beside its socket; a healthy transfer wakes nobody.
  *
  *   progress.h   segments received and retransmitted: the hot path
+ *   box.h        black boxes: the last packets of each transfer
+ *   packets.h    packets on their way into those, beside the hot path
  *   options.h    ACKs whose options do not agree with what was sent
  *   lifecycle.h  connections that begin and end, resets, processes that are watched
  *   scan.h       iterators: silent transfers, connections older than we are
@@ -28,6 +30,9 @@ const volatile struct knobs knobs = {};
 
 #include "flow.h"
 #include "options.h"
+#include "parse.h"
+#include "box.h"
+#include "packets.h"
 #include "progress.h"
 #include "lifecycle.h"
 #include "scan.h"

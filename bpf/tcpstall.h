@@ -11,6 +11,8 @@
 #define BPF_PAUSES	 8
 #define BPF_LISTEN_MAX	 64
 #define BPF_DROP_REASONS 256
+#define BPF_BOX_BYTES	 128
+#define BPF_APART_MAX	 4096
 
 /* Set before loading, constant from then on. */
 struct knobs {
@@ -21,7 +23,8 @@ struct knobs {
 	__u8 track_all;	 /* every flow from its first segment (FILTER: user space picks) */
 	__u8 by_process; /* only flows of the processes in `tasks` are watched */
 	__u8 has_cast;	 /* the kernel has bpf_rdonly_cast() */
-	__u8 pad[5];
+	__u8 pad[1];
+	__u32 box_packets;		 /* in a black box: a power of two; 0: there are none */
 	__u8 harmless[BPF_DROP_REASONS]; /* by enum skb_drop_reason: a drop that is no fault */
 };
 _Static_assert(sizeof(struct knobs) == 32 + BPF_DROP_REASONS, "layout");
@@ -54,13 +57,70 @@ enum why {
 };
 
 enum flow_flag {
-	FLOW_MINE = 1 << 0,	/* opened by a process in `tasks` */
-	FLOW_LISTENER = 1 << 1, /* state of a listening socket, waiting to be cloned to children */
-	FLOW_SEEDED = 1 << 2,	/* older than we are */
-	FLOW_REPORTED = 1 << 3, /* the last scan called it suspect */
-	FLOW_SHOWN = 1 << 4,	/* user space has heard of it */
-	FLOW_RESET = 1 << 5,	/* a reset has come in */
+	FLOW_MINE = 1 << 0,	 /* opened by a process in `tasks` */
+	FLOW_LISTENER = 1 << 1,	 /* state of a listening socket, waiting to be cloned to children */
+	FLOW_SEEDED = 1 << 2,	 /* older than we are */
+	FLOW_REPORTED = 1 << 3,	 /* the last scan called it suspect */
+	FLOW_SHOWN = 1 << 4,	 /* user space has heard of it */
+	FLOW_RESET = 1 << 5,	 /* a reset has come in */
+	FLOW_CLOSED = 1 << 6,	 /* it is over, but the socket may still send a reset */
+	FLOW_CONNECTED = 1 << 7, /* this end sent the SYN */
+	FLOW_ACCEPTED = 1 << 8,	 /* the other one did; neither: not known */
 };
+
+/* Which black box, and whose turn with it; index 0: none. */
+struct box_ref {
+	__u32 index;
+	__u32 turn;
+};
+
+enum packet_flag {
+	PACKET_OUT = 1 << 0,
+	PACKET_AGAIN = 1 << 1, /* begins below what has passed in this direction */
+	PACKET_DROPPED = 1 << 2,
+	PACKET_REPLY = 1 << 3, /* not this one was sent, but a reset that answers it */
+};
+
+/* One packet. Behind its headers `data` holds whatever lay there: not to be shown to anybody. */
+struct box_slot {
+	__u64 time_ns;
+	__u32 number; /* in its box, from 1, wraps; written last */
+	__u32 ifindex;
+	__u32 length; /* bytes on the wire from data[0] on */
+	__u8 flags;   /* enum packet_flag */
+	__u8 link;    /* bytes of link layer header in data: 14 (Ethernet) or 0 */
+	__u8 pad[2];
+	__u8 data[BPF_BOX_BYTES];
+};
+_Static_assert(sizeof(struct box_slot) == 24 + BPF_BOX_BYTES, "layout");
+
+enum box_option {
+	BOX_TIMESTAMPS = 1 << 0,
+	BOX_SACK = 1 << 1,
+	BOX_CONNECTED = 1 << 2, /* as FLOW_CONNECTED */
+	BOX_ACCEPTED = 1 << 3,
+};
+
+/*
+ * Packet n (from 1) lies in slot (n - 1) % box_packets, and it is the box's n-th, whoever owned it:
+ * what an owner left cannot be taken for the next one's. Turn and cookie tell the owner.
+ */
+struct box {
+	__u64 packets;
+	__u64 first; /* packets of former owners */
+	__u64 cookie;
+	__u64 out_tstamp;
+	__u32 turn;
+	__u32 last_skb; /* the packet that came last, to know it again */
+	__u32 out_ifindex;
+	__u32 out_high, in_high; /* sequence numbers that have passed are below */
+	__u32 min_rtt_us;	 /* from here on: what the handshake has settled */
+	__u16 snd_mss, rcv_mss;
+	__u8 snd_wscale, rcv_wscale;
+	__u8 options; /* enum box_option */
+	__u8 pad;
+};
+_Static_assert(sizeof(struct box) == 64, "layout");
 
 /* Full state of a flow. Names and units as in struct flow_snapshot of the observations. */
 struct snapshot {
@@ -143,6 +203,7 @@ _Static_assert(sizeof(struct event_neigh) == 56, "layout");
 struct listening {
 	__u64 cookie;
 	__u64 csum_bad; /* damaged segments that were not tied to the socket yet */
+	struct box_ref box;
 };
 
 /* Key of `drops`, whose value is a count. */
@@ -159,6 +220,7 @@ _Static_assert(sizeof(struct drop) == 24, "layout");
 enum count {
 	COUNT_TRACKED,
 	COUNT_VISITED,
+	COUNT_BOXLESS, /* transfers that found no black box free */
 	LOST_RING_FULL,
 	LOST_NO_MEMORY,
 	LOST_DROPS_FULL,

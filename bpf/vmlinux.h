@@ -38,12 +38,14 @@ enum { false, true };
 /* <linux/bpf.h>, what we use of it */
 enum bpf_map_type {
 	BPF_MAP_TYPE_HASH = 1,
+	BPF_MAP_TYPE_ARRAY = 2,
 	BPF_MAP_TYPE_PERCPU_ARRAY = 6,
+	BPF_MAP_TYPE_QUEUE = 22,
 	BPF_MAP_TYPE_SK_STORAGE = 24,
 	BPF_MAP_TYPE_RINGBUF = 27,
 };
 enum { BPF_ANY, BPF_NOEXIST };
-enum { BPF_F_NO_PREALLOC = 1, BPF_F_CLONE = 1 << 9 };
+enum { BPF_F_NO_PREALLOC = 1, BPF_F_CLONE = 1 << 9, BPF_F_MMAPABLE = 1 << 10 };
 enum { BPF_SK_STORAGE_GET_F_CREATE = 1 };
 
 #define AF_INET	    2
@@ -158,6 +160,7 @@ struct inet_connection_sock___rto_max { /* since 6.15 */
 
 struct tcp_options_received {
 	u32 ts_recent;
+	u16 mss_clamp;
 	u16 tstamp_ok : 1, sack_ok : 3, snd_wscale : 4, rcv_wscale : 4;
 };
 
@@ -174,6 +177,7 @@ struct tcp_sock {
 	struct inet_connection_sock inet_conn;
 	u32 max_window;
 	u32 tsoffset;
+	u16 advmss;
 	u32 snd_wnd;
 	u32 mss_cache;
 	u32 lost_out;
@@ -234,7 +238,10 @@ struct sk_buff {
 	char cb[48];
 	unsigned int len;
 	int skb_iif;
+	s64 tstamp; /* in a union of anonymous type, as the kernel has it */
+	__u16 transport_header;
 	__u16 network_header;
+	__u16 mac_header;
 	unsigned char *head, *data;
 };
 

@@ -27,7 +27,7 @@
 #include <cmocka.h>
 
 #include "base/clock.h"
-#include "host/host.h"
+#include "loopback.h"
 #include "sensor/filter.h"
 
 #define ESTABLISHED 1 /* <linux/tcp.h> has all of tcp_info but no states */
@@ -42,8 +42,7 @@ static uint32_t netns; /* ours; 0: we could not make one */
 struct world {
 	struct sensor *sensor;
 	struct flow_filter *filter;
-	int listener, client, server; /* sockets; -1 none */
-	uint16_t port;
+	struct pair pair;
 	int n_seen, n_looked;
 	struct observation seen[SEEN_MAX]; /* the latest, as a ring */
 };
@@ -71,80 +70,6 @@ static void watch(struct world *w, struct sensor_config config)
 	}
 	if (err)
 		fail_msg("%s", why);
-}
-
-static void listen_at(struct world *w)
-{
-	struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-	socklen_t len = sizeof(at);
-
-	w->listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	assert_int_equal(bind(w->listener, (struct sockaddr *)&at, sizeof(at)), 0);
-	assert_int_equal(listen(w->listener, 1), 0);
-	assert_int_equal(getsockname(w->listener, (struct sockaddr *)&at, &len), 0);
-	w->port = ntohs(at.sin_port);
-}
-
-static void connect_both(struct world *w)
-{
-	struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-	socklen_t len = sizeof(at);
-
-	if (w->listener < 0)
-		listen_at(w);
-	at.sin_port = htons(w->port);
-	w->client = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	assert_int_equal(connect(w->client, (struct sockaddr *)&at, sizeof(at)), 0);
-	w->server =
-		accept4(w->listener, (struct sockaddr *)&at, &len, SOCK_CLOEXEC | SOCK_NONBLOCK);
-	assert_true(w->server >= 0);
-	assert_int_equal(fcntl(w->client, F_SETFL, O_NONBLOCK), 0);
-}
-
-static char block[16384];
-
-/* Sends from client to server, which reads it all. */
-static void move(struct world *w, size_t bytes)
-{
-	size_t sent = 0, got = 0;
-
-	while (got < bytes) {
-		size_t left = bytes - sent < sizeof(block) ? bytes - sent : sizeof(block);
-		ssize_t n = left ? send(w->client, block, left, 0) : 0;
-		struct pollfd p = {.fd = w->server, .events = POLLIN};
-
-		sent += n > 0 ? n : 0;
-		assert_true(poll(&p, 1, 5000) == 1);
-		n = recv(w->server, block, sizeof(block), 0);
-		got += n > 0 ? n : 0;
-	}
-}
-
-/* Sends until neither side's buffer takes more. */
-static void jam(struct world *w)
-{
-	struct pollfd p = {.fd = w->client, .events = POLLOUT};
-
-	while (poll(&p, 1, 50) == 1)
-		while (send(w->client, block, sizeof(block), 0) > 0)
-			;
-}
-
-static void drain(struct world *w)
-{
-	struct pollfd p = {.fd = w->server, .events = POLLIN};
-
-	while (poll(&p, 1, 300) == 1 && recv(w->server, block, sizeof(block), 0) > 0)
-		;
-}
-
-static uint64_t cookie_of(int fd)
-{
-	uint64_t cookie = 0;
-	socklen_t len = sizeof(cookie);
-
-	assert_int_equal(getsockopt(fd, SOL_SOCKET, SO_COOKIE, &cookie, &len), 0);
-	return cookie;
 }
 
 static const struct flow_key *key_in(const struct observation *obs)
@@ -226,18 +151,18 @@ static void a_transfer_that_is_not_read_is_reported_with_its_state(void **state)
 	struct stat st;
 
 	watch(w, (struct sensor_config){0});
-	connect_both(w);
-	mine = cookie_of(w->client);
+	connect_both(&w->pair);
+	mine = cookie_of(w->pair.client);
 	before = mono_ns();
-	move(w, 4 * MIN_BYTES);
-	jam(w);
+	move(&w->pair, 4 * MIN_BYTES);
+	jam(&w->pair);
 	s = &await(w, OBS_SNAPSHOT, mine, window_shut)->snapshot;
 
-	assert_int_equal(getsockopt(w->client, IPPROTO_TCP, TCP_INFO, &info, &len), 0);
-	assert_int_equal(fstat(w->client, &st), 0);
+	assert_int_equal(getsockopt(w->pair.client, IPPROTO_TCP, TCP_INFO, &info, &len), 0);
+	assert_int_equal(fstat(w->pair.client, &st), 0);
 	assert_int_equal(s->state, ESTABLISHED);
 	assert_int_equal(s->key.netns, netns);
-	assert_int_equal(s->key.remote.port, w->port);
+	assert_int_equal(s->key.remote.port, w->pair.port);
 	assert_int_equal(s->inode, st.st_ino);
 	assert_int_equal(s->snd.bytes, info.tcpi_bytes_acked);
 	assert_int_equal(s->rcv.bytes, 0);
@@ -265,12 +190,12 @@ static void a_transfer_that_moves_again_is_reported_once_more(void **state)
 	int n;
 
 	watch(w, (struct sensor_config){0});
-	connect_both(w);
-	mine = cookie_of(w->client);
-	move(w, 2 * MIN_BYTES);
-	jam(w);
+	connect_both(&w->pair);
+	mine = cookie_of(w->pair.client);
+	move(&w->pair, 2 * MIN_BYTES);
+	jam(&w->pair);
 	await(w, OBS_SNAPSHOT, mine, window_shut);
-	drain(w);
+	drain(&w->pair);
 	await(w, OBS_SNAPSHOT, mine, owes_nothing);
 	n = w->n_seen;
 	assert_int_equal(sensor_scan(w->sensor, false), 0);
@@ -283,12 +208,12 @@ static void a_small_flow_has_no_state(void **state)
 	struct world *w = *state;
 
 	watch(w, (struct sensor_config){0});
-	connect_both(w);
-	move(w, MIN_BYTES / 4);
-	assert_null(look(w, cookie_of(w->client)));
-	move(w, 2 * MIN_BYTES);
-	assert_non_null(look(w, cookie_of(w->client)));
-	assert_non_null(look(w, cookie_of(w->server)));
+	connect_both(&w->pair);
+	move(&w->pair, MIN_BYTES / 4);
+	assert_null(look(w, cookie_of(w->pair.client)));
+	move(&w->pair, 2 * MIN_BYTES);
+	assert_non_null(look(w, cookie_of(w->pair.client)));
+	assert_non_null(look(w, cookie_of(w->pair.server)));
 }
 
 static void an_older_connection_is_seeded(void **state)
@@ -297,11 +222,11 @@ static void an_older_connection_is_seeded(void **state)
 	const struct flow_snapshot *s;
 	uint64_t since_ns;
 
-	connect_both(w);
-	move(w, 2 * MIN_BYTES);
+	connect_both(&w->pair);
+	move(&w->pair, 2 * MIN_BYTES);
 	watch(w, (struct sensor_config){0});
 	assert_true(sensor_seed(w->sensor) >= 2);
-	s = look(w, cookie_of(w->client));
+	s = look(w, cookie_of(w->pair.client));
 	assert_non_null(s);
 	assert_true(s->flags & SNAP_SEEDED);
 	assert_int_equal(s->snd.progress_ns, s->snd.run_start_ns);
@@ -310,7 +235,7 @@ static void an_older_connection_is_seeded(void **state)
 	/* Once more finds what others on this host began meanwhile, but leaves this flow alone. */
 	since_ns = s->snd.run_start_ns;
 	assert_true(sensor_seed(w->sensor) >= 0);
-	assert_int_equal(look(w, cookie_of(w->client))->snd.run_start_ns, since_ns);
+	assert_int_equal(look(w, cookie_of(w->pair.client))->snd.run_start_ns, since_ns);
 }
 
 static void a_reset_is_seen_and_ends_the_flow(void **state)
@@ -321,12 +246,13 @@ static void a_reset_is_seen_and_ends_the_flow(void **state)
 	uint64_t mine;
 
 	watch(w, (struct sensor_config){0});
-	connect_both(w);
-	mine = cookie_of(w->client);
-	move(w, 2 * MIN_BYTES);
-	assert_int_equal(setsockopt(w->server, SOL_SOCKET, SO_LINGER, &abort, sizeof(abort)), 0);
-	close(w->server);
-	w->server = -1;
+	connect_both(&w->pair);
+	mine = cookie_of(w->pair.client);
+	move(&w->pair, 2 * MIN_BYTES);
+	assert_int_equal(setsockopt(w->pair.server, SOL_SOCKET, SO_LINGER, &abort, sizeof(abort)),
+			 0);
+	close(w->pair.server);
+	w->pair.server = -1;
 
 	obs = await(w, OBS_RESET, mine, NULL);
 	assert_true(obs->reset.inbound);
@@ -336,7 +262,7 @@ static void a_reset_is_seen_and_ends_the_flow(void **state)
 	obs = await(w, OBS_GONE, mine, NULL);
 	assert_int_equal(obs->gone.reason, GONE_RESET);
 	assert_int_equal(obs->gone.error, ECONNRESET);
-	assert_int_equal(obs->gone.last.key.remote.port, w->port);
+	assert_int_equal(obs->gone.last.key.remote.port, w->pair.port);
 	assert_true(obs->gone.last.key.local.port != 0);
 	assert_null(look(w, mine));
 }
@@ -346,18 +272,21 @@ static void drops_are_told_while_a_flow_is_listened_to(void **state)
 {
 	struct sock_filter nothing = {.code = BPF_RET | BPF_K};
 	const struct sock_fprog program = {.len = 1, .filter = &nothing};
+	static const char nothing_much[1000];
 	struct world *w = *state;
 	const struct observation *obs;
 	struct flow_key key;
 
 	watch(w, (struct sensor_config){0});
-	connect_both(w);
-	move(w, 2 * MIN_BYTES);
-	key = look(w, cookie_of(w->server))->key;
+	connect_both(&w->pair);
+	move(&w->pair, 2 * MIN_BYTES);
+	key = look(w, cookie_of(w->pair.server))->key;
 	assert_int_equal(sensor_listen(w->sensor, &key), 0);
 	assert_int_equal(
-		setsockopt(w->server, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof(program)), 0);
-	assert_int_equal(send(w->client, block, 1000, 0), 1000);
+		setsockopt(w->pair.server, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof(program)),
+		0);
+	assert_int_equal(send(w->pair.client, nothing_much, sizeof(nothing_much), 0),
+			 sizeof(nothing_much));
 	obs = await(w, OBS_DROP, key.cookie, NULL);
 	assert_true(obs->drop.inbound);
 	assert_true(obs->drop.count >= 1);
@@ -370,7 +299,7 @@ static void watch_filtered(struct world *w, const char *which)
 {
 	char text[32], why[256] = "";
 
-	snprintf(text, sizeof(text), "%s %u", which, w->port);
+	snprintf(text, sizeof(text), "%s %u", which, w->pair.port);
 	if (flow_filter_new(text, &w->filter, why, sizeof(why)))
 		fail_msg("%s", why);
 	watch(w, (struct sensor_config){.filter = w->filter});
@@ -381,10 +310,10 @@ static void a_filter_names_its_flows_from_the_first_byte(void **state)
 	struct world *w = *state;
 	const struct flow_snapshot *s;
 
-	listen_at(w);
+	listen_at(&w->pair);
 	watch_filtered(w, "dst port");
-	connect_both(w);
-	s = look(w, cookie_of(w->client));
+	connect_both(&w->pair);
+	s = look(w, cookie_of(w->pair.client));
 	assert_non_null(s);
 	assert_true(s->flags & SNAP_NAMED);
 	assert_false(s->flags & SNAP_WITNESS_ONLY);
@@ -396,13 +325,13 @@ static void other_flows_are_witnesses_once_they_are_transfers(void **state)
 	struct world *w = *state;
 	const struct flow_snapshot *s;
 
-	listen_at(w);
+	listen_at(&w->pair);
 	watch_filtered(w, "not port");
-	connect_both(w);
-	move(w, MIN_BYTES / 4);
-	assert_null(look(w, cookie_of(w->client)));
-	move(w, 2 * MIN_BYTES);
-	s = look(w, cookie_of(w->client));
+	connect_both(&w->pair);
+	move(&w->pair, MIN_BYTES / 4);
+	assert_null(look(w, cookie_of(w->pair.client)));
+	move(&w->pair, 2 * MIN_BYTES);
+	s = look(w, cookie_of(w->pair.client));
 	assert_non_null(s);
 	assert_true(s->flags & SNAP_WITNESS_ONLY);
 	assert_false(s->flags & SNAP_NAMED);
@@ -414,9 +343,9 @@ static void a_watched_process_names_its_flows(void **state)
 	const struct flow_snapshot *s;
 
 	watch(w, (struct sensor_config){.root_pid = getpid()});
-	connect_both(w);
+	connect_both(&w->pair);
 	for (int i = 0; i < 2; i++) { /* the accepted end inherits it from the listener */
-		s = look(w, cookie_of(i ? w->server : w->client));
+		s = look(w, cookie_of(i ? w->pair.server : w->pair.client));
 		assert_non_null(s);
 		assert_true(s->flags & SNAP_NAMED);
 		assert_false(s->flags & SNAP_WITNESS_ONLY);
@@ -431,10 +360,10 @@ static void a_missing_program_costs_its_feature_only(void **state)
 
 	watch(w, (struct sensor_config){.without = "retransmit,drop,state,seed"});
 	assert_int_equal(sensor_seed(w->sensor), 0);
-	connect_both(w);
-	move(w, 2 * MIN_BYTES);
-	jam(w);
-	await(w, OBS_SNAPSHOT, cookie_of(w->client), window_shut);
+	connect_both(&w->pair);
+	move(&w->pair, 2 * MIN_BYTES);
+	jam(&w->pair);
+	await(w, OBS_SNAPSHOT, cookie_of(w->pair.client), window_shut);
 }
 
 static void without_the_essential_program_there_is_one_clear_line(void **state)
@@ -466,24 +395,13 @@ static void a_file_without_btf_is_refused(void **state)
 	assert_non_null(strstr(why, "/dev/null"));
 }
 
-static int loopback_up(void)
-{
-	struct ifreq up = {.ifr_name = "lo", .ifr_flags = IFF_UP};
-	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	int err = fd < 0 || ioctl(fd, SIOCSIFFLAGS, &up) ? -errno : 0;
-
-	if (fd >= 0)
-		close(fd);
-	return err;
-}
-
 static int set_up(void **state)
 {
 	struct world *w = calloc(1, sizeof(*w));
 
 	if (!w)
 		return -1;
-	w->listener = w->client = w->server = -1;
+	w->pair = (struct pair)NO_PAIR;
 	*state = w;
 	return 0;
 }
@@ -494,12 +412,7 @@ static int tear_down(void **state)
 
 	sensor_close(w->sensor);
 	flow_filter_free(w->filter);
-	for (int i = 0; i < 3; i++) {
-		int fd = i == 0 ? w->listener : i == 1 ? w->client : w->server;
-
-		if (fd >= 0)
-			close(fd);
-	}
+	hang_up(&w->pair);
 	free(w);
 	return 0;
 }
@@ -523,7 +436,6 @@ int main(void)
 		SENSOR_TEST(a_file_without_btf_is_refused),
 	};
 
-	if (!unshare(CLONE_NEWNET) && !loopback_up())
-		namespace_self(&netns);
+	netns = loopback_namespace();
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

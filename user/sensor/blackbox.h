@@ -12,7 +12,7 @@
 
 #define BOX_CAPTURED 128 /* bytes of a packet that are kept at most */
 #define BOX_DEFAULT  256 /* packets of a transfer */
-#define BOX_MAX	     65536
+#define BOX_MAX	     4096
 
 enum box_flag {
 	BOX_OUT = 1 << 0,     /* sent by the local end of the flow */

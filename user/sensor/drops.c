@@ -22,7 +22,7 @@ static int listened(const struct ebpf *s, uint64_t cookie)
 int ebpf_listen(struct sensor *sensor, const struct flow_key *key)
 {
 	struct ebpf *s = (struct ebpf *)sensor;
-	struct listening value = {.cookie = key->cookie};
+	struct listening value = {.cookie = key->cookie, .box = boxes_find(s, key)};
 	struct tuple tuple = tuple_of(key);
 
 	if (listened(s, key->cookie) >= 0)

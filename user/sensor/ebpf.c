@@ -137,6 +137,7 @@ static void ebpf_close(struct sensor *sensor)
 
 	ring_buffer__free(s->ring);
 	bpf_link__destroy(s->scan);
+	boxes_close(s);
 	tcpstall_bpf__destroy(s->skel);
 	symbols_free(s->symbols);
 	free(s);
@@ -205,37 +206,43 @@ static int ebpf_scan(struct sensor *sensor, bool all)
 	return err;
 }
 
-struct sensor_counts ebpf_counts(const struct sensor *sensor)
+uint64_t ebpf_counted(const struct ebpf *s, enum count what)
 {
-	const struct ebpf *s = (const struct ebpf *)sensor;
-	static const char *const reasons[COUNTS] = {
-		[LOST_RING_FULL] = "ring-buffer-full",
-		[LOST_NO_MEMORY] = "no-memory-for-flow",
-		[LOST_DROPS_FULL] = "drop-table-full",
-		[LOST_TASKS_FULL] = "process-table-full",
-	};
-	struct sensor_counts ret = {.events = s->events};
-	int cpus = libbpf_num_possible_cpus(), n = 0;
-	uint64_t *each = calloc(cpus > 0 ? cpus : 1, sizeof(*each));
+	const int cpus = libbpf_num_possible_cpus();
+	uint64_t *each = calloc(cpus > 0 ? cpus : 1, sizeof(*each)), sum = 0;
+	uint32_t key = what;
 
-	for (uint32_t what = 0; each && what < COUNTS; what++) {
-		uint64_t sum = 0;
-
-		if (bpf_map__lookup_elem(s->skel->maps.counts, &what, sizeof(what), each,
-					 cpus * sizeof(*each), 0))
-			continue;
+	if (each && !bpf_map__lookup_elem(s->skel->maps.counts, &key, sizeof(key), each,
+					  cpus * sizeof(*each), 0))
 		for (int cpu = 0; cpu < cpus; cpu++)
 			sum += each[cpu];
-		if (what == COUNT_TRACKED)
-			ret.tracked = sum;
-		else if (what == COUNT_VISITED)
-			ret.visited = sum;
-		else if (reasons[what] && n < SENSOR_LOST_REASONS) {
-			ret.lost[n].reason = reasons[what];
-			ret.lost[n++].count = sum;
-		}
-	}
 	free(each);
+	return sum;
+}
+
+struct sensor_counts ebpf_counts(const struct sensor *sensor)
+{
+	static const struct {
+		enum count what;
+		const char *reason;
+	} losses[] = {
+		{LOST_RING_FULL, "ring-buffer-full"},
+		{LOST_NO_MEMORY, "no-memory-for-flow"},
+		{LOST_DROPS_FULL, "drop-table-full"},
+		{LOST_TASKS_FULL, "process-table-full"},
+	};
+	const struct ebpf *s = (const struct ebpf *)sensor;
+	struct sensor_counts ret = {
+		.tracked = ebpf_counted(s, COUNT_TRACKED),
+		.visited = ebpf_counted(s, COUNT_VISITED),
+		.events = s->events,
+	};
+
+	_Static_assert(sizeof(losses) / sizeof(losses[0]) <= SENSOR_LOST_REASONS, "room for all");
+	for (size_t i = 0; i < sizeof(losses) / sizeof(losses[0]); i++) {
+		ret.lost[i].reason = losses[i].reason;
+		ret.lost[i].count = ebpf_counted(s, losses[i].what);
+	}
 	return ret;
 }
 
@@ -248,6 +255,8 @@ static const struct sensor_ops ops = {
 	.listen = ebpf_listen,
 	.release = ebpf_release,
 	.counts = ebpf_counts,
+	.box = ebpf_box,
+	.box_capacity = ebpf_box_capacity,
 };
 
 int ebpf_open(const struct sensor_config *config, struct namespaces *namespaces, observe_fn observe,
@@ -269,10 +278,12 @@ int ebpf_open(const struct sensor_config *config, struct namespaces *namespaces,
 	s->root_pid = config->root_pid;
 	s->filter = config->filter;
 
-	err = bpf_load(config, &s->skel, ret_why, why_len);
+	err = bpf_load(config, &s->skel, &s->boxes.why, ret_why, why_len);
 	if (err)
 		goto out;
 	err = prepare(s);
+	if (!err && s->skel->rodata->knobs.box_packets)
+		err = boxes_open(s, s->skel->rodata->knobs.box_packets);
 	if (!err)
 		err = attach(s);
 	if (!err && s->root_pid)

@@ -13,6 +13,13 @@
 struct tcpstall_bpf;
 struct symbols;
 
+/* The black boxes: 1 to n; heads[0] is nobody's. */
+struct boxes {
+	struct box *heads; /* mapped, the kernel writes */
+	uint32_t n, packets;
+	const char *why; /* there are none */
+};
+
 struct ebpf {
 	struct sensor sensor; /* first: what the rest of the program holds */
 	struct tcpstall_bpf *skel;
@@ -30,11 +37,15 @@ struct ebpf {
 	uint64_t moving_ns; /* the last scan that told of moving transfers */
 	int n_listening;
 	struct flow_key listening[SENSOR_LISTEN_MAX];
+	struct boxes boxes;
 };
 
-/* load.c: opens and loads what this kernel takes. Errors as sensor_open(). */
-int bpf_load(const struct sensor_config *config, struct tcpstall_bpf **ret, char *ret_why,
-	     size_t why_len);
+/*
+ * load.c: opens and loads what this kernel takes. Errors as sensor_open(). ret_no_box: why there
+ * are no black boxes although they were asked for; NULL otherwise.
+ */
+int bpf_load(const struct sensor_config *config, struct tcpstall_bpf **ret, const char **ret_no_box,
+	     char *ret_why, size_t why_len);
 bool bpf_is_iterator(const struct bpf_program *prog);
 
 /* translate.c */
@@ -45,6 +56,19 @@ enum gone_reason gone_reason_of(const struct snapshot *last, int error);
 
 /* ebpf.c */
 struct sensor_counts ebpf_counts(const struct sensor *sensor);
+
+uint64_t ebpf_counted(const struct ebpf *s, enum count what);
+
+/* blackbox.c. The first three before loading: packets of a box (a power of two), boxes, bytes. */
+uint32_t boxes_packets(uint32_t wanted);
+uint32_t boxes_number(uint32_t packets);
+uint64_t boxes_bytes(uint32_t packets);
+int boxes_open(struct ebpf *s, uint32_t packets);
+void boxes_close(struct ebpf *s);
+struct box_ref boxes_find(const struct ebpf *s, const struct flow_key *key);
+int ebpf_box(struct sensor *sensor, const struct flow_key *key, box_fn take, void *arg,
+	     struct box_counts *ret);
+struct box_capacity ebpf_box_capacity(const struct sensor *sensor);
 
 /* drops.c: what the kernel counted for the flows that are listened to. */
 int ebpf_listen(struct sensor *sensor, const struct flow_key *key);

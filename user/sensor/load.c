@@ -21,7 +21,10 @@
 #define VMLINUX_BTF "/sys/kernel/btf/vmlinux"
 #define WHY_LEN	    160
 
-enum need { OPTIONAL, REQUIRED, BY_PROCESS };
+/* Without one of them a black box would be none, or never be given back. */
+#define BOX_NEEDS   "packet_out,state"
+
+enum need { OPTIONAL, REQUIRED, BY_PROCESS, FOR_BOX };
 
 static const struct program {
 	const char *name;    /* in bpf/ */
@@ -34,6 +37,8 @@ static const struct program {
 	{"scan", "iter/bpf_sk_storage_map", "transfers that fell silent", REQUIRED},
 	{"seed", "iter/tcp", "connections older than tcpstall", OPTIONAL},
 	{"state", "inet_sock_set_state", "connections that end; run and --pid", OPTIONAL},
+	{"packet_out", "net_dev_start_xmit", "black box of each transfer's last packets", FOR_BOX},
+	{"packet_in", "netif_receive_skb", "the same of connections half open or closed", FOR_BOX},
 	{"retransmit", "tcp_retransmit_skb", "what was retransmitted last", OPTIONAL},
 	{"reset_in", "tcp_receive_reset", "resets that come in, and their author", OPTIONAL},
 	{"reset_out", "tcp_send_reset", "resets that go out", OPTIONAL},
@@ -137,11 +142,42 @@ static void set_knobs(struct knobs *k, const struct sensor_config *config, const
 	k->netns = config->netns;
 	k->track_all = config->filter && !config->root_pid;
 	k->by_process = config->root_pid != 0;
+	k->box_packets = boxes_packets(config->box_packets);
 	k->has_cast = btf__find_by_name_kind(btf, "bpf_rdonly_cast", BTF_KIND_FUNC) > 0;
 	symbols_harmless(btf, k->harmless);
 }
 
-/* Loads the programs in `wanted`, a bit for each row of the table. */
+/* Sets of programs: a bit for each row of the table. */
+static unsigned int needed(enum need need)
+{
+	unsigned int bits = 0;
+
+	for (int i = 0; i < N_PROGRAMS; i++)
+		bits |= (programs[i].need == need) << i;
+	return bits;
+}
+
+static unsigned int named(const char *names)
+{
+	unsigned int bits = 0;
+
+	for (int i = 0; i < N_PROGRAMS; i++)
+		bits |= named_in(names, programs[i].name) << i;
+	return bits;
+}
+
+static void size_boxes(struct tcpstall_bpf *skel, uint32_t packets)
+{
+	const uint32_t n = boxes_number(packets);
+
+	bpf_map__set_max_entries(skel->maps.boxes, n + 1);
+	bpf_map__set_max_entries(skel->maps.slots, (n + 1) * packets);
+	bpf_map__set_max_entries(skel->maps.boxes_free, n);
+	bpf_map__set_max_entries(skel->maps.boxes_ended, n);
+	bpf_map__set_max_entries(skel->maps.apart, n);
+}
+
+/* Loads the programs in `wanted`. */
 static int load(const struct sensor_config *config, const struct btf *btf, unsigned int wanted,
 		struct tcpstall_bpf **ret)
 {
@@ -161,6 +197,8 @@ static int load(const struct sensor_config *config, const struct btf *btf, unsig
 		if (p)
 			bpf_program__set_autoload(p, wanted & (1u << i));
 	}
+	if (config->box_packets && !(named(BOX_NEEDS) & ~wanted))
+		size_boxes(skel, boxes_packets(config->box_packets));
 	err = tcpstall_bpf__load(skel);
 	if (err) {
 		tcpstall_bpf__destroy(skel);
@@ -210,34 +248,59 @@ static int open_btf(const struct sensor_config *config, struct btf **ret, char *
 	return -ENOTSUP;
 }
 
-int bpf_load(const struct sensor_config *config, struct tcpstall_bpf **ret, char *ret_why,
-	     size_t why_len)
+/* Finds out which programs this kernel does not take. -ENOTSUP: one of them is required. */
+static int leave_out(const struct sensor_config *config, const struct btf *btf,
+		     unsigned int *wanted, char *ret_why, size_t why_len)
 {
-	libbpf_print_fn_t print = libbpf_set_print(keep_words);
-	char why[WHY_LEN] = "", fix[WHY_LEN] = "";
-	unsigned int wanted = 0;
-	struct btf *btf = NULL;
-	int err = open_btf(config, &btf, ret_why, why_len);
+	char why[WHY_LEN] = "";
 
-	if (err)
-		goto out;
-	for (int i = 0; i < N_PROGRAMS; i++)
-		if (programs[i].need != BY_PROCESS || config->root_pid)
-			wanted |= 1u << i;
-	err = config->without ? -ESRCH : load(config, btf, wanted, ret);
-	for (int i = 0; err && err != -EPERM && i < N_PROGRAMS; i++) {
-		if (!(wanted & (1u << i)) || !try_program(config, btf, i, why, sizeof(why)))
+	for (int i = 0; i < N_PROGRAMS; i++) {
+		if (!(*wanted & (1u << i)) || !try_program(config, btf, i, why, sizeof(why)))
 			continue;
-		wanted &= ~(1u << i);
+		*wanted &= ~(1u << i);
 		if (programs[i].need != REQUIRED)
 			continue;
 		snprintf(ret_why, why_len, "this kernel does not take the program for %s (%s): %s",
 			 programs[i].gives, programs[i].watches, why);
-		err = -ENOTSUP;
-		goto out;
+		return -ENOTSUP;
 	}
-	if (err && err != -EPERM)
-		err = load(config, btf, wanted, ret);
+	return 0;
+}
+
+int bpf_load(const struct sensor_config *asked, struct tcpstall_bpf **ret, const char **ret_no_box,
+	     char *ret_why, size_t why_len)
+{
+	libbpf_print_fn_t print = libbpf_set_print(keep_words);
+	struct sensor_config config = *asked;
+	char why[WHY_LEN] = "", fix[WHY_LEN] = "";
+	const char *no_box = NULL;
+	unsigned int wanted = ~0u;
+	struct btf *btf = NULL;
+	int err = open_btf(&config, &btf, ret_why, why_len);
+
+	if (err)
+		goto out;
+	if (!config.root_pid)
+		wanted &= ~needed(BY_PROCESS);
+	if (!config.box_packets)
+		wanted &= ~needed(FOR_BOX);
+	err = config.without ? -ESRCH : load(&config, btf, wanted, ret);
+	if (err && err != -EPERM) {
+		err = leave_out(&config, btf, &wanted, ret_why, why_len);
+		if (err)
+			goto out;
+		if (config.box_packets && named(BOX_NEEDS) & ~wanted) {
+			no_box = "this kernel does not take the programs for it";
+			config.box_packets = 0;
+			wanted &= ~needed(FOR_BOX);
+		}
+		err = load(&config, btf, wanted, ret);
+	}
+	if (err == -ENOMEM && config.box_packets) { /* nothing else takes much */
+		no_box = "there is not enough memory for it";
+		config.box_packets = 0;
+		err = load(&config, btf, wanted & ~needed(FOR_BOX), ret);
+	}
 	if (err == -EPERM) {
 		explain_eperm(why, sizeof(why), fix, sizeof(fix));
 		snprintf(ret_why, why_len, "%s; %s", why, fix);
@@ -245,6 +308,8 @@ int bpf_load(const struct sensor_config *config, struct tcpstall_bpf **ret, char
 		pick_words(err, why, sizeof(why));
 		snprintf(ret_why, why_len, "cannot load the kernel programs: %s", why);
 		err = -ENOTSUP;
+	} else {
+		*ret_no_box = no_box;
 	}
 out:
 	btf__free(btf);
@@ -254,7 +319,8 @@ out:
 
 int sensor_check(struct feature *ret, int max)
 {
-	const struct sensor_config config = {.min_bytes = 1 << 20, .suspect_after_ns = 1000000000};
+	const struct sensor_config config = {
+		.min_bytes = 1 << 20, .suspect_after_ns = 1000000000, .box_packets = BOX_DEFAULT};
 	libbpf_print_fn_t print = libbpf_set_print(keep_words);
 	char no_btf[WHY_LEN] = "";
 	struct btf *btf = NULL;

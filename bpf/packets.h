@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * The way of packets into black boxes, beside tcp_probe. What leaves is taken where it is handed to
+ * the device, as a capture would see it: super-packets whole if the device segments them.
+ *
+ * tcp_probe fires in ESTABLISHED only. Flows that have a box and are in another state stand apart:
+ * their packets are told by their addresses. While there are no such flows this costs one load.
+ */
+#ifndef TCPSTALL_PACKETS_H
+#define TCPSTALL_PACKETS_H
+
+#define SAME_PACKET_NS (10 * 1000000ull)
+
+__u32 n_apart;
+
+struct apart {
+	struct box_ref box;
+	u64 last_skb, last_ns;
+};
+
+/* As many as there are boxes. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 1);
+	__type(key, struct tuple);
+	__type(value, struct apart);
+} apart SEC(".maps");
+
+/* skc_num is given back before the last change of state. */
+static __always_inline void tuple_of_any(struct tuple *t, struct sock *sk,
+					 const struct tcp_sock *tp)
+{
+	tuple_of(t, sk);
+	t->local_port = bpf_ntohs(tp->inet_conn.icsk_inet.inet_sport);
+}
+
+static __always_inline void apart_begin(const struct box_ref *box, const struct tuple *t)
+{
+	struct apart value = {.box = *box};
+
+	if (box->index && !bpf_map_update_elem(&apart, t, &value, BPF_NOEXIST))
+		__sync_fetch_and_add(&n_apart, 1);
+}
+
+static __noinline int apart_end(struct sock *sk, struct tcp_sock *tp)
+{
+	struct tuple t;
+
+	if (!sk || !tp || !n_apart)
+		return 0;
+	tuple_of_any(&t, sk, tp);
+	if (!bpf_map_delete_elem(&apart, &t))
+		__sync_fetch_and_add(&n_apart, -1);
+	return 0;
+}
+
+/* A bridge hands the same packet up again. */
+static __always_inline void packet_apart(const struct sk_buff *skb)
+{
+	u32 ip = skb->data - skb->head, ip_bytes;
+	u64 now = clock_ns();
+	struct apart *a;
+	struct tuple t;
+	struct box *b;
+
+	ip_bytes = parse(skb->data, &t);
+	if (!ip_bytes)
+		return;
+	t.netns = skb->dev->nd_net.net->ns.inum;
+	a = bpf_map_lookup_elem(&apart, &t);
+	b = a ? box_of(&a->box) : NULL;
+	if (!b || (a->last_skb == (u64)skb && now - a->last_ns < SAME_PACKET_NS))
+		return;
+	a->last_skb = (u64)skb;
+	a->last_ns = now;
+	box_put(b, &a->box, skb, ip, ip + ip_bytes, skb->dev->ifindex, 0);
+}
+
+SEC("tp_btf/netif_receive_skb")
+int BPF_PROG(packet_in, struct sk_buff *skb)
+{
+	if (n_apart)
+		packet_apart(skb);
+	return 0;
+}
+
+/*
+ * Further devices below the first (bonds, VLANs, bridges) show the same departure times again; what
+ * has been received before comes over a virtual wire.
+ */
+static __always_inline bool first_device(struct box *b, const struct sk_buff *skb,
+					 const struct net_device *dev, const struct sock *sk)
+{
+	u64 departure = skb->tstamp;
+	u32 ifindex = dev->ifindex;
+
+	if (skb->skb_iif || dev->nd_net.net != sk->__sk_common.skc_net.net)
+		return false;
+	if (ifindex != b->out_ifindex) {
+		if (departure && departure <= b->out_tstamp)
+			return false;
+		b->out_ifindex = ifindex;
+	}
+	b->out_tstamp = departure;
+	return true;
+}
+
+SEC("tp_btf/net_dev_start_xmit")
+int BPF_PROG(packet_out, struct sk_buff *skb, struct net_device *dev)
+{
+	struct sock *sk = skb->sk;
+	struct tuple t;
+	struct flow *f;
+	struct box *b;
+
+	barrier_var(sk); /* checked and used must be the same load */
+	if (!sk)
+		return 0;
+	f = bpf_sk_storage_get(&flows, sk, NULL, 0);
+	if (!f)
+		return 0;
+	b = box_of(&f->box);
+	if (!b || !first_device(b, skb, dev, sk))
+		return 0;
+	box_put(b, &f->box, skb, skb->network_header, skb->transport_header, dev->ifindex,
+		PACKET_OUT);
+	if (sk->__sk_common.skc_state == TCP_SYN_SENT) { /* only now it has a port */
+		tuple_of(&t, sk);
+		apart_begin(&f->box, &t);
+	}
+	return 0;
+}
+
+#endif
