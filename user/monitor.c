@@ -19,6 +19,7 @@
 #include "base/clock.h"
 #include "host/host.h"
 #include "incident/store.h"
+#include "inquiry.h"
 #include "keeper.h"
 #include "probe/probe.h"
 #include "sensor/record.h"
@@ -44,6 +45,7 @@ enum source {
 struct monitor {
 	struct monitor_config config;
 	struct namespaces *namespaces;
+	struct inquiry *inquiry;
 	struct prober *prober; /* NULL: not permitted */
 	struct engine *engine;
 	struct recorder *recorder; /* NULL: none */
@@ -141,23 +143,6 @@ static int netns_fd(uint32_t netns, void *arg)
 	return namespaces_fd(m->namespaces, netns);
 }
 
-/* What cannot be found out is not observed; the engine decides without. */
-static void ask_host(struct monitor *m, const struct want *want)
-{
-	struct observation obs = {.type = OBS_ROUTE};
-	int fd = netns_fd(want->key.netns, m);
-
-	if (fd >= 0 && !host_route(&want->key, want->snapshot.ifindex, fd, &obs.route)) {
-		obs.now_ns = mono_ns();
-		observe(&obs, m);
-	}
-	obs = (struct observation){.type = OBS_PROCESS};
-	if (want->inode && !host_process(&want->key, want->inode, &obs.process)) {
-		obs.now_ns = mono_ns();
-		observe(&obs, m);
-	}
-}
-
 static void ask_prober(struct monitor *m, const struct want *want)
 {
 	if (!m->prober ||
@@ -174,7 +159,7 @@ static void grant(struct monitor *m, const struct want *want)
 	case WANT_SCAN: /* never queued */
 		break;
 	case WANT_HOST:
-		ask_host(m, want);
+		inquiry_want(m->inquiry, want);
 		break;
 	case WANT_LISTEN:
 		sensor_listen(m->sensor, &want->key);
@@ -217,7 +202,7 @@ static uint64_t next_run_ns(const struct monitor *m)
 {
 	uint64_t next = min_u64(m->end_ns, m->scanned_ns + engine_scan_period_ns(m->engine));
 
-	if (m->n_wants || m->scan_wanted)
+	if (m->n_wants || m->scan_wanted || inquiry_busy(m->inquiry))
 		return 0;
 	if (m->config.live)
 		next = min_u64(next, m->drawn_ns + REDRAW_NS);
@@ -258,6 +243,8 @@ static void run_due(struct monitor *m)
 	}
 	if (m->prober && now >= m->prober_ns)
 		m->prober_ns = prober_run(m->prober, now);
+	if (inquiry_busy(m->inquiry))
+		inquiry_run(m->inquiry);
 	if (now >= engine_deadline(m->engine))
 		observe(&(struct observation){.type = OBS_TICK, .now_ns = mono_ns()}, m);
 }
@@ -528,6 +515,10 @@ int monitor_new(const struct monitor_config *config, struct monitor **ret, char 
 		goto out;
 	namespaces_refresh(m->namespaces);
 	m->refreshed_ns = mono_ns();
+	doing = "processes";
+	err = inquiry_new(m->namespaces, observe, m, &m->inquiry);
+	if (err)
+		goto out;
 	open_prober(m);
 	doing = "engine";
 	err = engine_new(&m->config.engine, &m->engine);
@@ -589,6 +580,7 @@ void monitor_free(struct monitor *m)
 	prober_free(m->prober);
 	engine_free(m->engine);
 	recorder_close(m->recorder);
+	inquiry_free(m->inquiry);
 	namespaces_free(m->namespaces);
 	if (m->epoll_fd >= 0)
 		close(m->epoll_fd);

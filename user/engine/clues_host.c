@@ -14,15 +14,16 @@
 
 #include "engine/judge.h"
 
-#define DECISIVE    8.0
-#define STRONG	    4.0
-#define CLEAR	    2.5
-#define HINT	    1.0
-#define LOSS_MIN    0.08 /* below it a transfer does not stand still */
-#define LOSS_PROBES 2
-#define GROWS_BY    0.25 /* share of the large ones that is lost more than of the small ones */
-#define ERRORS_MIN  3
-#define MAC_TEXT    18
+#define DECISIVE     8.0
+#define STRONG	     4.0
+#define CLEAR	     2.5
+#define HINT	     1.0
+#define LOSS_MIN     0.08 /* below it a transfer does not stand still */
+#define LOSS_PROBES  2
+#define GROWS_BY     0.25 /* share of the large ones that is lost more than of the small ones */
+#define PRESSURE_MIN 1000 /* hundredths of a percent */
+#define ERRORS_MIN   3
+#define MAC_TEXT     18
 
 static double share(const struct tally *t)
 {
@@ -332,6 +333,36 @@ static void queue_of_this_host_drops(struct judgement *j, const struct route_see
 			 device(r), r->qdisc, (unsigned long long)drops, r->qdisc_backlog_bytes);
 }
 
+static uint16_t worse(uint16_t system, uint16_t cgroup)
+{
+	return system > cgroup ? system : cgroup;
+}
+
+/* It weighs nothing: that the program is the cause is known from the connection itself. */
+static void program_is_held_up(struct judgement *j)
+{
+	const struct process_seen *p = &j->s->pub.process, *before = &j->s->process_before;
+	uint16_t io = worse(p->io_pressure, p->cgroup_io_pressure);
+	uint16_t memory = worse(p->memory_pressure, p->cgroup_memory_pressure);
+	uint16_t cpu = worse(p->cpu_pressure, p->cgroup_cpu_pressure);
+	uint64_t throttled = p->throttled - before->throttled;
+
+	if (!p->pid || p->pid != before->pid)
+		return;
+	if (throttled)
+		evidence(
+			j, "throttled", 0,
+			"the CPU limit of its cgroup stopped %.15s (%u) %llu times in the silence, "
+			"%.1f s in all",
+			p->comm, p->pid, (unsigned long long)throttled,
+			(double)(p->throttled_us - before->throttled_us) / 1e6);
+	if (io >= PRESSURE_MIN || memory >= PRESSURE_MIN || cpu >= PRESSURE_MIN)
+		evidence(j, "pressure", 0,
+			 "in the last 10 s programs waited %u %% of the time for disks, %u %% for "
+			 "memory, %u %% for a CPU",
+			 io / 100, memory / 100, cpu / 100);
+}
+
 static bool table_is_full(const struct route_seen *r)
 {
 	return r->conntrack_max && r->conntrack_count >= r->conntrack_max;
@@ -398,6 +429,7 @@ void weigh_local(struct judgement *j)
 	next_hop_is_silent(j, &s->pub.route);
 	next_hop_is_silent(j, &s->uplink);
 	address_has_two_owners(j);
+	program_is_held_up(j);
 	first_link_loses(j);
 	queue_of_this_host_drops(j, &s->pub.route, &s->route_before);
 	queue_of_this_host_drops(j, &s->uplink, &s->uplink_before);

@@ -61,7 +61,10 @@ static void detail_program(struct judgement *j)
 		snprintf(to, len, "%s has ended and was not waited for", who);
 		break;
 	case 'R':
-		snprintf(to, len, "%s is running, busy with something else", who);
+		snprintf(to, len, "%s is running, busy with something else%s", who,
+			 p->throttled > j->s->process_before.throttled
+				 ? ", and throttled by the CPU limit of its cgroup"
+				 : "");
 		break;
 	case 'S':
 	case 'I':
@@ -244,10 +247,7 @@ static void advise(struct judgement *j)
 
 void describe(struct judgement *j)
 {
-	bool local_app = (j->verdict == CAUSE_SENDER_IDLE && j->s->sends) ||
-			 (j->verdict == CAUSE_RECEIVER_NOT_READING && !j->s->sends);
-
-	if (local_app)
+	if (is_local_program(j->verdict, j->s->sends))
 		detail_program(j);
 	else if (j->verdict == CAUSE_CONNECTION_STATE_LOST)
 		detail_state(j);

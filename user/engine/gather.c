@@ -455,12 +455,23 @@ void gather_more(struct engine *e, struct stall *s)
 		ask_next(e, s);
 }
 
+/* What the program does is the detail of such a verdict, and is being looked for. */
+static bool program_is_due(const struct engine *e, const struct stall *s)
+{
+	struct verdict v = {0};
+
+	if (!s->process_due)
+		return false;
+	judge(e, s, &v);
+	return is_local_program(v.cause, s->sends);
+}
+
 bool gather_done(const struct engine *e, const struct stall *s)
 {
 	const struct flow_snapshot *last = &s->pub.last;
 	struct verdict v = {0};
 
-	if ((s->outstanding > 0 && !s->sizing) || s->path_changed)
+	if ((s->outstanding > 0 && !s->sizing) || s->path_changed || program_is_due(e, s))
 		return false;
 	if (passes_by(s)) /* live it is told once there was time for more than one try */
 		return e->now_ns >= s->pub.begun_ns + e->config.stall_after_ns;

@@ -206,6 +206,11 @@ static inline const struct direction *flow_dir(const struct flow_snapshot *s, bo
 {
 	return sends ? &s->snd : &s->rcv;
 }
+/* The cause is what the local program does, or does not. */
+static inline bool is_local_program(enum cause cause, bool sends)
+{
+	return cause == (sends ? CAUSE_SENDER_IDLE : CAUSE_RECEIVER_NOT_READING);
+}
 /* Bytes that the local end has queued and the peer has not acknowledged. */
 static inline uint32_t owed_bytes(const struct flow_snapshot *s)
 {
@@ -261,7 +266,7 @@ void local_neigh(struct engine *e, const struct neigh_seen *n);
 /* The next hop's address has moved from one MAC address to another lately; NULL: no. */
 const struct neigh_flip *local_flip(const struct engine *e, const struct stall *s);
 /* Asks again what has been told before: counters count as differences. */
-void local_ask_again(struct engine *e, const struct stall *s);
+void local_ask_again(struct engine *e, struct stall *s);
 /* Asks neighbours, briefly beside the path, or closely where something speaks against the first
  * link. Whether anything was asked. */
 bool local_ask_onlink(struct engine *e, struct stall *s, bool beside_path);

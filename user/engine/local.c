@@ -123,14 +123,20 @@ const struct neigh_flip *local_flip(const struct engine *e, const struct stall *
 	return NULL;
 }
 
-void local_ask_again(struct engine *e, const struct stall *s)
+void local_ask_again(struct engine *e, struct stall *s)
 {
+	struct verdict v = {0};
 	struct output out = {.kind = OUT_WANT, .now_ns = e->now_ns};
 
 	if (s - e->stalls >= ASK_AGAIN_MAX)
-		return;		   /* they share links with those that are asked about */
-	out.want.kind = WANT_HOST; /* without inode: the program is asked about once */
+		return; /* they share links with those that are asked about */
+	out.want.kind = WANT_HOST;
 	out.want.key = s->pub.key;
+	judge(e, s, &v);
+	if (!s->verdict_out && is_local_program(v.cause, s->sends)) {
+		out.want.inode = s->pub.last.inode; /* how often it was throttled meanwhile */
+		s->process_due = out.want.inode;
+	}
 	out.want.local_sends = s->sends;
 	out.want.snapshot = s->pub.last;
 	output_push(e, &out);

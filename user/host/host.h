@@ -37,8 +37,8 @@ int host_onlink(uint32_t ifindex, uint8_t family, int netns_fd, struct onlink *r
 /*
  * The process that has the socket of this inode open, by /proc/PID/fd. Of several, the one that
  * works on it: it waits for it (/proc/PID/syscall), or else seems held up (stopped, disk), or else
- * is not the parent that passed it on. Takes a quarter of a second at most; holders is then a lower
- * bound. comm may hold any bytes. -ENOENT: none that we may see.
+ * is not the parent that passed it on. Takes a second at most; holders is then a lower bound. comm
+ * may hold any bytes. -ENOENT: none that we may see. An event loop takes owners.h instead.
  */
 int host_process(const struct flow_key *key, uint64_t inode, struct process_seen *ret);
 
