@@ -1,12 +1,17 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* tcpstall report FILE [ID]: an incident of a capture as one HTML page. */
+/*
+ * tcpstall report FILE [ID]: an incident of a capture as one HTML page. Without FILE, one of the
+ * store: stored_report.c.
+ */
 #include <err.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "analyze.h"
 #include "base/newfile.h"
+#include "stored.h"
 #include "verb.h"
 #include "version.h"
 #include "view/html.h"
@@ -57,6 +62,13 @@ static int write_page(const struct options *options, struct drawing *d, const st
 	return err;
 }
 
+/* What ids are made of, and no file. */
+static bool is_id(const char *word)
+{
+	return strspn(word, "0123456789abcdefT-") == strlen(word) && strcmp(word, "-") &&
+	       access(word, F_OK);
+}
+
 int cmd_report(const struct options *options, int argc, char **argv)
 {
 	struct drawing *d;
@@ -67,6 +79,8 @@ int cmd_report(const struct options *options, int argc, char **argv)
 		warnx("report needs -o FILE; see tcpstall help report");
 		return STATUS_USAGE;
 	}
+	if (argc == 1 && is_id(argv[0]))
+		return report_stored(options, argv[0]);
 	d = calloc(1, sizeof(*d));
 	p = calloc(1, sizeof(*p));
 	if (!d || !p) {

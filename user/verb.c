@@ -59,9 +59,9 @@ static const char show_notes[] =
 	"\n" STORE_NOTES;
 
 static const char report_notes[] =
-	"FILE is a capture; ID one of the incidents that `tcpstall analyze` finds there, the "
-	"worst\n"
-	"one if it is left out. -o FILE says where to; - is standard output. The page needs no\n"
+	"ID is an incident that was kept; after FILE, a capture, one of those that `tcpstall\n"
+	"analyze` finds there, the worst one if it is left out. -o FILE says where to; - is "
+	"standard output. The page needs no\n"
 	"network, no script and nothing beside it, so it can be mailed. As in analyze, transfers\n"
 	"of 64 KiB and more count, and the file may be packed.\n";
 
@@ -146,11 +146,12 @@ const struct verb verb_table[] = {
 	{
 		.name = "report",
 		.run = cmd_report,
-		.options = OPTION(STALL_AFTER) | OPTION(MIN_BYTES) | OPTION(OUTPUT) | OPTION(FORCE),
+		.options = OPTION(STALL_AFTER) | OPTION(MIN_BYTES) | OPTION(OUTPUT) |
+			   OPTION(FORCE) | OPTION(STORE),
 		.min_operands = 1,
 		.max_operands = 2,
-		.operands = "FILE [ID]",
-		.summary = "one HTML page about an incident in a capture: verdict, plots, evidence",
+		.operands = "ID | FILE [ID]",
+		.summary = "one HTML page about an incident: verdict, path, plots, evidence",
 		.notes = report_notes,
 	},
 	{

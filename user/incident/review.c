@@ -50,6 +50,7 @@ static void find_frames(struct incident *i, const struct kept_packet *packets, s
 	struct capture_seen *c = &i->capture;
 	uint64_t number = 0, before = 0, first = 0, again = 0, decided = 0, last = 0;
 	struct excerpt excerpt;
+	bool sent_edge = false;
 
 	excerpt_init(&excerpt, i);
 	for (size_t k = 0; k < n; k++) {
@@ -71,7 +72,8 @@ static void find_frames(struct incident *i, const struct kept_packet *packets, s
 			before = number;
 		if (!first && moved_last(i, &f, side))
 			first = number;
-		if (!again && at_ns > i->last_progress_ns && sent_again(i, p, &f, side))
+		if (sent_again(i, p, &f, side, &sent_edge) && !again &&
+		    at_ns > i->last_progress_ns)
 			again = number;
 		if (!decided && at_ns >= i->begun_ns)
 			decided = number;

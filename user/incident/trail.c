@@ -4,8 +4,11 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #include "base/clock.h"
+
+_Static_assert(MAX_WITNESSES <= TRAIL_FLOWS, "each witness has a place");
 
 #define CONTEXT_MIN_NS (3 * NS_PER_S) /* before and after the silence */
 #define CONTEXT_MAX_NS (60 * NS_PER_S)
@@ -240,5 +243,59 @@ void trail_frame(struct trail *t, const struct frame *f, enum excerpt_side side,
 		rate(t, &t->stalled, f, now_ns);
 	} else {
 		acknowledged(t, f, now_ns);
+	}
+}
+
+static void average(const struct trail *t, struct trail_rate *r, uint64_t rate_bps,
+		    uint64_t from_ns, uint64_t to_ns)
+{
+	const double bin_ns = (double)(t->whole.to_ns - t->whole.from_ns) / TRAIL_BINS;
+	const double per_ns = (double)rate_bps / 8 / NS_PER_S;
+
+	for (int k = 0; k < TRAIL_BINS; k++) {
+		double begin = (double)t->whole.from_ns + k * bin_ns, end = begin + bin_ns;
+
+		begin = begin > (double)from_ns ? begin : (double)from_ns;
+		end = end < (double)to_ns ? end : (double)to_ns;
+		if (end <= begin)
+			continue;
+		r->bytes[k] = (uint64_t)((end - begin) * per_ns);
+		r->total += r->bytes[k];
+	}
+}
+
+static struct frame_ends witness_ends(const struct witness *w)
+{
+	const struct endpoint *src = w->sends ? &w->key.local : &w->key.remote;
+	const struct endpoint *dst = w->sends ? &w->key.remote : &w->key.local;
+	struct frame_ends ends = {
+		.sport = src->port,
+		.dport = dst->port,
+		.family = src->addr.family == AF_INET6 ? 6 : 4,
+	};
+
+	memcpy(ends.src.bytes, src->addr.bytes, addr_len(&src->addr));
+	memcpy(ends.dst.bytes, dst->addr.bytes, addr_len(&dst->addr));
+	return ends;
+}
+
+void trail_averages(struct trail *t, const struct incident *i)
+{
+	const struct direction *d = i->local_sends ? &i->first.snd : &i->first.rcv;
+	const uint64_t end_ns = i->ended_ns ? i->ended_ns : t->whole.to_ns;
+	const uint64_t began_ns = d->run_start_ns ? d->run_start_ns : i->first.born_ns;
+
+	t->averages = true;
+	memset(&t->stalled, 0, sizeof(t->stalled));
+	memset(t->others, 0, sizeof(t->others));
+	memset(&t->rest, 0, sizeof(t->rest));
+	if (i->slow)
+		average(t, &t->stalled, i->pace.rate_bps, i->begun_ns, end_ns);
+	else
+		average(t, &t->stalled, i->rate_bps, began_ns, i->last_progress_ns);
+	for (int k = 0; k < i->n_witnesses; k++) {
+		t->others[k].used = true;
+		t->others[k].ends = witness_ends(&i->witnesses[k]);
+		average(t, &t->others[k], i->witnesses[k].rate_bps, i->last_progress_ns, end_ns);
 	}
 }

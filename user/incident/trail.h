@@ -54,6 +54,7 @@ struct trail {
 	struct trail_rate stalled;
 	struct trail_rate others[TRAIL_FLOWS];
 	struct trail_rate rest; /* of what found no place there */
+	bool averages;		/* the rates are those of trail_averages() */
 	bool based;		/* a sequence number has been seen */
 	bool window_known;	/* the handshake was captured: the window's scale is known */
 	uint8_t syn_sides;	/* handshake seen of: bit 0 the sender, bit 1 the receiver */
@@ -69,6 +70,12 @@ struct trail {
 /* -ENOMEM */
 int trail_new(const struct incident *incident, struct trail **ret);
 void trail_free(struct trail *t); /* NULL is fine */
+
+/*
+ * The rates as the counters of this host give them, an average each: of the transfer while it ran,
+ * of its witnesses in the silence. For incidents of which only the last packets are there.
+ */
+void trail_averages(struct trail *t, const struct incident *incident);
 
 /* side as told by excerpt_side(). */
 void trail_frame(struct trail *t, const struct frame *f, enum excerpt_side side, uint64_t now_ns);

@@ -256,7 +256,8 @@ static void timeline(FILE *out, const struct html_report *r)
 		fprintf(out, "<p class=\"dim\">%" PRIu64 " more packets of this kind.</p>\n",
 			r->more_notes);
 	if (r->n_notes)
-		fputs("<p class=\"dim\">Frames are numbered as in Wireshark.</p>\n", out);
+		fprintf(out, "<p class=\"dim\">Frames are numbered as in %s.</p>\n",
+			r->file ? "Wireshark" : "what tcpstall export writes");
 }
 
 static void witnesses(FILE *out, const struct incident *i)
@@ -289,6 +290,16 @@ static void witnesses(FILE *out, const struct incident *i)
 	fputs("</tbody></table>\n", out);
 }
 
+static void packets_command(FILE *out, const struct html_report *r)
+{
+	fputs(r->file ? "tcpstall analyze --extract " : "tcpstall export ", out);
+	html_text(out, r->incident->id);
+	fputs(" -o ", out);
+	html_text(out, r->incident->id);
+	fputs(".pcapng ", out);
+	html_text(out, r->file ? r->file : "");
+}
+
 static void letter(FILE *out, const struct html_report *r, const char *brief)
 {
 	fputs("<h2>What to send</h2>\n<p>Whoever runs the part at fault (a provider, a vendor, the "
@@ -296,18 +307,14 @@ static void letter(FILE *out, const struct html_report *r, const char *brief)
 	      out);
 	html_text(out, brief);
 	fputs("</pre>\n", out);
-	if (!r->file)
+	if (!r->file && !r->kept)
 		return;
-	fputs("<p>The packets, both directions, with comments on those that matter:</p>\n"
-	      "<pre>tcpstall analyze --extract ",
+	fputs("<p>The packets, both directions, with comments on those that matter:</p>\n<pre>",
 	      out);
-	html_text(out, r->incident->id);
-	fputs(" -o ", out);
-	html_text(out, r->incident->id);
-	fputs(".pcapng ", out);
-	html_text(out, r->file);
-	fputs("</pre>\n<p class=\"dim\">Packets hold addresses, and content unless only headers "
-	      "were captured.</p>\n",
+	packets_command(out, r);
+	fputs("</pre>\n<p class=\"dim\">Packets hold addresses", out);
+	fputs(r->file ? ", and content unless only headers were captured.</p>\n"
+		      : "; with --anonymize other ones, that keep their prefixes.</p>\n",
 	      out);
 }
 

@@ -23,6 +23,7 @@ struct html_report {
 	const struct incident *incident;
 	const struct trail *trail; /* NULL: no plots */
 	const char *file;	   /* the capture; NULL: live */
+	bool kept;		   /* live: packets are in the store */
 	const char *program;	   /* our name and version */
 	int64_t wall_offset_ns;
 	struct html_note notes[HTML_NOTES]; /* in the order of time */

@@ -129,7 +129,8 @@ static void captured(FILE *out, const struct incident *i)
 
 	node_close(out, end_node(out, i, i->local_sends));
 	link_to_next(out, false, true);
-	node_open(out, "the path", points[i->capture.position], bad);
+	node_open(out, "the path",
+		  i->last.flags & SNAP_OFFLINE ? points[i->capture.position] : "not probed", bad);
 	if (kind == PLACE_HOP || kind == PLACE_LINK) {
 		fputs("<br>", out);
 		html_text(out, format_place(&i->verdict.where, i, NULL, place));

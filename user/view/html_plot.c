@@ -436,10 +436,15 @@ static void rates(FILE *out, const struct html_report *r)
 		legend(out, classes[k], false, ends_text(&sorted[k]->ends, text, sizeof(text)));
 	if (rest.total)
 		legend(out, "o4", false, "all others together");
-	fprintf(out,
-		"</ul>\n<figcaption>New bytes of data that passed the capture point%s."
-		"</figcaption></figure>\n",
-		n ? "; beside this transfer, others in the same capture" : "");
+	if (t->averages)
+		fputs("</ul>\n<figcaption>Averages as this host has counted them: of this transfer "
+		      "while it ran, of others in the silence.</figcaption></figure>\n",
+		      out);
+	else
+		fprintf(out,
+			"</ul>\n<figcaption>New bytes of data that passed the capture point%s."
+			"</figcaption></figure>\n",
+			n ? "; beside this transfer, others in the same capture" : "");
 }
 
 void html_plots(FILE *out, const struct html_report *r)
