@@ -303,6 +303,8 @@ void world_step(struct world *w, const struct observation *obs)
 			w->begins += out.kind == OUT_STALL_BEGIN;
 			w->verdicts += out.kind == OUT_VERDICT;
 			w->ends += out.kind == OUT_STALL_END;
+			w->slow_begins += out.kind == OUT_SLOW_BEGIN;
+			w->slow_ends += out.kind == OUT_SLOW_END;
 			if (out.kind == OUT_VERDICT && !w->verdict_ns)
 				w->verdict_ns = w->now_ns;
 			if (out.kind == OUT_WANT)

@@ -441,6 +441,14 @@ static void others_live(struct judgement *j)
 								: "");
 }
 
+/* A watched transfer that crawls: its counters, this host, and boxes that damage or rewrite. */
+static void weigh_slow(struct judgement *j)
+{
+	weigh_pace(j);
+	weigh_local(j);
+	weigh_segment(j);
+}
+
 void weigh_causes(struct judgement *j)
 {
 	static void (*const clues[])(struct judgement *) = {
@@ -469,6 +477,8 @@ void weigh_causes(struct judgement *j)
 		clues[i](j);
 	if (passes_by(j->s))
 		weigh_capture(j);
-	else if (!j->s->pub.slow)
+	else if (j->s->pub.slow)
+		weigh_slow(j);
+	else
 		weigh_segment(j);
 }

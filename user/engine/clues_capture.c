@@ -295,7 +295,7 @@ static void seen_one_way(struct judgement *j)
 			 "acknowledged");
 }
 
-static void weigh_pace(struct judgement *j)
+void weigh_pace(struct judgement *j)
 {
 	const struct pace_seen *p = &j->s->pub.pace;
 	double kbps = (double)p->ceiling_bps / 1e3;
@@ -303,11 +303,18 @@ static void weigh_pace(struct judgement *j)
 	switch (p->limit) {
 	case PACE_POLICER:
 		j->cause[CAUSE_RATE_LIMIT] += STRONG + CLEAR;
-		evidence(j, "token-bucket", STRONG + CLEAR,
-			 "%u of %u segments were lost, %.0f %% of them when a bucket filled at "
-			 "%.0f kbit/s was empty%s",
-			 p->lost_segs, p->segs, p->fit_permille / 10.0, kbps,
-			 p->flows > 1 ? "; other connections share it" : "");
+		if (p->fit_permille)
+			evidence(j, "token-bucket", STRONG + CLEAR,
+				 "%u of %u segments were lost, %.0f %% of them when a bucket "
+				 "filled at "
+				 "%.0f kbit/s was empty%s",
+				 p->lost_segs, p->segs, p->fit_permille / 10.0, kbps,
+				 p->flows > 1 ? "; other connections share it" : "");
+		else
+			evidence(j, "lost-in-rows", STRONG + CLEAR,
+				 "%u of %u segments were lost, several in a row each time, while "
+				 "the rate stayed at %.0f kbit/s and no queue built up",
+				 p->lost_segs, p->segs, kbps);
 		break;
 	case PACE_SHAPER:
 		j->cause[CAUSE_RATE_LIMIT] += STRONG + CLEAR;

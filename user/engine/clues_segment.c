@@ -195,12 +195,29 @@ static void even_small_ones_fail(struct judgement *j)
 		 s->size_fail);
 }
 
+/* A receiver opens its window by a segment at least, or keeps it shut (RFC 9293 3.8.6.2.2). */
+static void window_is_silly(struct judgement *j)
+{
+	const struct pace_seen *p = &j->s->pub.pace;
+
+	if (!j->s->pub.slow || !j->s->sends || !p->window_bytes ||
+	    p->window_bytes >= last(j)->mss || (p->limit != PACE_WINDOW && p->limit != PACE_SHUT))
+		return;
+	j->cause[CAUSE_HEADER_REWRITE] += DECISIVE + HINT;
+	j->rewrite = REWRITE_WINDOW;
+	evidence(j, "silly-window", DECISIVE + HINT,
+		 "the window never exceeds %u bytes, less than a segment, and is never shut: no "
+		 "receiver offers that, it is read at another scale (shift %u)",
+		 p->window_bytes, last(j)->snd_wscale);
+}
+
 void weigh_segment(struct judgement *j)
 {
 	static void (*const clues[])(struct judgement *) = {
 		copies_stop_short,	 only_this_segment_fails, sacks_make_no_sense,
 		echoes_make_no_sense,	 tries_are_refused,	  refused_here,
 		segments_arrive_damaged, quotes_differ,		  even_small_ones_fail,
+		window_is_silly,
 	};
 
 	for (size_t i = 0; i < sizeof(clues) / sizeof(*clues); i++)

@@ -135,6 +135,7 @@ static int step_snapshot(struct engine *e, const struct flow_snapshot *s)
 	}
 	stall_look(e, f, true);
 	stall_look(e, f, false);
+	crawl_look(e, f);
 	return 0;
 }
 
@@ -154,17 +155,24 @@ static void step_gone(struct engine *e, const struct flow_gone *gone)
 	flow_drop(e, f);
 }
 
-/* Both directions of a flow may be stalled: fn for each of its stalls. */
+/* Both directions of a flow may be stalled, or crawl: fn for each of them. */
 static void each_stall(struct engine *e, const struct flow_key *key, const struct observation *obs,
 		       void (*fn)(struct stall *, const struct observation *))
 {
-	for (int sends = 0; sends < 2; sends++) {
-		struct stall *s = stall_of(e, key, sends);
+	const struct flow *f = flow_find(e, key);
 
-		if (s) {
-			fn(s, obs);
-			s->dirty = true;
-			stall_tick(e, s);
+	for (int sends = 0; sends < 2; sends++) {
+		struct stall *both[] = {
+			stall_of(e, key, sends),
+			f && f->crawl[sends].stall >= 0 ? &e->stalls[f->crawl[sends].stall] : NULL,
+		};
+
+		for (int i = 0; i < 2; i++) {
+			if (!both[i])
+				continue;
+			fn(both[i], obs);
+			both[i]->dirty = true;
+			stall_tick(e, both[i]);
 		}
 	}
 }
@@ -284,6 +292,10 @@ static void scanned(struct engine *e, struct stall *s)
 
 static void ended(struct engine *e, struct stall *s)
 {
+	if (s->phase == STALL_SLOW) {
+		crawl_end(e, &e->flows[s->flow], s->sends, OUTCOME_WATCH_ENDED);
+		return;
+	}
 	stall_close(e, s, e->capture_end ? OUTCOME_CAPTURE_ENDED : OUTCOME_WATCH_ENDED, e->now_ns);
 }
 

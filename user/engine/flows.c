@@ -47,6 +47,7 @@ struct flow *flow_take(struct engine *e, const struct flow_key *key)
 	f->used = true;
 	f->last.key = *key;
 	f->stall[0] = f->stall[1] = -1;
+	f->crawl[0].stall = f->crawl[1].stall = -1;
 	f->next = e->buckets[bucket];
 	e->buckets[bucket] = i;
 	e->counts.flows_now++;

@@ -27,6 +27,7 @@
 #define PROBES_A_HOP	5  /* in the first round */
 #define BLIND_DISTANCE	12 /* hops to ask where the distance is unknown */
 #define FRONTIER_BEHIND 3  /* hops behind the frontier that later rounds ask */
+#define LOSS_ROUNDS	20 /* probes to each hop of a path that loses */
 #define PLACE_ENOUGH	0.6
 #define COPIES_A_HOP	2
 #define SURE		0.95
@@ -137,6 +138,30 @@ void gather_start(struct engine *e, struct stall *s)
 	s->host_asked = true;
 	want(e, s, WANT_SCAN);
 	s->next_scan_ns = e->now_ns + SCAN_EVERY_NS;
+}
+
+void gather_slow(struct engine *e, struct stall *s)
+{
+	s->full_size = (uint16_t)full_size(s);
+	want(e, s, WANT_LISTEN);
+	s->listening = true;
+	want(e, s, WANT_HOST);
+	want(e, s, WANT_SCAN);
+}
+
+bool gather_loss_round(struct engine *e, struct stall *s)
+{
+	int reach = s->distance > 1 ? s->distance - 1 : 1;
+
+	if (!e->config.probe || s->pub.route.loopback || !in_flow_possible(s) || !s->distance ||
+	    s->rounds == LOSS_ROUNDS || gather_busy(e) || !gather_affords(s, 2 * reach + 2))
+		return false;
+	s->rounds++;
+	want_probes(e, s, PROBE_IN_FLOW, 1, reach, 1, 0);
+	want_probes(e, s, PROBE_IN_FLOW, END_TTL, END_TTL, 2, 0);
+	s->probing = true;
+	s->asked |= s->rounds >= LOSS_ROUNDS / 2;
+	return true;
 }
 
 int gather_reach(const struct stall *s)

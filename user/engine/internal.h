@@ -23,6 +23,29 @@
 #define FLIPS		  32	   /* neighbours that changed their hardware address */
 #define FLIPS_WITHIN_NS	  (60 * NS_PER_S)
 
+#define RATE_BUCKETS	  44 /* half octaves */
+
+/* Counters of a direction at one moment, see crawl.c. */
+struct crawl_counts {
+	uint64_t bytes;
+	uint64_t busy_us, rwnd_limited_us, sndbuf_limited_us;
+	uint32_t segs, retrans, dups, runs, ooo;
+};
+
+/* How fast a direction usually is, and since when it is not. */
+struct crawl {
+	uint64_t first_ns;	    /* of the first look */
+	uint64_t tick_ns, rate_bps; /* of the last look, and until then */
+	struct crawl_counts last;
+	uint64_t since_ns; /* slow since then; 0: it is not */
+	struct crawl_counts base;
+	uint64_t least_bps, most_bps; /* in the phase */
+	uint32_t most_wnd;
+	uint32_t ticks;
+	int32_t stall; /* the incident, or -1 */
+	uint8_t history[RATE_BUCKETS];
+};
+
 struct flow {
 	struct flow_snapshot last;
 	uint64_t seen_ns;
@@ -30,7 +53,8 @@ struct flow {
 	struct reset_seen reset;
 	struct route_seen route;
 	struct capture_seen capture;
-	int32_t stall[2];   /* [local_sends] index into stalls, or -1 */
+	int32_t stall[2]; /* [local_sends] index into stalls, or -1 */
+	struct crawl crawl[2];
 	int32_t next;	    /* in the hash chain or the free list */
 	int32_t next_mover; /* towards the same peer, see witness.c */
 	bool used, counted[2], reset_known, route_known;
@@ -46,7 +70,8 @@ struct path_cache {
 	uint64_t used_ns;
 };
 
-enum stall_phase { STALL_FREE, STALL_SUSPECT, STALL_CONFIRMED, STALL_CLOSING };
+/* STALL_SLOW: it is none, but a phase that crawls (crawl.c). */
+enum stall_phase { STALL_FREE, STALL_SUSPECT, STALL_CONFIRMED, STALL_CLOSING, STALL_SLOW };
 
 /* Answers to probes that were meant for the peer itself. */
 struct peer_answers {
@@ -88,6 +113,7 @@ struct stall {
 	uint64_t round_until_ns; /* then a round is over, answered or not */
 	uint64_t next_round_ns;
 	uint64_t next_scan_ns;
+	uint64_t next_loss_ns;	 /* STALL_SLOW: of probes that count losses */
 	uint64_t judge_until_ns; /* then there is a verdict whatever is missing */
 	bool dirty;		 /* evidence came since the last judgement */
 	bool verdict_out;
@@ -244,12 +270,26 @@ bool peer_is_ahead(const struct engine *e, const struct stall *s);
 void incident_name(const struct engine *e, struct incident *i);
 void stall_close(struct engine *e, struct stall *s, enum outcome outcome, uint64_t ended_ns);
 
-/* slow.c: phases that crawl */
+/* A free one, filled from the flow but tied to it by the caller. NULL: all are taken (counted). */
+struct stall *stall_slot(struct engine *e, struct flow *f, bool sends);
+void stall_free(struct engine *e, struct stall *s);
+/* Nothing that a reader would want to be told again. */
+bool verdict_same(const struct verdict *a, const struct verdict *b);
+
+/* crawl.c: transfers that crawl while they are watched */
+void crawl_look(struct engine *e, struct flow *f);
+void crawl_tick(struct engine *e, struct stall *s);
+void crawl_end(struct engine *e, struct flow *f, bool sends, enum outcome outcome);
+
+/* slow.c: phases of a capture that crawl */
 void slow_phase(struct engine *e, const struct pace_seen *p);
 
 /* gather.c: what to ask for */
 void gather_start(struct engine *e, struct stall *s);
 void gather_more(struct engine *e, struct stall *s);
+void gather_slow(struct engine *e, struct stall *s);
+/* One more probe to each hop of a path that loses. false: enough, or not now. */
+bool gather_loss_round(struct engine *e, struct stall *s);
 bool gather_done(const struct engine *e, const struct stall *s);
 uint64_t gather_deadline(const struct engine *e, const struct stall *s);
 int gather_reach(const struct stall *s); /* hops that are worth asking */

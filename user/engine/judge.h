@@ -93,6 +93,7 @@ void weigh_handshake(struct judgement *j); /* the same, of a connection that doe
 void weigh_capture(struct judgement *j);   /* offline: what only a capture shows */
 /* offline: the place, where the capture itself shows it */
 bool place_capture(const struct judgement *j, struct place *ret);
+void weigh_pace(struct judgement *j); /* slow phases, of captures and of watched transfers */
 void weigh_places(struct judgement *j);
 void describe(struct judgement *j); /* detail and advice */
 

@@ -50,7 +50,7 @@ static void push(struct engine *e, enum output_kind kind, const struct stall *s)
 	output_push(e, &out);
 }
 
-static struct stall *stall_take(struct engine *e, struct flow *f, bool sends)
+struct stall *stall_slot(struct engine *e, struct flow *f, bool sends)
 {
 	struct stall *s = NULL;
 	uint32_t i;
@@ -87,12 +87,20 @@ static struct stall *stall_take(struct engine *e, struct flow *f, bool sends)
 	s->dirty = true;
 	if (f->route_known)
 		s->pub.route = f->route;
-	f->stall[sends] = (int32_t)i;
 	e->open_stalls++;
 	return s;
 }
 
-static void stall_free(struct engine *e, struct stall *s)
+static struct stall *stall_take(struct engine *e, struct flow *f, bool sends)
+{
+	struct stall *s = stall_slot(e, f, sends);
+
+	if (s)
+		f->stall[sends] = (int32_t)(s - e->stalls);
+	return s;
+}
+
+void stall_free(struct engine *e, struct stall *s)
 {
 	struct flow *f = flow_of(e, s);
 
@@ -103,7 +111,7 @@ static void stall_free(struct engine *e, struct stall *s)
 		out.want.key = s->pub.key;
 		output_push(e, &out);
 	}
-	if (f)
+	if (f && s->phase != STALL_SLOW)
 		f->stall[s->sends] = -1;
 	e->closing -= s->phase == STALL_CLOSING;
 	if ((uint32_t)(s - e->stalls) < e->stall_hint)
@@ -173,6 +181,12 @@ static bool same_place(const struct place *a, const struct place *b)
 	       addr_equal(&a->near, &b->near) && addr_equal(&a->far, &b->far);
 }
 
+bool verdict_same(const struct verdict *a, const struct verdict *b)
+{
+	return a->cause == b->cause && a->way == b->way && same_place(&a->where, &b->where) &&
+	       !strcmp(a->detail, b->detail);
+}
+
 /*
  * The first verdict waits until what was asked for has come, since half of a round of probes
  * misleads, but not for ever. Later ones wait for whole rounds and are told only if they say
@@ -189,8 +203,7 @@ static void conclude(struct engine *e, struct stall *s, bool now)
 		return; /* what comes after is in the file: judged when the stall is over */
 	judge(e, s, &v);
 	s->dirty = false;
-	if (s->verdict_out && v.cause == s->pub.verdict.cause && v.way == s->pub.verdict.way &&
-	    same_place(&v.where, &s->pub.verdict.where) && !strcmp(v.detail, s->pub.verdict.detail))
+	if (s->verdict_out && verdict_same(&v, &s->pub.verdict))
 		return;
 	if (s->verdict_out && v.cause == CAUSE_UNKNOWN)
 		return; /* what was known does not become unknown by more of the same */
@@ -278,6 +291,10 @@ void stall_tick(struct engine *e, struct stall *s)
 {
 	uint64_t next_ns;
 
+	if (s->phase == STALL_SLOW) {
+		crawl_tick(e, s);
+		return;
+	}
 	if (s->phase == STALL_SUSPECT)
 		consider_suspect(e, s);
 	if (s->phase == STALL_FREE)
@@ -439,6 +456,7 @@ void stall_gone(struct engine *e, struct flow *f, const struct flow_gone *gone)
 		bool untold = at < 0 || e->stalls[at].phase == STALL_SUSPECT;
 		struct stall *s;
 
+		crawl_end(e, f, sends, outcomes[gone->reason]);
 		if (untold && gone->reason == GONE_RESET && aborted(e, f, sends)) {
 			s = at < 0 ? stall_take(e, f, sends) : &e->stalls[at];
 			if (s) {

@@ -1,0 +1,340 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Transfers that crawl while they are watched: one that has owed data all the time and for ten
+ * seconds got less than a tenth of its own median rate. What held it back is read off the counters
+ * of those seconds as a struct pace_seen, and judged by the same rules as the slow phases of a
+ * capture.
+ *
+ * A rate is taken every two seconds at most, from snapshots that come anyhow. Only rates of seconds
+ * in which there was something to send count, and a slow one does not: the median stays what it
+ * was.
+ */
+#include <netinet/tcp.h>
+#include <string.h>
+
+#include "engine/internal.h"
+
+#define TICK_NS		 (1800 * NS_PER_MS) /* the sensor tells of moving transfers every 2 s */
+#define TICK_MAX_NS	 (60 * NS_PER_S)    /* longer ago: not watched in between */
+#define CRAWL_AFTER_NS	 (10 * NS_PER_S)
+#define CRAWL_TICKS	 4 /* and so many looks */
+#define CRAWL_SHARE	 10
+#define BACK_SHARE	 5 /* it is over at a fifth of the median */
+#define RATES_ENOUGH	 5 /* before there is a median */
+#define BUSY_PERCENT	 80
+#define VERDICT_NS	 (1500 * NS_PER_MS) /* for what was asked of this host */
+#define LOSS_ROUND_NS	 (1200 * NS_PER_MS) /* routers answer one probe a second */
+
+#define FULL_PERCENT	 50 /* of the busy time: the limit of the phase */
+#define LOSS_PERMILLE	 5
+#define POLICED_PERMILLE 20
+#define POLICED_RUN	 3 /* segments lost in a row; at random it is hardly more than one */
+#define QUEUE_US	 20000
+#define STEADY_PERCENT	 160 /* fastest look to the slowest */
+
+/* Half octaves from 1 kbit/s on. */
+static int bucket_of(uint64_t bps)
+{
+	int bucket = 0;
+
+	for (uint64_t x = bps >> 9; x > 1 && bucket < RATE_BUCKETS - 2; x >>= 1)
+		bucket += 2;
+	if (bucket && bps >> (bucket / 2 + 8) & 1)
+		bucket++;
+	return bucket < RATE_BUCKETS ? bucket : RATE_BUCKETS - 1;
+}
+
+static uint64_t bucket_bps(int bucket)
+{
+	uint64_t octave = 1ull << (bucket / 2 + 9);
+
+	return bucket & 1 ? octave + octave / 2 : octave;
+}
+
+static void remember(struct crawl *c, uint64_t bps)
+{
+	uint8_t *n = &c->history[bucket_of(bps)];
+
+	if (*n == UINT8_MAX) /* the past fades */
+		for (int i = 0; i < RATE_BUCKETS; i++)
+			c->history[i] /= 2;
+	++*n;
+}
+
+/* 0: not known yet. */
+static uint64_t median_bps(const struct crawl *c)
+{
+	int n = 0, seen = 0;
+
+	for (int i = 0; i < RATE_BUCKETS; i++)
+		n += c->history[i];
+	for (int i = 0; i < RATE_BUCKETS && n >= RATES_ENOUGH; i++) {
+		seen += c->history[i];
+		if (2 * seen >= n)
+			return bucket_bps(i);
+	}
+	return 0;
+}
+
+static struct crawl_counts counts_of(const struct flow_snapshot *s, bool sends)
+{
+	return (struct crawl_counts){
+		.bytes = flow_dir(s, sends)->bytes,
+		.busy_us = s->busy_us,
+		.rwnd_limited_us = s->rwnd_limited_us,
+		.sndbuf_limited_us = s->sndbuf_limited_us,
+		.segs = s->data_segs_out,
+		.retrans = s->total_retrans,
+		.dups = s->dsack_dups,
+		.runs = s->retrans_runs,
+		.ooo = s->rcv_ooopack,
+	};
+}
+
+/* Data was there to be sent all the time; or it came, with gaps that others had to fill. */
+static bool was_busy(const struct crawl_counts *was, const struct crawl_counts *is, bool sends,
+		     uint64_t dt_ns)
+{
+	uint64_t busy_us = is->busy_us - was->busy_us,
+		 own_us = is->sndbuf_limited_us - was->sndbuf_limited_us;
+
+	if (!sends)
+		return is->ooo != was->ooo;
+	return busy_us * NS_PER_US * 100 >= dt_ns * BUSY_PERCENT &&
+	       own_us * 100 < busy_us * FULL_PERCENT;
+}
+
+/*
+ * Others got faster by what this one lost: they share what there is. New ones count with all that
+ * they have.
+ */
+static bool others_took_it(const struct engine *e, const struct flow *f, uint64_t since_ns,
+			   uint64_t lost_bps)
+{
+	uint64_t gained_bps = 0;
+
+	for (uint32_t i = 0; i < e->flow_top; i++) {
+		const struct flow *o = &e->flows[i];
+
+		if (!o->used || o == f || o->last.key.netns != f->last.key.netns)
+			continue;
+		for (int sends = 0; sends < 2; sends++) {
+			const struct crawl *c = &o->crawl[sends];
+			bool newcomer = c->first_ns + RATES_ENOUGH * TICK_NS > since_ns;
+			uint64_t usual = newcomer ? 0 : median_bps(c);
+
+			if (c->rate_bps > usual && e->now_ns - c->tick_ns < 3 * TICK_NS)
+				gained_bps += c->rate_bps - usual;
+		}
+	}
+	return gained_bps >= lost_bps / 2;
+}
+
+/* Which limit the counters of the phase show. */
+static enum pace_limit limit_of(const struct crawl *c, const struct flow_snapshot *s, bool sends,
+				const struct pace_seen *p)
+{
+	uint64_t busy_us = s->busy_us - c->base.busy_us,
+		 rwnd_us = s->rwnd_limited_us - c->base.rwnd_limited_us;
+	uint64_t window_bps = s->rtt_us ? (uint64_t)c->most_wnd * 8000000 / s->rtt_us : 0;
+	uint32_t runs = s->retrans_runs - c->base.runs;
+	bool queue = p->rtt_us > 2 * p->min_rtt_us && p->rtt_us > p->min_rtt_us + QUEUE_US;
+	bool steady = c->most_bps * 100 <= c->least_bps * STEADY_PERCENT;
+	uint32_t lost_permille = p->segs ? (uint32_t)((uint64_t)p->lost_segs * 1000 / p->segs) : 0;
+
+	if (!sends)
+		return flow_own_window_shut(s) ? PACE_SHUT : PACE_LOSS;
+	if (rwnd_us * 100 >= busy_us * FULL_PERCENT)
+		return p->rate_bps * 5 >= window_bps * 2 ? PACE_WINDOW : PACE_SHUT;
+	if (queue && steady && p->min_rtt_us)
+		return PACE_SHAPER;
+	if (lost_permille >= POLICED_PERMILLE && steady && runs &&
+	    p->lost_segs >= POLICED_RUN * runs)
+		return PACE_POLICER;
+	return lost_permille >= LOSS_PERMILLE ? PACE_LOSS : PACE_UNKNOWN;
+}
+
+static struct pace_seen pace_of(const struct engine *e, const struct crawl *c,
+				const struct flow_snapshot *s, bool sends)
+{
+	struct crawl_counts is = counts_of(s, sends);
+	uint32_t retrans = is.retrans - c->base.retrans, dups = is.dups - c->base.dups;
+	struct pace_seen p = {
+		.key = s->key,
+		.begin_ns = c->since_ns,
+		.end_ns = e->now_ns,
+		.bytes = is.bytes - c->base.bytes,
+		.usual_bps = median_bps(c),
+		.flows = 1,
+		.rtt_us = s->rtt_us,
+		.min_rtt_us = s->min_rtt_us,
+		.window_bytes = c->most_wnd,
+		.paused_ns = (is.rwnd_limited_us - c->base.rwnd_limited_us) * NS_PER_US,
+	};
+
+	p.rate_bps = rate_bps(p.bytes, p.end_ns - p.begin_ns);
+	if (sends) {
+		p.segs = is.segs - c->base.segs;
+		p.lost_segs = retrans > dups ? retrans - dups : 0;
+	} else {
+		p.segs = (uint32_t)(p.bytes / (s->mss ? s->mss : 536));
+		p.lost_segs = is.ooo - c->base.ooo;
+	}
+	p.limit = limit_of(c, s, sends, &p);
+	if (p.limit == PACE_POLICER || p.limit == PACE_SHAPER)
+		p.ceiling_bps = p.rate_bps;
+	return p;
+}
+
+static void push(struct engine *e, enum output_kind kind, const struct stall *s)
+{
+	struct output out = {.kind = kind, .now_ns = e->now_ns, .incident = &s->pub};
+
+	output_push(e, &out);
+}
+
+static void tell(struct engine *e, struct stall *s)
+{
+	struct verdict v = {0};
+
+	judge(e, s, &v);
+	s->dirty = false;
+	if (s->verdict_out && (v.cause == CAUSE_UNKNOWN || verdict_same(&v, &s->pub.verdict)))
+		return;
+	s->pub.verdict = v;
+	s->verdict_out = true;
+	push(e, OUT_VERDICT, s);
+}
+
+static void begin(struct engine *e, struct flow *f, bool sends)
+{
+	struct crawl *c = &f->crawl[sends];
+	struct stall *s = stall_slot(e, f, sends);
+
+	if (!s)
+		return;
+	c->stall = (int32_t)(s - e->stalls);
+	s->phase = STALL_SLOW;
+	s->pub.slow = true;
+	s->pub.begun_ns = e->now_ns;
+	s->pub.suspected_ns = s->pub.last_progress_ns = c->since_ns;
+	s->pub.pace = pace_of(e, c, &f->last, sends);
+	s->judge_until_ns = e->now_ns + VERDICT_NS;
+	incident_name(e, &s->pub);
+	e->counts.slow++;
+	push(e, OUT_SLOW_BEGIN, s);
+	gather_slow(e, s);
+	crawl_tick(e, s);
+}
+
+/* A round of probes a second or so shows where segments are lost, if enough of them are. */
+void crawl_tick(struct engine *e, struct stall *s)
+{
+	bool told = s->verdict_out;
+
+	if (!told && e->now_ns >= s->judge_until_ns) {
+		tell(e, s);
+	} else if (told && s->dirty && e->now_ns >= s->next_round_ns) {
+		tell(e, s);
+	}
+	s->next_round_ns =
+		s->next_round_ns > e->now_ns ? s->next_round_ns : e->now_ns + LOSS_ROUND_NS;
+	if (s->pub.pace.limit == PACE_LOSS && e->now_ns >= s->next_loss_ns &&
+	    gather_loss_round(e, s))
+		s->next_loss_ns = e->now_ns + LOSS_ROUND_NS;
+	e->due_ns[s - e->stalls] = s->verdict_out ? e->now_ns + LOSS_ROUND_NS : s->judge_until_ns;
+}
+
+void crawl_end(struct engine *e, struct flow *f, bool sends, enum outcome outcome)
+{
+	struct crawl *c = &f->crawl[sends];
+	struct stall *s;
+
+	c->since_ns = 0;
+	c->ticks = 0;
+	if (c->stall < 0)
+		return;
+	s = &e->stalls[c->stall];
+	s->pub.last = f->last;
+	if (!s->verdict_out)
+		tell(e, s);
+	s->pub.outcome = outcome;
+	s->pub.ended_ns = s->pub.pace.end_ns = e->now_ns;
+	push(e, OUT_SLOW_END, s);
+	stall_free(e, s);
+	c->stall = -1;
+}
+
+static void low(struct engine *e, struct flow *f, bool sends, const struct crawl_counts *was,
+		uint64_t was_ns)
+{
+	struct crawl *c = &f->crawl[sends];
+
+	if (!c->since_ns) {
+		c->since_ns = was_ns;
+		c->base = *was;
+		c->least_bps = c->most_bps = c->rate_bps;
+		c->most_wnd = 0;
+	}
+	c->ticks++;
+	if (c->rate_bps < c->least_bps)
+		c->least_bps = c->rate_bps;
+	if (c->rate_bps > c->most_bps)
+		c->most_bps = c->rate_bps;
+	if (f->last.snd_wnd > c->most_wnd)
+		c->most_wnd = f->last.snd_wnd;
+	if (c->stall >= 0) {
+		struct stall *s = &e->stalls[c->stall];
+
+		s->pub.last = f->last;
+		s->pub.pace = pace_of(e, c, &f->last, sends);
+		s->dirty = true;
+		return;
+	}
+	if (e->now_ns - c->since_ns < CRAWL_AFTER_NS || c->ticks < CRAWL_TICKS)
+		return;
+	if (!others_took_it(e, f, c->since_ns, median_bps(c) - c->rate_bps)) {
+		begin(e, f, sends);
+		return;
+	}
+	/* Its share is another one from now on. */
+	c->since_ns = c->ticks = 0;
+	memset(c->history, 0, sizeof(c->history));
+}
+
+static void look(struct engine *e, struct flow *f, bool sends)
+{
+	struct crawl *c = &f->crawl[sends];
+	struct crawl_counts was = c->last, is = counts_of(&f->last, sends);
+	uint64_t was_ns = c->tick_ns, dt_ns = e->now_ns - was_ns, usual = median_bps(c);
+
+	if (was_ns && dt_ns < TICK_NS)
+		return;
+	c->last = is;
+	c->tick_ns = e->now_ns;
+	if (!was_ns) {
+		c->first_ns = e->now_ns;
+		return;
+	}
+	c->rate_bps = rate_bps(is.bytes - was.bytes, dt_ns);
+	if (f->stall[sends] >= 0 || dt_ns > TICK_MAX_NS || !was_busy(&was, &is, sends, dt_ns)) {
+		/* A stall tells of itself. Who has nothing to send, or is fed in order, is fine. */
+		if (!sends && is.bytes > was.bytes && dt_ns < 2 * TICK_NS)
+			remember(c, c->rate_bps);
+		crawl_end(e, f, sends, OUTCOME_RECOVERED);
+	} else if (usual && c->rate_bps < usual / (c->stall >= 0 ? BACK_SHARE : CRAWL_SHARE)) {
+		low(e, f, sends, &was, was_ns);
+	} else {
+		remember(c, c->rate_bps);
+		crawl_end(e, f, sends, OUTCOME_RECOVERED);
+	}
+}
+
+void crawl_look(struct engine *e, struct flow *f)
+{
+	if (f->last.flags & (SNAP_OFFLINE | SNAP_WITNESS_ONLY) || f->last.state == TCP_SYN_SENT)
+		return;
+	for (int sends = 0; sends < 2; sends++)
+		if (flow_is_transfer(e, &f->last, sends))
+			look(e, f, sends);
+}
