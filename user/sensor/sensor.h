@@ -16,6 +16,7 @@ struct flow_filter;
 struct sensor_config {
 	uint64_t min_bytes; /* the kernel keeps state only beside sockets that moved as much */
 	uint64_t suspect_after_ns; /* report transfers silent for longer */
+	uint64_t stall_after_ns;   /* packets: of connections that pass by */
 	uint32_t netns;		   /* 0: all */
 	const char
 		*interfaces; /* names, separated by commas, or "any": their packets; NULL: eBPF */
@@ -46,6 +47,8 @@ int sensor_read(struct sensor *s);
 /* Looks for silence: reports suspects and those that recovered. all: every transfer, then
  * OBS_SCANNED. */
 int sensor_scan(struct sensor *s, bool all);
+
+#define SENSOR_RING_BYTES (8 << 20) /* packets: kernel memory for each interface */
 
 #define SENSOR_LISTEN_MAX 64
 /*
