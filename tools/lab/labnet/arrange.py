@@ -12,6 +12,14 @@ def find(name):
     return globals()[name]
 
 
+def sequence_numbers_shifted(stage):
+    """A box on the first wire shifts the sequence numbers of what leaves a, and shifts back what
+    acknowledges them, except in SACK blocks."""
+    wire, by = stage.network.wires[0], 1234567890
+    wire.rule("ab", "seq", by=by)
+    wire.rule("ba", "ack", by=2 ** 32 - by)
+
+
 def tunnel(stage):
     """What a sends goes through a VXLAN tunnel to router 3 and comes out there: routers 1 and 2 see
     only that. Its first hop is router 3."""

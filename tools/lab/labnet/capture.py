@@ -141,5 +141,5 @@ def capture(scenario, directory):
             path = f"{directory}/{scenario.name}-{point}.pcapng.gz"
             print(f"{path}: {write_pcapng(tap.file, path)} packets", flush=True)
     finally:
-        stage.traffic.stop()
+        stage.stop()
     return 0

@@ -61,4 +61,4 @@ def check_fault(scenario):
     except session.LabError as error:
         return str(error)
     finally:
-        stage.traffic.stop()
+        stage.stop()

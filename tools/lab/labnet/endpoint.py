@@ -4,11 +4,13 @@
 It tells the lab over a UNIX socket what happens, a JSON object a line: `listening`, `open` (with the
 addresses of the connection), `progress` (bytes that the kernel knows acknowledged or received, and
 when that last changed), `late` (the program itself was not run for so long), `end` (why, and the SHA-256 of what the program sent or received). It takes
-words from there: `finish` (send no more, end in order), `reset` (end by RST).
+words from there: `finish` (send no more, end in order), `reset` (end by RST), `buffer=N` (receive
+buffer of so many bytes).
 
 SPEC: events (path of the socket), label, listen or connect ([address, port]), role (send, receive,
 ask or answer) and the options of that role. Roles: `send` sends `bytes` (null: until told), `chunk`
-bytes every `every_ms` (0: as fast as the socket takes it, at most `pace_bps`), then does what `then`
+bytes every `every_ms` (0: as fast as the socket takes it, at most `pace_bps`, hashing each byte `work` times), then
+does what `then`
 says: fin, hold or reset. `receive` reads all, at most `chunk` bytes every `every_ms`. `ask` asks
 `answer` for `bytes` again and again, a connection each, every `every_ms`, and ends them by `then`:
 fin, half (closes its own direction with the question) or reset (some time after all has arrived, so
@@ -111,6 +113,8 @@ class Connection:
 
     def count(self, data):
         self.hash.update(data)
+        for _ in range(self.spec.get("work", 0)):
+            hashlib.sha256(data)
         self.moved += len(data)
         if self.spec.get("every_ms"):
             self.chunk_left -= len(data)
@@ -285,6 +289,9 @@ class End:
             for connection in list(self.connections):
                 if word == "reset":
                     connection.close("reset by us", by_reset=True)
+                elif word.startswith("buffer="):
+                    connection.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF,
+                                               int(word.split("=")[1]))
                 elif word == "finish" and connection.sends and not connection.finished:
                     connection.finish()
 

@@ -74,9 +74,7 @@ def run_stage(scenario, result, record):
             result.why = f"{stage.monitor.bad_lines} lines are not JSON"
     finally:
         if stage:
-            if stage.monitor.process:
-                stage.monitor.stop()
-            stage.traffic.stop()
+            stage.stop()
             result.lines = stage.monitor.lines
             result.words = stage.monitor.words[-40:]
 

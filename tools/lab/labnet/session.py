@@ -14,6 +14,7 @@ the user's process ends the rest, which it knows by the run's tag in their envir
 is killed too, at once, is anything left; `lab clean` ends all whose supervisor is no more.
 """
 
+import glob
 import os
 import select
 import signal
@@ -26,6 +27,10 @@ from . import kernel
 TAG = "TCPSTALL_LAB_RUN"
 SCRATCH = "/run/netns"  # /run/netns/NAME are the namespaces, /run/netns/.run/ the files
 FILES = SCRATCH + "/.run"
+
+
+# Control groups of a run, "controller/tcpstall-lab-PID of the supervisor". They outlive processes.
+_CGROUP = "/sys/fs/cgroup/{}/tcpstall-lab-{}"
 
 
 class LabError(Exception):
@@ -91,6 +96,22 @@ def _kill_descendants():
         time.sleep(0.002)  # a killed process takes a moment to become a zombie
 
 
+def control_group(controller):
+    """The path of a new control group (version 1) of this run."""
+    path = _CGROUP.format(controller, os.environ[TAG].partition(".")[0])
+    try:
+        os.mkdir(path)
+    except OSError as error:
+        raise Unavailable(f"no control groups for {controller}: {error.strerror}") from error
+    return path
+
+
+def _remove_control_groups(supervisor):
+    """Their processes have ended."""
+    for path in glob.glob(_CGROUP.format("*", supervisor)):
+        os.rmdir(path)
+
+
 def _private_mounts():
     os.makedirs(SCRATCH, exist_ok=True)
     kernel.unshare(kernel.CLONE_NEWNS)
@@ -145,6 +166,7 @@ def _supervise(function, alive, limit_s):
     if select.select([runner_fd], [], [], 0)[0]:
         status = os.waitstatus_to_exitcode(os.waitpid(runner, 0)[1])
     _kill_descendants()
+    _remove_control_groups(me)
     os._exit(status if status >= 0 else 128 - status)
 
 
@@ -221,6 +243,9 @@ def clean():
             except ProcessLookupError:
                 pass
         time.sleep(0.02)
+    for path in glob.glob(_CGROUP.format("*", "*")):
+        if not os.path.exists(f"/proc/{path.rpartition('-')[2]}"):
+            os.rmdir(path)
     return total
 
 

@@ -7,6 +7,7 @@ receivers slower than senders, connections that end in every way. tcpstall watch
 runs around one of the programs.
 """
 
+import json
 import os
 import random
 import time
@@ -20,7 +21,6 @@ from .traffic import Traffic, Transfer
 
 OUTAGE_S = 1.0
 OUTAGE_EVERY_S = (12, 40)
-REPORT_EVERY_S = 300
 
 # Hosts beside router 4 that a talks to, each over a wire of its own. b is the clean one.
 WIRES = {
@@ -100,17 +100,16 @@ class Soak:
         monitor.attach(self.traffic.start(RUN, [*command, "--"]).process)
 
     def alarms(self):
-        """A line for each incident, whatever became of it."""
-        found = []
-        for where, monitor in self.monitors.items():
-            for incident in monitor.incidents.values():
-                (src, src_port), (dst, dst_port) = ends_of(incident.flow)
-                verdict = incident.verdict or {}
-                outcome = (incident.end or {}).get("outcome", "open")
-                found.append(f"{incident.begin['ts'][11:19]} {where}: {incident.begin['type']} "
-                             f"{self.name_of(src_port, dst_port)} {src}:{src_port} > {dst}:{dst_port} "
-                             f"{verdict.get('cause')} {outcome}")
-        return found
+        """What was reported, by whom."""
+        return [(where, incident) for where, monitor in self.monitors.items()
+                for incident in monitor.incidents.values()]
+
+    def describe(self, where, incident):
+        (src, src_port), (dst, dst_port) = ends_of(incident.flow)
+        verdict, end = incident.verdict or {}, incident.end or {}
+        return (f"{incident.begin['ts'][11:19]} {where}: {incident.begin['type']} "
+                f"{self.name_of(src_port, dst_port)} {src}:{src_port} > {dst}:{dst_port} "
+                f"{verdict.get('cause')} {end.get('outcome', 'open')}")
 
     def name_of(self, *ports):
         """The transfer, by its listener's port."""
@@ -132,7 +131,7 @@ class Soak:
 
     def go_on(self, seconds, say):
         end = time.monotonic() + seconds
-        next_report = time.monotonic() + REPORT_EVERY_S
+        told = 0
         while (left := end - time.monotonic()) > 0:
             self.bus.until(lambda: False, min(left, self.random.uniform(*OUTAGE_EVERY_S)))
             if end - time.monotonic() > 3 * OUTAGE_S:
@@ -140,9 +139,9 @@ class Soak:
             dead = [w for w, m in self.monitors.items() if m.process.poll() is not None]
             if dead:
                 raise session.LabError(f"{dead[0]} has ended")
-            if time.monotonic() > next_report:
-                next_report += REPORT_EVERY_S
-                say(f"{len(self.alarms())} alarms, {self.outages} outages")
+            for alarm in self.alarms()[told:]:
+                say("so far: " + self.describe(*alarm))
+                told += 1
 
     def still(self):
         """Transfers that have not moved at all: then the soak proves nothing."""
@@ -176,10 +175,10 @@ def soak(seconds, seed, keep=None):
         if keep:
             os.makedirs(keep, exist_ok=True)
             for where, monitor in stage.monitors.items():
-                with open(f"{keep}/{where.replace(' ', '-')}.txt", "w", encoding="utf-8") as file:
-                    file.writelines(f"{line}\n" for line in [*map(str, monitor.lines), *monitor.words])
+                with open(f"{keep}/{where.replace(' ', '-')}.ndjson", "w", encoding="utf-8") as file:
+                    file.writelines(f"{line}\n" for line in [*map(json.dumps, monitor.lines), *monitor.words])
     alarms = stage.alarms()
-    for text in alarms + why:
+    for text in [stage.describe(*alarm) for alarm in alarms] + why:
         say(text)
     moved = sum(end.connections for end in stage.traffic.ends.values()) // 2
     say(f"{len(TRAFFIC) + 1} kinds of traffic, {moved} connections, {stage.outages} outages, "

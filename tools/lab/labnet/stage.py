@@ -129,14 +129,22 @@ class Stage:
         through the same hole, stall with the main one where the fault is not of one connection."""
         fault = self.scenario.fault
         main = self.flow(self.main)
-        ours = {(os.stat(n.netns).st_ino) for n in self.network.nodes.values()}
+        nodes = self.network.nodes
+        here = [nodes["a"], nodes["r1"]] if self.scenario.vantage == "around" else nodes.values()
+        ours = {os.stat(node.netns).st_ino for node in here}
         found = []
         for incident in self.monitor.incidents.values():
             ends = ends_of(incident.flow)
             if ends in (main, main[::-1]) or fault and faults.is_of_all(fault.name):
                 continue
             if incident.flow["netns"] and incident.flow["netns"] not in ours:
-                continue  # somebody else's on this machine
+                continue  # of another host of the lab, or of another run on this machine
             found.append(f"{ends[0][0]}:{ends[0][1]} > {ends[1][0]}:{ends[1][1]} "
                          f"{incident.verdict['cause'] if incident.verdict else ''}")
         return found
+
+    def stop(self):
+        """Ends tcpstall and the traffic."""
+        if self.monitor and self.monitor.process:
+            self.monitor.stop()
+        self.traffic.stop()

@@ -43,10 +43,13 @@ class End:
     def say(self, word):
         self.socket.sendall(word.encode() + b"\n")
 
+    @property
+    def pid(self):
+        """Of the program itself, which may be a child of what was started."""
+        return ([self.process.pid] + session.descendants_of(self.process.pid))[-1]
+
     def signal(self, number):
-        """To the program itself, which may be a child of what was started."""
-        pids = [self.process.pid] + session.descendants_of(self.process.pid)
-        os.kill(pids[-1], number)
+        os.kill(self.pid, number)
 
 
 class Traffic:

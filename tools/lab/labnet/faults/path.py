@@ -40,6 +40,7 @@ def _way(wire, at, direction):
     return "ab" if forward == (direction == "out") else "ba"
 
 
+@of_all
 def member_dead(stage, at):
     """at: a router that has a twin. That of the two which carries the main transfer's data forwards
     nothing any more; from now on it is the node "member"."""
@@ -56,6 +57,7 @@ def member_dead(stage, at):
     return blackhole(stage, "member")
 
 
+@of_all
 def route_changed(stage, at):
     """at: the router before a pair of twins. All that it sent to the one goes to the other from now
     on, which forwards nothing."""
@@ -71,10 +73,13 @@ def route_changed(stage, at):
 
 
 def wire_rule(stage, at, direction="out", action="drop", **match):
-    """at: the two ends of a wire. A rule of wire_rule.h for the packets from the first to the second
-    ("out"), the other way ("back") or both."""
+    """at: the two ends of a wire. A rule of wire_rule.h for packets of the main transfer, from the
+    first to the second ("out"), the other way ("back") or both."""
     wire = stage.network.wire_between(*at.split("-"))
-    number = wire.rule(_way(wire, at, direction), action, **match)
+    from_opener = (at.split("-")[0] < at.split("-")[1]) == (direction != "back")
+    port = "dport" if from_opener else "sport"
+    number = wire.rule(_way(wire, at, direction), action,
+                       **{port: stage.traffic.port(stage.main)}, **match)
     return lambda: wire.unrule(number)
 
 

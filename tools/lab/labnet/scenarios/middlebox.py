@@ -5,6 +5,12 @@ from ..scenario import DOWNLOAD, DOWNLOAD_WITNESSES, MBIT, Fault, Scenario, Trut
 
 STATE_LOST = ("connection-state-lost",)
 
+# A box between routers 2 and 3.
+BOX = ("hop r2", "link r2-r3", "hop r3")
+NO_ADDRESS = "the box stands on a wire and has no address of its own"
+REWRITTEN = Truth(("header-rewrite",), ("path", *BOX), slow=None,
+                  why=NO_ADDRESS + "; a rewriting box lets probes pass")
+
 
 def lost_at(router):
     return Truth(STATE_LOST, (f"hop {router}",))
@@ -53,4 +59,26 @@ SCENARIOS = [
              truth=lost_at("r1"), hops=5, nat=(1,), mtus={1: 1492}, mode="backup-run", seed=33),
     Scenario("backup-watch", "the server behind that NAT, tcpstall watch beside it",
              truth=lost_at("r1"), hops=5, nat=(1,), mtus={1: 1492}, mode="backup-watch", seed=34),
+    Scenario("content-drop", "a filter drops one segment and whatever repeats it",
+             Fault("wire_rule", "r2-r3", options={"segment": 400}),
+             Truth(("content-drop",), BOX, why=NO_ADDRESS), wire_behind=2, seed=35),
+    Scenario("content-drop-v6", "the same by a pattern in the data, IPv6, 80 ms",
+             Fault("wire_rule", "r2-r3", options={"content": f"{230:016x}"}),
+             Truth(("content-drop",), BOX, why=NO_ADDRESS), wire_behind=2, family=6, rtt_ms=80,
+             hops=5, seed=36),
+    Scenario("sequence-shifted", "a box shifts sequence numbers, SACK is left alone; then some loss",
+             Fault("line", "r2-r3", options={"loss_ppm": 20000}), REWRITTEN,
+             wire_behind=2, arrange=("sequence_numbers_shifted",), seed=37),
+    Scenario("window-shrunk", "a box takes the window for unscaled from now on",
+             Fault("wire_rule", "r2-r3",
+                   options={"direction": "back", "action": "window", "by": 9}),
+             REWRITTEN, wire_behind=2, seed=38),
+    Scenario("timestamps-set-back", "a box sets this connection's timestamps back",
+             Fault("wire_rule", "r2-r3", options={"action": "tsval", "by": 2 ** 32 - 10 ** 7}),
+             REWRITTEN, wire_behind=2, seed=39),
+    Scenario("nat-here-forgets", "this host's own NAT forgets the connection of a container",
+             Fault("state_deleted", "r1"),
+             Truth(("connection-state-lost", "local-drop"), ("hop r1", "sender-host"),
+                   why="the NAT is a hop of the container's path and a kernel that we run on"),
+             nat=(1,), vantage="around", seed=52),
 ]

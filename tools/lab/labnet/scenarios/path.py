@@ -1,7 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """What happens to all that goes the same way, beyond the first link: routers, lines, sizes."""
 
-from ..scenario import Fault, Scenario, Transfer, Truth
+from ..scenario import MBIT, Fault, Scenario, Transfer, Truth
+
+# A wire stands between two routers: what it does may be laid to the link or to the routers that it
+# belongs to.
+ON_WIRE = "the box stands on the wire, which has no address of its own"
+BEHIND_2 = ("link r2-r3", "hop r2", "hop r3")
 
 SCENARIOS = [
     Scenario("blackhole-hop3", "router 3 forwards nothing any more",
@@ -22,4 +27,54 @@ SCENARIOS = [
              hops=5, wire_behind=1, beside={"c": (2, None)}, main=Transfer("main",
                                                                              send={"bytes": 90 << 20}),
              seed=30),
+    Scenario("loss-hop3", "router 3 loses one packet in eight",
+             Fault("loss", "r3", options={"percent": 12}),
+             Truth(("path-loss",), ("hop r3", "link r3-r4", "link r2-r3"), slow=None,
+                   why="a router that loses what it forwards looks like either of its links"),
+             hops=5, beside={"c": (2, None)}, seed=40),
+    Scenario("bit-errors-hop2", "the line behind router 2 damages one packet in five, small ones rarely",
+             Fault("line", "r2-r3", options={"bit_errors_ppb": 20000}),
+             Truth(("path-loss",), BEHIND_2, slow=None, why=ON_WIRE), wire_behind=2,
+             hops=5, beside={"c": (1, None)}, seed=41),
+    Scenario("corruption-hop2", "a box behind router 2 flips bits; seen by the receiver",
+             Fault("line", "r2-r3", options={"corrupt_ppm": 250000}),
+             Truth(("path-corruption",), ("path", *BEHIND_2), slow=None,
+                   why=ON_WIRE + ", and probes are not checked for damage on their way"),
+             wire_behind=2, vantage="receiver", beside={"c": (1, None)}, seed=42),
+    Scenario("policer-hop3", "router 3 polices to 1.5 Mbit/s",
+             Fault("police", "r3", options={"rate_bps": 3 * MBIT // 2}),
+             Truth(("rate-limit",), ("hop r3", "path"), slow=True,
+                   why="a policer drops, which tells of itself and not of its place"),
+             hops=5, beside={"c": (2, None)}, seed=43),
+    Scenario("shaper-hop2", "the line behind router 2 is shaped to 2 Mbit/s, with a queue",
+             Fault("line", "r2-r3", options={"rate_bps": 2 * MBIT, "queue_bytes": 60000}),
+             Truth(("rate-limit",), ("path", *BEHIND_2), slow=True, why=ON_WIRE),
+             wire_behind=2, hops=4, beside={"c": (1, None)}, seed=44),
+    Scenario("ecmp-member-dead", "of two equal routers behind router 2 that of this connection is dead",
+             Fault("member_dead", "r3"),
+             Truth(("path-blackhole",), ("hop member", "link member-r4")),
+             hops=5, twins=(3,), beside={"c": (2, None)}, seed=45),
+    Scenario("ecmp-member-dead-v6", "the same, IPv6, 80 ms",
+             Fault("member_dead", "r3"),
+             Truth(("path-blackhole",), ("hop member", "link member-r4")),
+             hops=6, twins=(3,), beside={"c": (2, None)}, family=6, rtt_ms=80, seed=46),
+    Scenario("route-changed", "router 2 changes over to a router that forwards nothing",
+             Fault("route_changed", "r2"),
+             Truth(("path-blackhole",), ("hop r3b", "link r3b-r4")),
+             hops=5, twins=(3,), beside={"c": (2, None)}, seed=47),
+    Scenario("tunnel-blackhole-behind", "through a VXLAN tunnel, whose far side is well",
+             Fault("blackhole", "r4"), Truth(("path-blackhole",), ("hop r4", "link r4-r5")),
+             hops=6, arrange=("tunnel",), beside={"c": (2, None)}, seed=48),
+    Scenario("tunnel-blackhole-inside", "a router that the tunnel goes through is dead",
+             Fault("blackhole", "r2"), Truth(("path-blackhole",), ("link a-r3", "hop r3"),
+                                            why="the tunnel is one link of the path inside it"),
+             hops=5, arrange=("tunnel",), beside={"c": (1, None)}, seed=49),
+    Scenario("blackhole-container", "the sender is a container behind this host's NAT",
+             Fault("blackhole", "r3"), Truth(("path-blackhole",), ("hop r3", "link r3-r4")),
+             hops=5, nat=(1,), vantage="around", beside={"c": (2, None)}, seed=50),
+    Scenario("blackhole-middle", "seen by a router that the connection crosses, in its packets",
+             Fault("blackhole", "r4"),
+             Truth(("path-blackhole",), ("hop r4", "link r4-r5", "path"),
+                   why="no probe leaves from a router: there is only what the packets show"),
+             hops=5, vantage="r2", beside={"c": (1, None)}, seed=51),
 ]
