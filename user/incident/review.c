@@ -6,8 +6,9 @@
 
 #include "base/clock.h"
 
-#define CLOCK_SLACK_NS NS_PER_MS /* between the program that sees progress and the one that keeps  \
-				  */
+#define CLOCK_SLACK_NS                                                                             \
+	NS_PER_MS /* between the program that sees progress and the one that keeps                 \
+		   */
 
 static bool is_probe(const struct kept_packet *p)
 {
@@ -31,13 +32,17 @@ static bool moved_last(const struct incident *i, const struct frame *f, enum exc
 	return side == EXCERPT_DATA && f->payload && f->seq + f->payload == i->first.rcv_nxt;
 }
 
-/* The first of them again: what lies at the edge of what was acknowledged, or looks back. */
+/* As its source says, or the segment at the edge of what was acknowledged for a second time. */
 static bool sent_again(const struct incident *i, const struct kept_packet *p, const struct frame *f,
-		       enum excerpt_side side)
+		       enum excerpt_side side, bool *sent_edge)
 {
+	bool edge = i->local_sends && f->seq == i->first.snd_una, again;
+
 	if (f->kind != FRAME_TCP || side != EXCERPT_DATA || !f->payload)
 		return false;
-	return p->packet.flags & BOX_AGAIN || (i->local_sends && f->seq == i->first.snd_una);
+	again = p->packet.flags & BOX_AGAIN || (edge && *sent_edge);
+	*sent_edge |= edge;
+	return again;
 }
 
 /*
@@ -72,8 +77,7 @@ static void find_frames(struct incident *i, const struct kept_packet *packets, s
 			before = number;
 		if (!first && moved_last(i, &f, side))
 			first = number;
-		if (sent_again(i, p, &f, side, &sent_edge) && !again &&
-		    at_ns > i->last_progress_ns)
+		if (sent_again(i, p, &f, side, &sent_edge) && !again && at_ns > i->last_progress_ns)
 			again = number;
 		if (!decided && at_ns >= i->begun_ns)
 			decided = number;
