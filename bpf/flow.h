@@ -264,10 +264,26 @@ static __always_inline void chrono(struct snapshot *s, struct tcp_sock *tp)
 	s->sndbuf_limited_us = sndbuf / 1000;
 }
 
+/* Out of line: the compiler moves the offsets of an inlined read ahead of the question whether the
+ * field exists, and a kernel without it refuses them there. */
+static __noinline u8 usec_ts_of(struct tcp_sock *tp)
+{
+	struct tcp_sock___usec_ts *ts = (void *)tp;
+
+	return ts ? BPF_CORE_READ_BITFIELD_PROBED(ts, tcp_usec_ts) : 0;
+}
+
+/* The unit of the timestamps that this connection sends: microseconds, or else milliseconds. */
+static __always_inline bool counts_usec(struct tcp_sock *tp)
+{
+	struct tcp_sock___usec_ts *ts = (void *)tp;
+
+	return bpf_core_field_exists(ts->tcp_usec_ts) && usec_ts_of(tp);
+}
+
 static __always_inline void snapshot_of(struct snapshot *s, struct sock *sk, struct tcp_sock *tp,
 					struct flow *f)
 {
-	struct tcp_sock___usec_ts *ts = (void *)tp;
 	u64 now = bpf_ktime_get_ns(), heard;
 	u32 wnd;
 
@@ -344,9 +360,7 @@ static __always_inline void snapshot_of(struct snapshot *s, struct sock *sk, str
 	s->sack = BPF_CORE_READ_BITFIELD(tp, rx_opt.sack_ok) != 0;
 	s->snd_wscale = BPF_CORE_READ_BITFIELD(tp, rx_opt.snd_wscale);
 	s->rcv_wscale = BPF_CORE_READ_BITFIELD(tp, rx_opt.rcv_wscale);
-	s->usec_ts = 0;
-	if (bpf_core_field_exists(ts->tcp_usec_ts))
-		s->usec_ts = BPF_CORE_READ_BITFIELD_PROBED(ts, tcp_usec_ts);
+	s->usec_ts = counts_usec(tp);
 	s->secured = is_secured(tp);
 	s->watched = watched(f, s->tuple.netns);
 }

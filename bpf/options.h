@@ -32,13 +32,11 @@ static __always_inline bool sack_is_odd(const struct tcp_sock *tp, u32 start, u3
  */
 static __always_inline bool echo_is_odd(const struct flow *f, struct tcp_sock *tp, u32 echo)
 {
-	struct tcp_sock___usec_ts *ts = (void *)tp;
 	u64 now = clock_ns(), tick = NS_PER_S / 1000;
 	u64 most = f->flags & FLOW_SEEDED ? 1ull << 62 : now - f->born_ns + ECHO_SLACK_NS;
 	s64 age;
 
-	if (bpf_core_field_exists(ts->tcp_usec_ts) &&
-	    BPF_CORE_READ_BITFIELD_PROBED(ts, tcp_usec_ts))
+	if (counts_usec(tp))
 		tick = 1000;
 	age = (s32)((u32)(now / tick) + tp->tsoffset - echo) * (s64)tick;
 	return age < -(s64)ECHO_SLACK_NS || age > (s64)most;

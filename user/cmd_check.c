@@ -4,6 +4,7 @@
  * are tried, not derived from the user or the kernel's version.
  */
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -14,6 +15,7 @@
 #include "base/capability.h"
 #include "base/clock.h"
 #include "host/host.h"
+#include "sensor/blackbox.h"
 #include "sensor/sensor.h"
 #include "verb.h"
 #include "view/format.h"
@@ -153,9 +155,11 @@ static bool check_sensor(struct report *r)
 	const struct sensor_config config = {
 		.min_bytes = engine.min_bytes,
 		.suspect_after_ns = NS_PER_S,
+		.box_packets = BOX_DEFAULT,
 	};
+	struct box_capacity boxes;
 	struct sensor *sensor = NULL;
-	char why[160] = "";
+	char why[160] = "", bytes[FORMAT_LEN];
 	struct feature *f;
 	int err;
 
@@ -166,8 +170,19 @@ static bool check_sensor(struct report *r)
 	f = add(r, "watching transfers", !err);
 	if (err)
 		WHY(f, *why ? why : strerror(-err));
+	if (err)
+		return false;
+	boxes = sensor_box_capacity(sensor);
+	f = add(r, "black boxes", boxes.packets);
+	if (f->ok)
+		snprintf(f->why, sizeof(f->why),
+			 "the last %" PRIu32 " packets of %" PRIu32
+			 " transfers, %s of kernel memory",
+			 boxes.packets, boxes.boxes, format_bytes(boxes.bytes, bytes));
+	else
+		WHY(f, boxes.why);
 	sensor_close(sensor);
-	return !err;
+	return true;
 }
 
 /* One fix often mends many lines: it is printed below the last of them. */

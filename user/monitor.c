@@ -596,6 +596,11 @@ struct monitor_errors monitor_errors(const struct monitor *m)
 	return m->errors;
 }
 
+struct box_capacity monitor_boxes(const struct monitor *m)
+{
+	return sensor_box_capacity(m->sensor);
+}
+
 struct engine_counts monitor_engine_counts(const struct monitor *m)
 {
 	return engine_counts(m->engine);

@@ -11,6 +11,7 @@
 
 #include "base/clock.h"
 #include "base/parse.h"
+#include "sensor/blackbox.h"
 
 #define VALUE(member) offsetof(struct options, member)
 
@@ -84,6 +85,8 @@ const struct option_info option_table[OPTIONS] = {
 			   "packets of the transfers that went on beside it as well", 0, 0},
 	[OPT_PCAP] = {"pcap", 0, OPTION_FLAG, VALUE(pcap), NULL,
 		      "pcap with nanoseconds, for programs that cannot read pcapng", 0, 0},
+	[OPT_BLACK_BOX] = {"black-box", 0, OPTION_U64, VALUE(box_packets), "N",
+			   "last packets kept of each transfer (default 256; 0: none)", 0, BOX_MAX},
 };
 
 static const char *expected(enum option_type type)

@@ -46,6 +46,7 @@ enum option_id {
 	OPT_PROCESS,
 	OPT_WITNESSES,
 	OPT_PCAP,
+	OPT_BLACK_BOX,
 	OPTIONS
 };
 
@@ -65,7 +66,7 @@ struct options {
 	uint64_t given; /* a bit for each option_id */
 	bool help, json, numeric, quiet, verbose, no_probe, anonymize, strict, force, no_store,
 		witnesses, pcap;
-	uint64_t stall_after_ns, min_bytes, duration_ns, pid, max_hops, count;
+	uint64_t stall_after_ns, min_bytes, duration_ns, pid, max_hops, count, box_packets;
 	uint64_t store_bytes, store_age_ns, port;
 	const char *source, *netns, *output, *record, *flow, *extract, *interface;
 	const char *store, *since, *until, *cause, *address, *process;

@@ -260,6 +260,27 @@ static void where_text(const struct session *s, char *buf, size_t len)
 		snprintf(buf, len, "all network namespaces");
 }
 
+/* Without a store nobody would ever open them. */
+static uint32_t box_packets(const struct options *o)
+{
+	if (options_given(o, OPT_BLACK_BOX))
+		return (uint32_t)o->box_packets;
+	return o->no_store ? 0 : BOX_DEFAULT;
+}
+
+static void say_boxes(const struct session *s)
+{
+	const struct box_capacity boxes = monitor_boxes(s->monitor);
+	char bytes[FORMAT_LEN];
+
+	if (!boxes.packets && s->config.sensor.box_packets)
+		warnx("incidents have no packets of their transfers: no black boxes: %s",
+		      boxes.why);
+	else if (boxes.packets && s->options->verbose)
+		warnx("black boxes: the last %" PRIu32 " packets of %" PRIu32 " transfers, %s",
+		      boxes.packets, boxes.boxes, format_bytes(boxes.bytes, bytes));
+}
+
 static void say_start(const struct session *s, const char *kept)
 {
 	const uint64_t now = monitor_engine_counts(s->monitor).transfers;
@@ -276,6 +297,7 @@ static void say_start(const struct session *s, const char *kept)
 		      "not seen there: CAP_SYS_ADMIN missing");
 	if (s->options->quiet)
 		return;
+	say_boxes(s);
 	if (root)
 		snprintf(what, sizeof(what), "process %d and its children", (int)root);
 	else if (s->filter)
@@ -303,6 +325,7 @@ int session_start(struct session *s)
 		return status;
 	s->config.live = s->live;
 	s->config.out_fd = fileno(s->out);
+	s->config.sensor.box_packets = box_packets(s->options);
 	err = monitor_new(&s->config, &s->monitor, why, sizeof(why));
 	if (err) {
 		const bool here = err != -EPERM && err != -ENOTSUP,

@@ -12,7 +12,7 @@
 	(RESULTS | OPTION(STALL_AFTER) | OPTION(MIN_BYTES) | OPTION(NO_PROBE) | OPTION(SOURCE) |   \
 	 OPTION(INTERFACE) | OPTION(OUTPUT) | OPTION(RECORD) | OPTION(ANONYMIZE) |                 \
 	 OPTION(STRICT) | OPTION(STORE) | OPTION(NO_STORE) | OPTION(STORE_SIZE) |                  \
-	 OPTION(STORE_AGE))
+	 OPTION(STORE_AGE) | OPTION(BLACK_BOX))
 
 #define STORE_NOTES                                                                                \
 	"Incidents are kept in --store DIR, by default /var/lib/tcpstall for root and else\n"      \

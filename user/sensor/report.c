@@ -30,14 +30,7 @@ static struct flow_key key_of(const struct flow_entry *e, int dir)
 	};
 }
 
-static uint64_t moved_bytes(const struct half *h)
-{
-	uint32_t out = half_out(h);
-
-	return h->sent > out ? h->sent - out : 0;
-}
-
-static struct flow_snapshot snapshot_of(struct tracker *t, uint32_t node)
+struct flow_snapshot report_snapshot(struct tracker *t, uint32_t node)
 {
 	const struct flow_entry *e = &t->flows[node >> 1];
 	int dir = node & 1;
@@ -46,10 +39,10 @@ static struct flow_snapshot snapshot_of(struct tracker *t, uint32_t node)
 	bool shut = (h->flags & HALF_SHUT) && half_out(h) <= 1;
 	struct flow_snapshot s = {
 		.key = key_of(e, dir),
-		.snd = {.bytes = moved_bytes(h),
+		.snd = {.bytes = half_moved_bytes(h),
 			.progress_ns = h->progress_ns,
 			.run_start_ns = e->born_ns},
-		.rcv = {.bytes = moved_bytes(o), .progress_ns = o->progress_ns},
+		.rcv = {.bytes = half_moved_bytes(o), .progress_ns = o->progress_ns},
 		.born_ns = e->born_ns,
 		.owe_since_ns = h->owe_ns,
 		.last_in_ns = o->last_ns,
@@ -200,8 +193,15 @@ static void tell(struct tracker *t, uint32_t node, uint64_t now_ns, const struct
 
 	observe(t, &obs);
 	obs = (struct observation){.type = OBS_SNAPSHOT, .now_ns = now_ns};
-	obs.snapshot = snapshot_of(t, node);
+	obs.snapshot = report_snapshot(t, node);
 	observe(t, &obs);
+}
+
+void report_again(struct tracker *t, uint32_t node)
+{
+	struct capture_seen c = capture_of(t, node);
+
+	tell(t, node, t->now_ns, &c);
 }
 
 /* ICMP errors that came in the silence, before it was known to be one. */
@@ -224,6 +224,8 @@ void report_stall(struct tracker *t, uint32_t node, uint64_t now_ns)
 	struct half *h = half_at(t, node);
 	struct capture_seen c;
 
+	if (live_is_ours(t, node))
+		return;
 	if (half_opening(h) && !handshake_told(t, node))
 		return;
 	if (!(h->flags & HALF_TRANSFER) && !half_opening(h))
@@ -247,7 +249,7 @@ static void forget(struct tracker *t, uint32_t node, enum gone_reason reason)
 {
 	struct observation obs = {.type = OBS_GONE, .now_ns = t->now_ns};
 
-	obs.gone.last = snapshot_of(t, node);
+	obs.gone.last = report_snapshot(t, node);
 	obs.gone.reason = reason;
 	observe(t, &obs);
 	wheel_disarm(t, node);
@@ -257,7 +259,7 @@ void report_recovered(struct tracker *t, uint32_t node)
 {
 	struct observation obs = {.type = OBS_SNAPSHOT, .now_ns = t->now_ns};
 
-	obs.snapshot = snapshot_of(t, node);
+	obs.snapshot = report_snapshot(t, node);
 	observe(t, &obs);
 	forget(t, node, GONE_CLOSED);
 	if (half_out(half_at(t, node)))
@@ -282,7 +284,7 @@ void report_reset(struct tracker *t, uint32_t node, const struct frame *f)
 	struct capture_seen c;
 	struct observation obs = {.type = OBS_RESET, .now_ns = t->now_ns};
 
-	if (!(half_at(t, node)->flags & HALF_TRANSFER))
+	if (!(half_at(t, node)->flags & HALF_TRANSFER) || live_is_ours(t, node))
 		return;
 	half_at(t, node)->flags |= HALF_ABORTED;
 	c = capture_of(t, node);
@@ -425,6 +427,8 @@ void report_pace(struct tracker *t, uint32_t node)
 	uint32_t n = t->top < WITNESSES_LOOKED_AT ? t->top : WITNESSES_LOOKED_AT;
 	bool first;
 
+	if (live_is_ours(t, node))
+		return;
 	pace_one(t, node, &first);
 	for (uint32_t k = 0; first && k < n; k++) {
 		const struct flow_entry *w = &t->flows[t->top - 1 - k];

@@ -6,6 +6,8 @@
 int sensor_open(const struct sensor_config *config, struct namespaces *namespaces,
 		observe_fn observe, void *arg, struct sensor **ret, char *ret_why, size_t why_len)
 {
+	if (config->interfaces)
+		return packets_open(config, namespaces, observe, arg, ret, ret_why, why_len);
 	return ebpf_open(config, namespaces, observe, arg, ret, ret_why, why_len);
 }
 

@@ -28,5 +28,7 @@ struct sensor {
 
 int ebpf_open(const struct sensor_config *config, struct namespaces *namespaces, observe_fn observe,
 	      void *arg, struct sensor **ret, char *ret_why, size_t why_len);
+int packets_open(const struct sensor_config *config, struct namespaces *namespaces,
+		 observe_fn observe, void *arg, struct sensor **ret, char *ret_why, size_t why_len);
 
 #endif

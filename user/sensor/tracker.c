@@ -31,6 +31,8 @@ int tracker_new(const struct tracker_config *config, struct tracker **ret)
 	t->held = calloc(HELD, sizeof(*t->held));
 	if (t->held)
 		err = flowtab_init(t);
+	if (!err && config->ours)
+		err = live_init(t);
 	if (!err)
 		err = life_init(t);
 	if (!err)
@@ -51,6 +53,7 @@ void tracker_free(struct tracker *t)
 	flowtab_free(t);
 	pace_free(t->pace);
 	free(t->held);
+	free(t->live);
 	free(t);
 }
 
@@ -171,6 +174,8 @@ static void segment(struct tracker *t, const struct frame *f, uint32_t hash)
 	if (f->flags & TCP_RST) {
 		reset(t, node, f);
 		h->last_ns = t->now_ns;
+		if (t->live)
+			live_packet(t, node, f);
 		return;
 	}
 	h->ttl = f->ttl;
@@ -184,6 +189,8 @@ static void segment(struct tracker *t, const struct frame *f, uint32_t hash)
 		life_end(t, node);
 		life_end(t, node ^ 1);
 	}
+	if (t->live)
+		live_packet(t, node, f);
 }
 
 static void icmp(struct tracker *t, const struct frame *f)
@@ -334,8 +341,7 @@ void tracker_push(struct tracker *t, uint64_t now_ns, uint64_t number)
 	w->frame.kind = FRAME_OTHER;
 }
 
-/* What still waits in the pipe. */
-static void drain(struct tracker *t)
+void tracker_drain(struct tracker *t)
 {
 	for (int i = 1; i < PIPE; i++) {
 		struct waiting *w = &t->pipe[(t->pipe_in + (uint32_t)i) % PIPE];
@@ -347,7 +353,7 @@ static void drain(struct tracker *t)
 
 void tracker_end(struct tracker *t)
 {
-	drain(t);
+	tracker_drain(t);
 	for (int i = 0; i < HELD; i++)
 		if (t->held[i].first.kind == FRAME_TCP)
 			segment(t, &t->held[i].first, flowtab_hash(&t->held[i].first));

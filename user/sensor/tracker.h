@@ -16,12 +16,26 @@
 
 struct tracker;
 
+struct tracker_packet {
+	const struct frame *frame;
+	uint64_t number;     /* as pushed */
+	uint32_t flow;	     /* below max_flows */
+	uint32_t connection; /* its number, never used again */
+	int dir;
+	bool transfer; /* one of its directions is */
+};
+
 struct tracker_config {
 	uint64_t stall_after_ns;
 	uint64_t min_bytes; /* of data seen in a direction, or it is no transfer */
 	uint32_t max_flows;
 	observe_fn observe;
 	void *arg;
+	/* Live (tracker_live.h); zero in captures. packet: one that is no duplicate was taken in.
+	 */
+	bool (*ours)(const struct ip_addr *addr, void *arg);
+	void (*packet)(const struct tracker_packet *p, void *arg);
+	uint32_t netns; /* of connections of ours */
 };
 
 struct tracker_counts {

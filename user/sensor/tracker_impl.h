@@ -149,6 +149,7 @@ struct tracker {
 	struct pace *pace;
 	struct held_fragment *held;
 	uint32_t next_held;
+	struct live_flow *live; /* beside each flow; NULL in captures */
 	struct kept_icmp icmp[ICMP_KEPT];
 	uint32_t next_icmp;
 	struct dialer dialers[DIALERS];
@@ -170,6 +171,13 @@ static inline uint32_t half_out(const struct half *h)
 static inline uint64_t half_silent_since(const struct half *h)
 {
 	return h->progress_ns > h->owe_ns ? h->progress_ns : h->owe_ns;
+}
+
+static inline uint64_t half_moved_bytes(const struct half *h)
+{
+	uint32_t out = half_out(h);
+
+	return h->sent > out ? h->sent - out : 0;
 }
 
 static inline void count16(uint16_t *n)
@@ -246,8 +254,17 @@ void life_rtt(struct tracker *t, uint32_t node, uint32_t us);
 uint64_t life_best_bps(struct tracker *t, uint32_t node);
 uint16_t life_ip_id(struct tracker *t, uint32_t node); /* of its latest data; 0 unknown */
 void life_end(struct tracker *t, uint32_t node);
+/* tracker.c */
+void tracker_drain(struct tracker *t); /* what still waits in the pipe */
+
+/* tracker_live.c */
+int live_init(struct tracker *t); /* -ENOMEM */
+void live_packet(struct tracker *t, uint32_t node, const struct frame *f);
+bool live_is_ours(struct tracker *t, uint32_t node);
 
 /* report.c: towards the engine */
+struct flow_snapshot report_snapshot(struct tracker *t, uint32_t node);
+void report_again(struct tracker *t, uint32_t node); /* of an open stall, what it has come to */
 void report_stall(struct tracker *t, uint32_t node, uint64_t now_ns);
 void report_before(struct tracker *t, uint32_t node, bool recovered, bool jumped);
 void report_recovered(struct tracker *t, uint32_t node);
