@@ -60,7 +60,10 @@ static __always_inline void data_in(struct flow *f, const struct tcp_sock *tp, u
 				    u64 now)
 {
 	if (!before(tp->rcv_nxt, end_seq)) {
-		f->old_segs++;
+		/* Reordering and tail loss probes repeat at once, timers of an unheard ACK later.
+		 */
+		if ((s64)(now - f->rcv.progress_ns) >= (s64)NS_PER_S / 2)
+			f->old_segs++;
 	} else if (before(tp->rcv_nxt, seq)) {
 		f->hole_segs++;
 		beyond(f, tp, end_seq);

@@ -20,6 +20,7 @@
 #define RECOVERED_SEGS	10 /* less than that may be the stuck segment trickling through */
 #define DRIBBLE_LOOK_NS (200 * NS_PER_MS)
 #define ABORT_QUIET_NS	NS_PER_S
+#define TIMER_MAX_NS	(NS_PER_S / 2)
 
 /* Of a flow that is gone at most a few are left, waiting for an answer. */
 struct stall *stall_of(struct engine *e, const struct flow_key *key, bool sends)
@@ -229,7 +230,10 @@ void stall_close(struct engine *e, struct stall *s, enum outcome outcome, uint64
 	stall_free(e, s);
 }
 
-/* Whether silence of this length means a stall: the timer has had two tries and time for an answer.
+/*
+ * Whether silence of this length means a stall: the timer has had two tries and time for an answer.
+ * Doubling (RFC 6298 5.5) makes an outage of half of stall-after a silence of all of it and one
+ * timeout more: that is added.
  */
 static bool silent_enough(const struct engine *e, const struct stall *s)
 {
@@ -237,7 +241,10 @@ static bool silent_enough(const struct engine *e, const struct stall *s)
 	uint64_t silence_ns = e->now_ns - s->pub.last_progress_ns,
 		 wait_ns = e->config.stall_after_ns;
 	uint64_t tried_ns = e->now_ns - last->retrans_ns;
+	uint64_t timer_ns = ((uint64_t)last->rto_us * NS_PER_US) >> (last->backoff & 31);
 
+	if (!passes_by(s) && !flow_own_window_shut(last))
+		wait_ns += timer_ns < TIMER_MAX_NS ? timer_ns : TIMER_MAX_NS;
 	if (silence_ns < wait_ns)
 		return false;
 	if (!s->sends || !last->unacked_segs || silence_ns >= 2 * wait_ns || passes_by(s))
