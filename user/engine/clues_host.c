@@ -347,7 +347,8 @@ static void program_is_held_up(struct judgement *j)
 	uint16_t cpu = worse(p->cpu_pressure, p->cgroup_cpu_pressure);
 	uint64_t throttled = p->throttled - before->throttled;
 
-	if (!p->pid || p->pid != before->pid)
+	if (!p->pid || p->pid != before->pid ||
+	    j->cause[j->s->sends ? CAUSE_SENDER_IDLE : CAUSE_RECEIVER_NOT_READING] < STRONG)
 		return;
 	if (throttled)
 		evidence(

@@ -204,7 +204,7 @@ static void take_process(struct stall *s, const struct observation *obs)
 
 static void take_onlink(struct stall *s, const struct observation *obs)
 {
-	local_onlink(s, &obs->onlink);
+	local_onlink(s, &obs->onlink, obs->now_ns);
 }
 
 static void step_reset(struct engine *e, const struct reset_seen *r)
@@ -273,6 +273,19 @@ static void step_life(struct engine *e, const struct life_seen *life)
 
 	e->life = *life;
 	output_push(e, &out);
+}
+
+static void step_onlink(struct engine *e, const struct observation *obs)
+{
+	const struct flow_key *key = &obs->onlink.key;
+
+	each_stall(e, key, obs, take_onlink);
+	for (int sends = 0; sends < 2 && obs->onlink.kind == ONLINK_DONE; sends++) {
+		const struct stall *s = stall_of(e, key, sends);
+
+		if (s && s->onlink_brief | s->onlink_close)
+			local_share(e, s);
+	}
 }
 
 static void step_all(struct engine *e, void (*fn)(struct engine *, struct stall *))
@@ -350,7 +363,7 @@ int engine_step(struct engine *e, const struct observation *obs)
 		each_stall(e, &obs->process.key, obs, take_process);
 		break;
 	case OBS_ONLINK:
-		each_stall(e, &obs->onlink.key, obs, take_onlink);
+		step_onlink(e, obs);
 		break;
 	case OBS_NEIGH:
 		local_neigh(e, &obs->neigh);

@@ -462,8 +462,10 @@ void gather_more(struct engine *e, struct stall *s)
 		local_ask_again(e, s);
 		s->next_scan_ns = e->now_ns + SCAN_EVERY_NS;
 	}
-	if (s->outstanding > 0 && e->now_ns >= s->round_until_ns)
+	if (s->outstanding > 0 && e->now_ns >= s->round_until_ns) {
 		s->outstanding = 0; /* the prober has lost count or is gone */
+		s->onlink_due = false;
+	}
 	if (s->outstanding > 0 || !e->config.probe || s->pub.route.loopback)
 		return;
 	if (s->probing && !s->asked) {
@@ -496,7 +498,8 @@ bool gather_done(const struct engine *e, const struct stall *s)
 	const struct flow_snapshot *last = &s->pub.last;
 	struct verdict v = {0};
 
-	if ((s->outstanding > 0 && !s->sizing) || s->path_changed || program_is_due(e, s))
+	if ((s->outstanding > 0 && !s->sizing) || s->path_changed || program_is_due(e, s) ||
+	    local_onlink_due(e, s))
 		return false;
 	if (passes_by(s)) /* live it is told once there was time for more than one try */
 		return e->now_ns >= s->pub.begun_ns + e->config.stall_after_ns;

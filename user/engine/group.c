@@ -85,8 +85,6 @@ void group_adopt(struct stall *s, const struct stall *lead)
 	s->lead_port = lead->pub.key.local.port;
 	memcpy(s->pub.hops, lead->pub.hops, sizeof(s->pub.hops));
 	s->pub.n_hops = lead->pub.n_hops;
-	memcpy(s->pub.neighbours, lead->pub.neighbours, sizeof(s->pub.neighbours));
-	s->pub.n_neighbours = lead->pub.n_neighbours;
 	s->peer = lead->peer;
 	s->peer.nxt_ns = s->peer.full_ns = 0;
 	s->full_size = lead->full_size;

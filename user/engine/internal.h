@@ -149,6 +149,8 @@ struct stall {
 	struct route_seen uplink, uplink_before; /* of this host, which forwards the flow */
 	struct process_seen process_before;
 	bool process_due;		 /* asked for, and not told yet */
+	uint64_t onlink_ns;		 /* when neighbours had told all; 0: not yet */
+	bool onlink_due;		 /* asked, and not told yet */
 	bool onlink_brief, onlink_close; /* asked for */
 	bool reset, reset_forged;
 	uint8_t reset_hops;
@@ -301,7 +303,11 @@ bool gather_affords(const struct stall *s, int probes);
 /* local.c: what this host tells, and what it is asked */
 void local_route(struct stall *s, const struct route_seen *route);
 void local_process(struct stall *s, const struct process_seen *process);
-void local_onlink(struct stall *s, const struct onlink_seen *seen);
+void local_onlink(struct stall *s, const struct onlink_seen *seen, uint64_t now_ns);
+/* The neighbours on its link are being asked, by whichever stall. */
+bool local_onlink_due(const struct engine *e, const struct stall *s);
+/* Neighbours are the same for all that leave by this link. */
+void local_share(struct engine *e, const struct stall *from);
 void local_neigh(struct engine *e, const struct neigh_seen *n);
 /* The next hop's address has moved from one MAC address to another lately; NULL: no. */
 const struct neigh_flip *local_flip(const struct engine *e, const struct stall *s);

@@ -8,7 +8,9 @@
 
 #include "engine/internal.h"
 
-#define ASK_AGAIN_MAX 64 /* stalls whose links are looked at again */
+#define ONLINK_FRESH_NS (10 * NS_PER_S) /* what neighbours said holds for so long */
+
+#define ASK_AGAIN_MAX	64 /* stalls whose links are looked at again */
 
 void local_route(struct stall *s, const struct route_seen *route)
 {
@@ -57,13 +59,15 @@ static void note_lladdr(struct neighbour *n, const uint8_t lladdr[6])
 	memcpy(memcmp(n->lladdr, none, 6) ? n->other_lladdr : n->lladdr, lladdr, 6);
 }
 
-void local_onlink(struct stall *s, const struct onlink_seen *seen)
+void local_onlink(struct stall *s, const struct onlink_seen *seen, uint64_t now_ns)
 {
 	struct neighbour *n;
 	struct tally *t;
 
 	if (seen->kind == ONLINK_DONE) {
 		s->outstanding -= s->outstanding > 0;
+		s->onlink_ns = now_ns;
+		s->onlink_due = false;
 		return;
 	}
 	if (seen->error || seen->kind > ONLINK_DONE)
@@ -112,6 +116,93 @@ static const struct ip_addr *next_hop(const struct stall *s)
 	return r->gateway.family ? &r->gateway : &s->pub.key.remote.addr;
 }
 
+/* Both leave by the same interface to the same next hop. */
+static bool same_link(const struct stall *a, const struct stall *b)
+{
+	return a->pub.key.netns == b->pub.key.netns && a->pub.route.ifindex &&
+	       a->pub.route.ifindex == b->pub.route.ifindex && addr_equal(next_hop(a), next_hop(b));
+}
+
+static void copy_neighbours(struct stall *to, const struct stall *from)
+{
+	memcpy(to->pub.neighbours, from->pub.neighbours, sizeof(to->pub.neighbours));
+	to->pub.n_neighbours = from->pub.n_neighbours;
+	to->onlink_brief |= from->onlink_brief;
+	to->onlink_close |= from->onlink_close;
+	to->onlink_ns = from->onlink_ns;
+	to->dirty = true;
+}
+
+void local_share(struct engine *e, const struct stall *from)
+{
+	for (uint32_t i = 0; i < e->stall_top; i++) {
+		struct stall *s = &e->stalls[i];
+
+		if (s == from || s->phase == STALL_FREE || !same_link(s, from))
+			continue;
+		copy_neighbours(s, from);
+		stall_tick(e, s);
+	}
+}
+
+/* Large echoes or probes are lost that small ones survive, or the first hop is silent at times. */
+static bool first_link_is_suspect(const struct stall *s)
+{
+	const struct route_seen *r = &s->pub.route;
+	const struct hop *first = &s->pub.hops[0];
+
+	if (r->nud & (NUD_INCOMPLETE | NUD_FAILED))
+		return true;
+	for (int i = 0; i < s->pub.n_neighbours; i++) {
+		const struct neighbour *n = &s->pub.neighbours[i];
+
+		if (n->own || !n->next_hop)
+			continue;
+		if (n->resolve.answered < n->resolve.sent)
+			return true;
+		/* Some answer no echo at all, and need not. */
+		if ((n->small.answered || n->full.answered) &&
+		    n->small.answered + n->full.answered < n->small.sent + n->full.sent)
+			return true;
+	}
+	for (int kind = 0; kind < PROBE_KINDS && s->pub.n_hops; kind++)
+		if (first->address.family &&
+		    first->probes[kind].answered < first->probes[kind].sent)
+			return true;
+	return false;
+}
+
+/* A brief look that has found something is followed by a close one, once its stall is free. */
+static bool close_look_is_due(const struct stall *s)
+{
+	return s->onlink_brief && s->onlink_ns && !s->onlink_close && s->outstanding > 0 &&
+	       first_link_is_suspect(s);
+}
+
+bool local_onlink_due(const struct engine *e, const struct stall *s)
+{
+	for (uint32_t i = 0; i < e->stall_top; i++)
+		if (e->stalls[i].phase != STALL_FREE && same_link(&e->stalls[i], s) &&
+		    (e->stalls[i].onlink_due || close_look_is_due(&e->stalls[i])))
+			return true;
+	return false;
+}
+
+/* Another stall has asked the neighbours lately, or is just asking: they are not asked again. */
+static bool link_is_asked(struct engine *e, struct stall *s)
+{
+	for (uint32_t i = 0; i < e->stall_top; i++) {
+		const struct stall *t = &e->stalls[i];
+
+		if (t == s || t->phase == STALL_FREE || !same_link(s, t) || !t->onlink_ns ||
+		    e->now_ns - t->onlink_ns > ONLINK_FRESH_NS)
+			continue;
+		copy_neighbours(s, t);
+		return true;
+	}
+	return local_onlink_due(e, s);
+}
+
 const struct neigh_flip *local_flip(const struct engine *e, const struct stall *s)
 {
 	const struct route_seen *r = &s->pub.route;
@@ -142,33 +233,6 @@ void local_ask_again(struct engine *e, struct stall *s)
 	output_push(e, &out);
 }
 
-/* Large echoes or probes are lost that small ones survive, or the first hop is silent at times. */
-static bool first_link_is_suspect(const struct stall *s)
-{
-	const struct route_seen *r = &s->pub.route;
-	const struct hop *first = &s->pub.hops[0];
-
-	if (r->nud & (NUD_INCOMPLETE | NUD_FAILED))
-		return true;
-	for (int i = 0; i < s->pub.n_neighbours; i++) {
-		const struct neighbour *n = &s->pub.neighbours[i];
-
-		if (n->own || !n->next_hop)
-			continue;
-		if (n->resolve.answered < n->resolve.sent)
-			return true;
-		/* Some answer no echo at all, and need not. */
-		if ((n->small.answered || n->full.answered) &&
-		    n->small.answered + n->full.answered < n->small.sent + n->full.sent)
-			return true;
-	}
-	for (int kind = 0; kind < PROBE_KINDS && s->pub.n_hops; kind++)
-		if (first->address.family &&
-		    first->probes[kind].answered < first->probes[kind].sent)
-			return true;
-	return false;
-}
-
 static bool can_ask(const struct engine *e, const struct stall *s, int probes)
 {
 	const struct route_seen *r = &s->pub.route;
@@ -185,7 +249,7 @@ bool local_ask_onlink(struct engine *e, struct stall *s, bool beside_path)
 	if (beside_path ? s->onlink_brief || s->onlink_close : s->onlink_close)
 		return false;
 	if (!can_ask(e, s, close ? ONLINK_CLOSE : ONLINK_BRIEF) ||
-	    (close && !first_link_is_suspect(s)))
+	    (!close && link_is_asked(e, s)) || (close && !first_link_is_suspect(s)))
 		return false;
 	out.want.kind = WANT_ONLINK;
 	out.want.key = s->pub.key;
@@ -201,6 +265,7 @@ bool local_ask_onlink(struct engine *e, struct stall *s, bool beside_path)
 	output_push(e, &out);
 	s->wanted += close ? ONLINK_CLOSE : ONLINK_BRIEF;
 	s->outstanding++; /* told to be done as a whole */
+	s->onlink_due = true;
 	e->outstanding += close ? ONLINK_CLOSE : ONLINK_BRIEF;
 	if (close)
 		s->onlink_close = true;

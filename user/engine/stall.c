@@ -178,8 +178,9 @@ static void confirm(struct engine *e, struct stall *s)
 
 static bool same_place(const struct place *a, const struct place *b)
 {
-	return a->kind == b->kind && a->ttl == b->ttl && addr_equal(&a->address, &b->address) &&
-	       addr_equal(&a->near, &b->near) && addr_equal(&a->far, &b->far);
+	return a->kind == b->kind && a->ttl == b->ttl && a->side == b->side &&
+	       addr_equal(&a->address, &b->address) && addr_equal(&a->near, &b->near) &&
+	       addr_equal(&a->far, &b->far);
 }
 
 bool verdict_same(const struct verdict *a, const struct verdict *b)

@@ -3,6 +3,7 @@
 
 from .. import session
 from .common import chain, nft, of_all
+from .path import line
 
 
 def _port(stage, at):
@@ -12,26 +13,29 @@ def _port(stage, at):
     return f"port{index}", segment.switch.netns
 
 
+def _meet(stage):
+    """The sender has talked to the other hosts of its segment, as one does."""
+    segment = stage.network.segments[0]
+    for node in segment.nodes:
+        if node.kind == "host" and node.name != "a":
+            for address in (node.on(segment).v4, node.on(segment).v6):
+                session.call(["ping", "-qc1", "-W2", address], stage.network.nodes["a"].netns)
+
+
 @of_all
 def port_off(stage, at):
     """The switch port of a node loses its link, and with it the card that is plugged in."""
     port, netns = _port(stage, at)
+    _meet(stage)
     session.call(["ip", "link", "set", port, "down"], netns)
     return lambda: session.call(["ip", "link", "set", port, "up"], netns)
 
 
 @of_all
-def port_lossy(stage, at, small=10, large=92):
-    """A switch port that damages packets, either way: so many in a hundred of the small ones and of
-    those above 400 bytes."""
-    port, netns = _port(stage, at)
-    rules = "\n".join(f"""
-        chain {hook} {{ type filter hook {hook} device {port} priority 0;
-            meta length > 400 numgen random mod 100 < {large} counter drop
-            meta length <= 400 numgen random mod 100 < {small} counter drop
-        }}""" for hook in ("ingress", "egress"))
-    session.call(["nft", "-f", "-"], netns, f"table netdev fault {{{rules}\n}}")
-    return lambda: session.call(["nft", "delete", "table", "netdev", "fault"], netns)
+def port_damages(stage, at, **options):
+    """The switch port of a node, which is a wire, loses or damages packets either way."""
+    _meet(stage)
+    return line(stage, f"sw-{at}", **options)
 
 
 # A gratuitous ARP request (RFC 5227 2.3) five times a second: who has the address already says no
