@@ -211,6 +211,46 @@ static void a_router_that_asks_for_smaller_packets_loses_nothing(void **state)
 	assert_int_equal(s.begins + s.slow, 0);
 }
 
+/* 100 segments wait in a queue that lets one out every 10 ms; nothing is lost. */
+static void a_deep_queue_without_loss_is_a_rate_limit(void **state)
+{
+	struct scene s = scene_open(100);
+	uint32_t at, acked;
+
+	(void)state;
+	scene_start(&s);
+	scene_connect(&s, 20, 7, 7);
+	at = flights(&s, 0, 5, 4, 20, 60000);
+	acked = at;
+	for (int i = 0; i < 100; i++, at += MSS)
+		scene_data(&s, 0, at, MSS);
+	for (int i = 0; i < 900; i++, at += MSS) {
+		acked += MSS;
+		scene_ack(&s, 10, acked, 60000);
+		scene_data(&s, 0, at, MSS);
+	}
+	scene_finish(&s);
+	assert_int_equal(s.begins, 0);
+	assert_int_equal(s.slow, 1);
+	assert_int_equal(s.last.verdict.cause, CAUSE_RATE_LIMIT);
+	assert_int_equal(s.last.pace.limit, PACE_SHAPER);
+	assert_true(s.last.pace.ceiling_bps > 760000 && s.last.pace.ceiling_bps < 880000);
+}
+
+/* Its ACK comes with the next request: the capture has not got the one before. */
+static void an_ack_that_is_missing_is_no_queue(void **state)
+{
+	struct scene s = scene_open(100);
+
+	(void)state;
+	scene_start(&s);
+	scene_connect(&s, 20, 7, 7);
+	flights(&s, 0, 10, 1, 20, 60000);
+	flights(&s, 10 * MSS, 10, 1, 60000, 60000);
+	scene_finish(&s);
+	assert_int_equal(s.begins + s.slow, 0);
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
@@ -223,6 +263,8 @@ int main(void)
 		cmocka_unit_test(pauses_too_short_for_a_stall_make_a_slow_phase),
 		cmocka_unit_test(a_window_that_shuts_briefly_is_slow_and_the_receivers),
 		cmocka_unit_test(a_router_that_asks_for_smaller_packets_loses_nothing),
+		cmocka_unit_test(a_deep_queue_without_loss_is_a_rate_limit),
+		cmocka_unit_test(an_ack_that_is_missing_is_no_queue),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -14,14 +14,18 @@
 
 #include "sensor/tracker_impl.h"
 
-#define LIFE_BYTES   4096 /* less is one flight: no life worth a look */
-#define FULL_LEN     1200 /* bytes; a segment as long was not all that the program had */
-#define LINE	     16	  /* steps of the delay line */
-#define LINE_MIN_US  1000 /* a shorter way to the sender needs none */
-#define QUEUE_MIN_US 5000 /* of delay, and a quarter of the round trip: above jitter */
-#define PAUSES_APART (10 * NS_PER_S)
-#define PAUSE_PART   4 /* of stall_after: a pause that is felt */
-#define WINDOW_SHARE 2 /* half of its life */
+#define LIFE_BYTES    4096 /* less is one flight: no life worth a look */
+#define FULL_LEN      1200 /* bytes; a segment as long was not all that the program had */
+#define LINE	      16   /* steps of the delay line */
+#define LINE_MIN_US   1000 /* a shorter way to the sender needs none */
+#define QUEUE_MIN_US  5000 /* of delay, and a quarter of the round trip: above jitter */
+#define DEEP_QUEUE_US 200000
+#define QUEUE_BYTES   65536		/* through it, or a late ACK may look like one */
+#define FLOWS_NS      (200 * NS_PER_MS) /* ACKs come at least so often through a queue */
+#define HEADERS	      52		/* bytes: IPv4, TCP, timestamps */
+#define PAUSES_APART  (10 * NS_PER_S)
+#define PAUSE_PART    4 /* of stall_after: a pause that is felt */
+#define WINDOW_SHARE  2 /* half of its life */
 
 struct step {
 	uint32_t at_us, una, edge;
@@ -41,6 +45,8 @@ struct life {
 	uint64_t small_window_ns; /* of the receive window's: it is as large as it ever was */
 	uint64_t second_ns, second_sent, best_bps;
 	struct pauses shut, loss;
+	uint64_t queued_ns, queued_bytes; /* through a deep queue */
+	uint32_t longest_us, drained;
 	struct step line[LINE];
 	uint32_t line_head;
 	uint32_t above_us, min_above_us; /* round trip from the capture point to the sender */
@@ -115,13 +121,31 @@ static void remember(const struct tracker *t, const struct half *h, const struct
 	head->edge = h->una + half_window(h, o);
 }
 
-static bool queued(const struct half *h, const struct life *l)
+/* The latest round trip to the receiver, or the one that is still to end: that may take long. */
+static uint32_t below_us(const struct tracker *t, const struct half *h, const struct life *l)
 {
-	uint32_t least = h->min_rtt_us + l->min_above_us;
-	uint32_t wait = l->below_us - h->min_rtt_us + (l->above_us - l->min_above_us);
+	uint32_t age_us = now_us(t) - h->rtt_sent_us;
+	bool flows = t->now_ns - h->progress_ns < FLOWS_NS;
 
-	return h->min_rtt_us && l->below_us >= h->min_rtt_us && wait > QUEUE_MIN_US &&
-	       wait > least / 4;
+	return (h->flags & HALF_RTT_PENDING) && flows && age_us > l->below_us ? age_us
+									      : l->below_us;
+}
+
+static bool queued(const struct tracker *t, const struct half *h, const struct life *l)
+{
+	uint32_t least = h->min_rtt_us + l->min_above_us, below = below_us(t, h, l);
+	uint32_t wait = below - h->min_rtt_us + (l->above_us - l->min_above_us);
+
+	return h->min_rtt_us && below >= h->min_rtt_us && wait > QUEUE_MIN_US && wait > least / 4;
+}
+
+/* So long that timers expire in it (RFC 6298 2.4 asks for a second at least, Linux takes 200 ms).
+ */
+static bool deeply_queued(const struct tracker *t, const struct half *h, const struct life *l)
+{
+	uint32_t below = below_us(t, h, l);
+
+	return h->min_rtt_us && below > 3 * h->min_rtt_us && below - h->min_rtt_us > DEEP_QUEUE_US;
 }
 
 static bool window_known(const struct half *h, const struct half *o)
@@ -129,22 +153,22 @@ static bool window_known(const struct half *h, const struct half *o)
 	return h->flags & o->flags & HALF_SYN;
 }
 
-static enum limit limit_at(const struct half *h, const struct half *o, const struct life *l,
-			   uint32_t at_us)
+static enum limit limit_at(const struct tracker *t, const struct half *h, const struct half *o,
+			   const struct life *l, uint32_t at_us)
 {
 	struct step k = known(h, o, l, at_us);
 
 	if (l->recovering)
-		return LIMIT_LOSS_RECOVERY;
+		return deeply_queued(t, h, l) ? LIMIT_BOTTLENECK : LIMIT_LOSS_RECOVERY;
 	if (h->flags & HALF_SHUT)
 		return LIMIT_RECEIVER_WINDOW;
 	if (seq_diff(h->nxt, k.una) <= 0)
 		return LIMIT_SENDER_APP;
 	if (window_known(h, o) && seq_diff(h->nxt + h->mss, k.edge) > 0)
-		return queued(h, l) ? LIMIT_BOTTLENECK : LIMIT_RECEIVER_WINDOW;
+		return queued(t, h, l) ? LIMIT_BOTTLENECK : LIMIT_RECEIVER_WINDOW;
 	if (l->small)
 		return LIMIT_SENDER_APP;
-	return queued(h, l) ? LIMIT_BOTTLENECK : LIMIT_CONGESTION_WINDOW;
+	return queued(t, h, l) ? LIMIT_BOTTLENECK : LIMIT_CONGESTION_WINDOW;
 }
 
 static void account(struct tracker *t, uint32_t node)
@@ -163,8 +187,8 @@ static void account(struct tracker *t, uint32_t node)
 		l->recovering = false;
 	if (!ns)
 		return;
-	limit = limit_at(h, o, l, now_us(t) - (uint32_t)(ns / NS_PER_US));
-	if (limit != LIMIT_SENDER_APP && limit_at(h, o, l, now_us(t)) == LIMIT_SENDER_APP) {
+	limit = limit_at(t, h, o, l, now_us(t) - (uint32_t)(ns / NS_PER_US));
+	if (limit != LIMIT_SENDER_APP && limit_at(t, h, o, l, now_us(t)) == LIMIT_SENDER_APP) {
 		/* The ACK of the last byte reached it in the meantime; then it had its chance. */
 		uint64_t idle_ns = now_us(t) - l->line[l->line_head % LINE].at_us - l->above_us;
 
@@ -173,6 +197,15 @@ static void account(struct tracker *t, uint32_t node)
 		ns -= idle_ns;
 	}
 	l->limited_ns[limit] += ns;
+	if (limit == LIMIT_BOTTLENECK && deeply_queued(t, h, l)) {
+		l->queued_ns += ns;
+		l->queued_bytes += h->una - l->drained;
+		if (below_us(t, h, l) > l->longest_us)
+			l->longest_us = below_us(t, h, l);
+	} else if (limit == LIMIT_SENDER_APP && ns / NS_PER_US > l->below_us) {
+		l->below_us = h->min_rtt_us; /* whatever queued has drained */
+	}
+	l->drained = h->una;
 	l->latest = limit;
 	l->latest_ns = ns;
 	if (limit == LIMIT_RECEIVER_WINDOW && !(h->flags & HALF_SHUT) &&
@@ -353,6 +386,7 @@ static void begin(struct tracker *t, uint32_t node)
 	l->since_ns = l->begin_ns = l->second_ns = t->now_ns;
 	l->first_frame = (uint32_t)t->frame;
 	l->second_sent = h->sent;
+	l->drained = h->una;
 	l->above_us = l->min_above_us = o->min_rtt_us;
 	l->below_us = h->min_rtt_us;
 	l->max_window = window_known(h, o) ? half_window(h, o) : 0;
@@ -480,6 +514,45 @@ static void tell_window(struct tracker *t, uint32_t node, const struct life *l)
 	report_slow(t, node, &seen);
 }
 
+/*
+ * A queue in front of a constant rate: most of its life it stretched the round trip many times.
+ * That many transfers fill their bottleneck for a while is as it should be.
+ */
+static void tell_queue(struct tracker *t, uint32_t node, const struct life *l)
+{
+	const struct half *h = half_at(t, node);
+	uint64_t busy_ns = judged_ns(l) - l->limited_ns[LIMIT_SENDER_APP];
+	uint64_t ns = l->since_ns - l->begin_ns;
+	double whole = h->mss ? 1 + HEADERS / (double)h->mss : 1; /* on the wire */
+	struct pace_seen seen;
+
+	if (l->queued_bytes < QUEUE_BYTES || (h->flags & HALF_MISSING) ||
+	    l->queued_ns < 2 * t->config.stall_after_ns || l->queued_ns < busy_ns / WINDOW_SHARE)
+		return;
+	seen = (struct pace_seen){
+		.key = report_key(t, node),
+		.limit = PACE_SHAPER,
+		.begin_ns = l->begin_ns,
+		.end_ns = l->since_ns,
+		.first_frame = l->first_frame,
+		.last_frame = l->last_frame,
+		.position = report_position(t, node),
+		.bytes = h->sent,
+		.rate_bps = (uint64_t)((double)h->sent * 8e9 / (double)ns),
+		.usual_bps = l->best_bps,
+		.ceiling_bps =
+			(uint64_t)((double)l->queued_bytes * whole * 8e9 / (double)l->queued_ns),
+		.segs = h->mss ? (uint32_t)(h->sent / h->mss) : 0,
+		.lost_segs = h->retrans,
+		.flows = 1,
+		.min_rtt_us = h->min_rtt_us,
+		.rtt_us = l->longest_us,
+		.paused_ns = l->queued_ns,
+	};
+	if (!(h->flags & HALF_TRANSFER) || !pace_queued(t->pace, h->pace, &seen))
+		report_slow(t, node, &seen);
+}
+
 void life_end(struct tracker *t, uint32_t node)
 {
 	struct half *h = half_at(t, node);
@@ -510,6 +583,7 @@ void life_end(struct tracker *t, uint32_t node)
 		tell_pauses(t, node, &l->shut, PACE_SHUT);
 		tell_pauses(t, node, &l->loss, PACE_PAUSES);
 		tell_window(t, node, l);
+		tell_queue(t, node, l);
 		l->next_free = t->life_free;
 		t->life_free = h->life;
 	}

@@ -42,6 +42,8 @@ struct member {
 	uint32_t unlost;
 	uint64_t usual_bps;
 	struct pace_seen paused; /* since the log was judged last */
+	struct pace_seen queue;	 /* to be told if no ceiling was; bytes 0: none */
+	bool ceiling;		 /* one was told */
 };
 
 struct group {
@@ -187,12 +189,25 @@ static bool fit(struct pace *p, const struct group *g, int flow, struct bucket_f
 	return bucket_fit(p->passages, n, ret);
 }
 
+static uint32_t loss_rtt_us(const struct tally_of *t)
+{
+	return t->loss_rtts ? (uint32_t)(t->loss_rtt_us / t->loss_rtts) : 0;
+}
+
 /* A queue stretches the round trip before it overflows (well above what jitter does). */
 static bool queued(const struct tally_of *t)
 {
-	uint32_t at_loss_us = t->loss_rtts ? (uint32_t)(t->loss_rtt_us / t->loss_rtts) : 0;
+	return loss_rtt_us(t) > t->min_rtt_us + t->min_rtt_us / 3 &&
+	       loss_rtt_us(t) > t->min_rtt_us + 10000;
+}
 
-	return at_loss_us > t->min_rtt_us + t->min_rtt_us / 3 && at_loss_us > t->min_rtt_us + 10000;
+/* The same of a short one: it is as long as what fits into it takes at that rate. */
+static bool fills(const struct tally_of *t, const struct bucket_fit *b)
+{
+	double full_us = b->rate > 0 ? b->depth / b->rate * 1e6 : 0;
+	uint32_t least_us = t->min_rtt_us;
+
+	return loss_rtt_us(t) > least_us + 5000 && loss_rtt_us(t) - least_us > full_us / 10;
 }
 
 /* They are accounted for then. */
@@ -230,26 +245,35 @@ static void tell(struct pace *p, struct group *g, int flow, enum pace_limit limi
 		.lost_upstream = t.upstream,
 		.flows = flows,
 		.min_rtt_us = t.min_rtt_us,
-		.rtt_us = t.loss_rtts ? (uint32_t)(t.loss_rtt_us / t.loss_rtts) : 0,
+		.rtt_us = loss_rtt_us(&t),
 	};
 	if (limit != PACE_LOSS) {
-		if (limit == PACE_POLICER && queued(&t))
+		if (limit == PACE_POLICER && (queued(&t) || fills(&t, b)))
 			s->limit = PACE_SHAPER;
 		s->ceiling_bps = (uint64_t)(b->rate * 8);
+		if (s->limit == PACE_SHAPER && g->members[flow].queue.bytes)
+			s->ceiling_bps = g->members[flow].queue.ceiling_bps; /* as it drained */
 		s->burst_bytes = s->limit == PACE_POLICER ? (uint64_t)b->depth : 0;
 		s->fit_permille = (uint32_t)(b->losses_explained * 1000);
 	}
+	g->members[flow].ceiling |= limit != PACE_LOSS;
 	add_pauses(s, &g->members[flow].paused);
 	p->observe(&obs, p->arg);
 }
 
 /* Nothing else explains them. */
-static void tell_pauses(struct pace *p, struct member *m)
+static void tell_rest(struct pace *p, struct member *m)
 {
-	struct observation obs = {.type = OBS_PACE, .now_ns = m->paused.end_ns, .pace = m->paused};
+	struct observation obs = {.type = OBS_PACE, .now_ns = m->queue.end_ns, .pace = m->queue};
 
+	if (m->queue.bytes && !m->ceiling) {
+		add_pauses(&obs.pace, &m->paused);
+		p->observe(&obs, p->arg);
+	}
 	if (!m->paused.pauses)
 		return;
+	obs.now_ns = m->paused.end_ns;
+	obs.pace = m->paused;
 	obs.pace.usual_bps = m->usual_bps;
 	p->observe(&obs, p->arg);
 	m->paused.pauses = 0;
@@ -270,7 +294,7 @@ static void judge_log(struct pace *p, struct group *g)
 	struct tally_of t = count(g, -1);
 	struct bucket_fit all = {0};
 	bool known = fit(p, g, -1, &all) && t.lost >= MIN_LOSS * t.segs;
-	double ceiling = queued(&t) ? QUEUE_CEILING : CEILING;
+	double ceiling = queued(&t) || fills(&t, &all) ? QUEUE_CEILING : CEILING;
 
 	for (int i = 0; known && i < (int)g->n_flows; i++) {
 		struct bucket_fit own = {0};
@@ -316,6 +340,18 @@ bool pace_paused(struct pace *p, uint32_t handle, const struct pace_seen *pauses
 	return true;
 }
 
+bool pace_queued(struct pace *p, uint32_t handle, const struct pace_seen *queue)
+{
+	struct group *g;
+	uint8_t flow;
+
+	if (!handle)
+		return false;
+	g = group_of(p, handle, &flow);
+	g->members[flow].queue = *queue;
+	return true;
+}
+
 void pace_usual(struct pace *p, uint32_t handle, uint64_t bps)
 {
 	struct group *g;
@@ -342,7 +378,7 @@ void pace_end(struct pace *p)
 	for (uint32_t i = 0; i < p->n_groups; i++) {
 		judge_log(p, &p->groups[i]);
 		for (uint32_t k = 0; k < p->groups[i].n_flows; k++)
-			tell_pauses(p, &p->groups[i].members[k]);
+			tell_rest(p, &p->groups[i].members[k]);
 	}
 }
 

@@ -34,6 +34,8 @@ uint32_t pace_join(struct pace *p, const struct pace_flow *flow, uint64_t now_ns
  * false: nothing is known of this direction.
  */
 bool pace_paused(struct pace *p, uint32_t handle, const struct pace_seen *pauses);
+/* The same with a queue that was seen whether or not anything was lost. */
+bool pace_queued(struct pace *p, uint32_t handle, const struct pace_seen *queue);
 /* What it reached in its best second so far. */
 void pace_usual(struct pace *p, uint32_t handle, uint64_t bps);
 
