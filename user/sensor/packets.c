@@ -179,6 +179,9 @@ static void on_observation(const struct observation *in, void *arg)
 
 	if (!key || (s->root_pid && !key->netns) || !matches(s, key))
 		return;
+	/* A full line is no news while one watches: only what fell well below its best is. */
+	if (in->type == OBS_PACE && in->pace.rate_bps >= in->pace.usual_bps / 2)
+		return;
 	if (in->type == OBS_CAPTURE)
 		s->recovered = in->capture.recovered ? key->cookie : 0;
 	if (in->type == OBS_GONE && in->gone.reason == GONE_CLOSED && s->recovered == key->cookie)

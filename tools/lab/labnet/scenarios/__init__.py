@@ -2,9 +2,10 @@
 """The scenarios, by where the trouble is. To add one, add an entry to SCENARIOS of that file;
 `lab list` prints them, `lab run NAME` runs it, `lab faults NAME` tries its fault without tcpstall."""
 
-from . import application, healthy, host, link, middlebox, neighbour, path
+from . import application, healthy, host, link, middlebox, neighbour, packets, path
 
-ALL = [scenario for group in (middlebox, path, link, neighbour, host, application, healthy)
+ALL = [scenario for group in (middlebox, path, link, neighbour, host, application, packets,
+                              healthy)
        for scenario in group.SCENARIOS]
 BY_NAME = {scenario.name: scenario for scenario in ALL}
 assert len(BY_NAME) == len(ALL), "two scenarios have one name"
