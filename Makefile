@@ -147,6 +147,17 @@ lab:  ## all scenarios of the lab, and the table of how well they were judged
 	$(Q)$(MAKE) all $(BUILD)/wire
 	$(Q)BUILD=$(BUILD) tools/lab/lab score --keep $(BUILD)/lab
 
+# Subsets and more: make accuracy CASES='line-dead-*' JOBS=2. What was run is kept and not run again
+# unless RESUME is empty.
+JOBS   ?= 3
+RESUME ?= --resume
+
+accuracy:  ## the matrix of faults, as root, half an hour: how right the verdicts are
+	@tools/deps build test demo
+	$(Q)$(MAKE) all $(BUILD)/wire
+	$(Q)BUILD=$(BUILD) tools/lab/lab accuracy --jobs $(JOBS) --keep $(BUILD)/accuracy $(RESUME) \
+		$(if $(CASES),,--write tests/ACCURACY.md) $(CASES)
+
 SOAK ?= 5m
 
 soak:  ## healthy mixed traffic, as root: nothing may be reported; SOAK=1h
@@ -205,5 +216,5 @@ help:  ## this list
 	@echo '  Variables: BUILD CC CFLAGS CLANG BPFTOOL PREFIX DESTDIR V=1 WERROR=-Werror'
 
 FORCE:
-.PHONY: all asan bench check-unit clean demo deps format fuzz help install lab lint need soak test test-vm \
+.PHONY: accuracy all asan bench check-unit clean demo deps format fuzz help install lab lint need soak test test-vm \
         uninstall FORCE

@@ -62,7 +62,7 @@ class Scenario:
     def topology(self):
         behind = self.wire_behind or max(self.hops - 1, 1)
         shape = {"delay_us": int(self.rtt_ms * 500), "rate_bps": self.rate_bps,
-                 "queue_bytes": max(self.rate_bps // 8 // 20, 64 << 10),
+                 "queue_bytes": int(max(self.rate_bps / 8 * max(self.rtt_ms, 50) / 1000, 64 << 10)),
                  "loss_ppm": self.loss_ppm}
         return {"hops": self.hops, "nat": self.nat, "nat66": self.nat66,
                 "switches": self.switches, "lan": self.lan, "ports": self.ports,

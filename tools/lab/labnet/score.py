@@ -27,14 +27,15 @@ def check_and_print(scenario):
     return 1 if why else 0
 
 
-def run_many(names, jobs, keep, finished):
-    """Runs scenarios, `jobs` at a time, each in a lab of its own; finished(name, result) for each.
-    result is what run.run() keeps, or None with the reason as third argument."""
+def run_many(names, jobs, keep, finished, seed=1):
+    """Runs scenarios, `jobs` at a time, each in a lab of its own; finished(name, result, said) for
+    each. result is what run.run() keeps, or None; said is what was printed. seed: of the matrix."""
     waiting, running = list(names), {}
     while waiting or running:
         while waiting and len(running) < jobs:
             name = waiting.pop(0)
-            child = subprocess.Popen([sys.executable, LAB, "run", "--keep", keep, name],
+            child = subprocess.Popen([sys.executable, LAB, "run", "--seed", str(seed),
+                                      "--keep", keep, name],
                                      stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
             running[child.pid] = (name, child)
         pid, _ = os.wait()

@@ -74,9 +74,9 @@ def route_changed(stage, at):
 
 def wire_rule(stage, at, direction="out", action="drop", **match):
     """at: the two ends of a wire. A rule of wire_rule.h for packets of the main transfer, from the
-    first to the second ("out"), the other way ("back") or both."""
+    first to the second ("out", away from the opener), the other way ("back") or both."""
     wire = stage.network.wire_between(*at.split("-"))
-    from_opener = (at.split("-")[0] < at.split("-")[1]) == (direction != "back")
+    from_opener = direction != "back"
     port = "dport" if from_opener else "sport"
     number = wire.rule(_way(wire, at, direction), action,
                        **{port: stage.traffic.port(stage.main)}, **match)
@@ -94,3 +94,11 @@ def police(stage, at, rate_bps, burst_bytes=30000):
 def loss(stage, at, percent):
     """The router loses so much of what it forwards."""
     return nft(stage, at, chain("forward", f"numgen random mod 100 < {percent} counter drop"))
+
+
+@of_all
+def large_dropped(stage, at, direction, over_bytes):
+    """at: the two ends of a wire, which loses TCP packets above a size."""
+    wire = stage.network.wire_between(*at.split("-"))
+    number = wire.rule(_way(wire, at, direction), "drop", over_bytes=over_bytes)
+    return lambda: wire.unrule(number)

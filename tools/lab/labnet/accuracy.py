@@ -1,0 +1,149 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""How right the verdicts are, over the whole matrix (matrix.py): the table and its file."""
+
+import fnmatch
+import json
+import os
+import statistics
+import subprocess
+import time
+
+from . import matrix, score, session
+
+# Lower bounds of the confidences that are counted together.
+BUCKETS = (0.99, 0.95, 0.9, 0.8, 0.6, 0.0)
+
+
+def percent(values):
+    values = list(values)
+    return f"{100 * sum(values) / len(values):.0f} % ({sum(values)} of {len(values)})" if values else "-"
+
+
+def table(heads, rows):
+    lines = [" | ".join(heads), " | ".join("---" for _ in heads)]
+    return "\n".join(f"| {line} |" for line in lines + [" | ".join(map(str, row)) for row in rows])
+
+
+def scores(results):
+    return (percent(r["detected"] for r in results), percent(r["cause_ok"] for r in results),
+            percent(r["place_ok"] for r in results))
+
+
+def grouped(results, what, key_of):
+    groups = {}
+    for result in results:
+        groups.setdefault(key_of(result), []).append(result)
+    return table((what, "cases", "detected", "right cause", "right place"),
+                 [(key, len(some), *scores(some)) for key, some in sorted(groups.items())])
+
+
+def calibration(results):
+    """Of the verdicts that say so much, how many are right."""
+    rows = []
+    for lower, upper in zip(BUCKETS, (1.01,) + BUCKETS):
+        row = [f"{lower:.2f} and more" if upper > 1 else f"{lower:.2f} to {upper:.2f}"]
+        for said, right in (("cause_confidence", "cause_ok"), ("place_confidence", "place_ok")):
+            some = [r for r in results if r["detected"] and r[said] is not None
+                    and lower <= r[said] < upper]
+            mean = f", said {100 * statistics.mean(r[said] for r in some):.0f} %" if some else ""
+            row.append(percent(r[right] for r in some) + mean)
+        rows.append(row)
+    return table(("confidence", "cause right", "place right"), rows)
+
+
+def times(results):
+    def line(some):
+        seconds = [r["final_verdict_s"] for r in some if r["final_verdict_s"] is not None]
+        if not seconds:
+            return "-"
+        return f"median {statistics.median(seconds):.1f} s, worst {max(seconds):.1f} s"
+    return (line([r for r in results if not r["slow"]]), line([r for r in results if r["slow"]]))
+
+
+def report(results, truths, draws):
+    """Markdown. truths: name to Scenario; draws: name to Draw of those that were drawn."""
+    run = [r for r in results if not r["skipped"]]
+    faulty = [r for r in run if not r["healthy"]]
+    stopped, crawling = times(faulty)
+    probes = [r["probes_sent"] for r in faulty if r["detected"]]
+    detected, cause, place = scores(faulty)
+    false_alarms = sum(len(r["other_stalls"]) for r in run)
+    overall = table(("what", "result"), (
+        ("cases", f"{len(faulty)} with a fault, {len(run) - len(faulty)} healthy, "
+                  f"{len(results) - len(run)} skipped"),
+        ("detected", detected), ("right cause", cause), ("right place", place),
+        ("false alarms", false_alarms),
+        ("last byte of progress to the final verdict", stopped),
+        ("slow transfers: fault to the final verdict", crawling),
+        ("probes of an incident", f"median {statistics.median(probes):.0f}, most {max(probes)}"
+         if probes else "-")))
+    drawn = [r for r in faulty if r["name"] in draws]
+    parts = ["## Over all\n\n" + overall,
+             "## By cause\n\n" + grouped(faulty, "true cause", lambda r: truths[r["name"]].truth.cause[0]),
+             "## By circumstance\n\nOf the drawn cases.\n"]
+    for what, key_of in (("seen by the", lambda d: d.vantage), ("family", lambda d: f"IPv{d.family}"),
+                         ("round trip", lambda d: f"{d.rtt_ms:3} ms"),
+                         ("data", lambda d: "out of a" if d.up else "into a"),
+                         ("place", lambda d: "hop 1" if d.hop == 1 else "hop 2 or 3" if d.hop < 4
+                          else "hop 4 and more"),
+                         ("other load", lambda d: "yes" if d.load else "no")):
+        parts.append(grouped(drawn, what, lambda r, key=key_of: key(draws[r["name"]])))
+    parts.append("## Calibration\n\nOf the verdicts that say so much, how many are right.\n\n"
+                 + calibration(faulty))
+    wrong = [(r["name"], truths[r["name"]].about,
+              "/".join(truths[r["name"]].truth.cause) if truths[r["name"]].truth else "healthy",
+              f"{r['cause']} at {r['place']}" if r["detected"] else "-", r["why"])
+             for r in run if not r["ok"]]
+    parts.append("## Wrong\n\n" + (table(("case", "what it is", "truth", "said", "why it counts as "
+                                          "wrong"), wrong) if wrong else "Nothing."))
+    skipped = [(r["name"], r["why"]) for r in results if r["skipped"]]
+    if skipped:
+        parts.append("## Skipped\n\n" + table(("case", "why"), skipped))
+    return "\n\n".join(parts) + "\n"
+
+
+def heading(seed):
+    commit = subprocess.run(["git", "describe", "--always", "--dirty"], cwd=os.path.dirname(score.LAB),
+                            capture_output=True, text=True, check=False).stdout.strip()
+    return (f"# How right the verdicts are\n\n`make accuracy`, {time.strftime('%Y-%m-%d')}, commit "
+            f"{commit or 'unknown'}, seed {seed}. Each case is a network of namespaces with real "
+            "transfers; one thing in it is broken, and tcpstall sees it from the place that the case "
+            "names. `lab list --matrix` lists the cases, `lab run NAME` runs one.\n\n")
+
+
+def accuracy(patterns, jobs, seed, keep, resume, write):
+    """Status 0: every case was judged right."""
+    cases = {scenario.name: scenario for scenario in matrix.cases(seed)}
+    draws = {scenario.name: draw for scenario, draw in matrix.drawn(seed)}
+    chosen = [name for name in cases
+              if not patterns or any(fnmatch.fnmatchcase(name, p) for p in patterns)]
+    if not chosen:
+        raise session.LabError("no case of that name; see lab list --matrix")
+
+    def path(name):
+        return f"{keep}/{name}.json"
+
+    os.makedirs(keep, exist_ok=True)
+    to_run = [name for name in chosen if not (resume and os.path.exists(path(name)))]
+    for name in to_run:
+        if os.path.exists(path(name)):
+            os.unlink(path(name))
+    left = len(to_run)
+
+    def finished(name, _result, said):
+        nonlocal left
+        left -= 1
+        print(f"{said or f'FAIL {name}: no output'} ({left} left)", flush=True)
+
+    score.run_many(to_run, jobs, keep, finished, seed)
+    results = []
+    for name in chosen:
+        if os.path.exists(path(name)):
+            with open(path(name), encoding="utf-8") as file:
+                results.append(json.load(file))
+    text = report(results, cases, draws)
+    print("\n" + text)
+    if write:
+        with open(write, "w", encoding="utf-8") as file:
+            file.write(heading(seed) + text)
+    return 0 if len(results) == len(chosen) and all(r["ok"] or r["skipped"] for r in results) else 1
