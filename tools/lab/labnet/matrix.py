@@ -8,7 +8,8 @@ own name alone. The truth comes from what was drawn, never from what tcpstall sa
 import random
 from dataclasses import dataclass, replace
 
-from .scenario import DOWNLOAD, DOWNLOAD_WITNESSES, MBIT, WITNESSES, Fault, Scenario, Transfer, Truth
+from .scenario import (CRAWL_AFTER, CRAWL_BPS, DOWNLOAD, DOWNLOAD_WITNESSES, MBIT, WITNESSES, Fault,
+                       Scenario, Transfer, Truth)
 from .scenarios import ALL
 
 RTTS_MS = (1, 30, 150, 300)
@@ -75,7 +76,10 @@ class Draw:
             "congestion": pick.choice(("cubic", "cubic", "bbr", "reno")),
             "mtus": {pick.randrange(1, self.hops + 1): pick.choice((1500, 1500, 1492, 1450))},
             "seed": pick.randrange(1 << 30)}
-        fault = replace(fault, after_bytes=pick.randrange(4, 24) * MEBI) if fault.after_bytes else fault
+        if truth.slow is not False:  # a median first, at a rate that leaves room for a tenth of it
+            values["rate_bps"], fault = CRAWL_BPS, replace(fault, after_bytes=CRAWL_AFTER)
+        elif fault.after_bytes:
+            fault = replace(fault, after_bytes=pick.randrange(4, 24) * MEBI)
         return Scenario("", "", fault, truth, **{**values, **more})
 
 
@@ -200,14 +204,14 @@ def header_rewritten(draw):
 
 
 def packets_lost(draw):
-    percent = draw.random.randrange(12, 30)
+    percent = draw.random.randrange(*((35, 45) if draw.rtt_ms < 10 else (12, 30)))
     return draw.scenario(Fault("loss", f"r{draw.hop}", options={"percent": percent}),
                          Truth(("path-loss",), draw.at_router(), slow=None, why=SLACK),
                          congestion="cubic")
 
 
 def bits_lost(draw):
-    ppb = draw.random.randrange(15000, 40000)
+    ppb = draw.random.randrange(*((40000, 60000) if draw.rtt_ms < 10 else (15000, 40000)))
     return draw.scenario(Fault("line", draw.wire, options={"bit_errors_ppb": ppb}),
                          Truth(("path-loss",), draw.at_wire(), slow=None, why=WIRED),
                          wire_behind=draw.hop, congestion="cubic")
@@ -216,15 +220,14 @@ def bits_lost(draw):
 def policed(draw):
     rate = draw.random.choice((8, 12, 16)) * MBIT // 10
     return draw.scenario(Fault("police", f"r{draw.hop}", options={"rate_bps": rate}),
-                         Truth(("rate-limit",), ("path", *draw.at_router()), slow=True, why=SLACK),
-                         rate_bps=50 * MBIT)
+                         Truth(("rate-limit",), ("path", *draw.at_router()), slow=True, why=SLACK))
 
 
 def shaped(draw):
     rate = draw.random.choice((10, 15, 20)) * MBIT // 10
     return draw.scenario(Fault("line", draw.wire, options={"rate_bps": rate, "queue_bytes": 50000}),
                          Truth(("rate-limit",), ("path", *draw.at_wire()), slow=True, why=WIRED),
-                         wire_behind=draw.hop, rate_bps=50 * MBIT)
+                         wire_behind=draw.hop)
 
 
 BOTH, SENDER, RECEIVER = ("sender", "receiver"), ("sender",), ("receiver",)
@@ -262,10 +265,10 @@ ROWS = (
     Row(firewall_here, 4, BOTH),
     Row(segment_dropped, 4, SENDER),
     Row(header_rewritten, 4, SENDER),
-    Row(packets_lost, 3, SENDER),
-    Row(bits_lost, 3, SENDER),
-    Row(policed, 2, SENDER),
-    Row(shaped, 2, SENDER),
+    Row(packets_lost, 3, SENDER, inner=True),
+    Row(bits_lost, 3, SENDER, inner=True),
+    Row(policed, 2, SENDER, inner=True),
+    Row(shaped, 2, SENDER, inner=True),
 )
 
 

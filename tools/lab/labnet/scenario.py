@@ -7,6 +7,10 @@ from .traffic import Transfer
 
 MBIT = 1000000
 
+# A transfer whose fault makes it crawl moves for some 15 s first, so that it has a usual rate.
+CRAWL_BPS = 30 * MBIT
+CRAWL_AFTER = 56 << 20
+
 
 @dataclass(frozen=True)
 class Fault:

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """The two hosts themselves: their kernels, firewalls, resources."""
 
-from ..scenario import Fault, Scenario, Transfer, Truth
+from ..scenario import CRAWL_AFTER, CRAWL_BPS, Fault, Scenario, Transfer, Truth
 
 SCENARIOS = [
     Scenario("firewall-here-output", "the sender's own firewall drops what it sends",
@@ -12,10 +12,12 @@ SCENARIOS = [
              Fault("drop_input", "b"), Truth(("local-drop",), ("receiver-host",)),
              vantage="receiver", rtt_ms=5, seed=29),
     Scenario("window-small", "the receiver's buffer is cut to 4 KiB, 80 ms away",
-             Fault("buffer_cut", "receiver", options={"bytes": 4096}),
-             Truth(("window-limited",), ("receiver-host",), slow=True), rtt_ms=80, seed=53),
+             Fault("buffer_cut", "receiver", CRAWL_AFTER, options={"bytes": 4096}),
+             Truth(("window-limited",), ("receiver-host",), slow=True), rtt_ms=80, rate_bps=CRAWL_BPS,
+             seed=53),
     Scenario("sender-throttled", "the sending program gets 2 % of a processor; the user named it",
-             Fault("throttled", "sender", options={"percent": 2}),
+             Fault("throttled", "sender", CRAWL_AFTER, options={"percent": 2}),
              Truth(("sender-idle",), ("sender-app",), slow=None), options=("port {port}",),
-             main=Transfer("main", send={"work": 40}), seed=54),
+             main=Transfer("main", send={"work": 40}), rate_bps=CRAWL_BPS,
+             seed=54),
 ]

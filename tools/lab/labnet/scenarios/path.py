@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """What happens to all that goes the same way, beyond the first link: routers, lines, sizes."""
 
-from ..scenario import MBIT, Fault, Scenario, Transfer, Truth
+from ..scenario import CRAWL_AFTER, CRAWL_BPS, MBIT, Fault, Scenario, Transfer, Truth
 
 # A wire stands between two routers: what it does may be laid to the link or to the routers that it
 # belongs to.
@@ -28,28 +28,33 @@ SCENARIOS = [
                                                                              send={"bytes": 90 << 20}),
              seed=30),
     Scenario("loss-hop3", "router 3 loses one packet in eight",
-             Fault("loss", "r3", options={"percent": 12}),
+             Fault("loss", "r3", CRAWL_AFTER, options={"percent": 12}),
              Truth(("path-loss",), ("hop r3", "link r3-r4", "link r2-r3"), slow=None,
                    why="a router that loses what it forwards looks like either of its links"),
-             hops=5, beside={"c": (2, None)}, seed=40),
+             hops=5, beside={"c": (2, None)}, rate_bps=CRAWL_BPS,
+             seed=40),
     Scenario("bit-errors-hop2", "the line behind router 2 damages one packet in five, small ones rarely",
-             Fault("line", "r2-r3", options={"bit_errors_ppb": 20000}),
+             Fault("line", "r2-r3", CRAWL_AFTER, options={"bit_errors_ppb": 20000}),
              Truth(("path-loss",), BEHIND_2, slow=None, why=ON_WIRE), wire_behind=2,
-             hops=5, beside={"c": (1, None)}, seed=41),
+             hops=5, beside={"c": (1, None)}, rate_bps=CRAWL_BPS,
+             seed=41),
     Scenario("corruption-hop2", "a box behind router 2 flips bits; seen by the receiver",
-             Fault("line", "r2-r3", options={"corrupt_ppm": 250000}),
+             Fault("line", "r2-r3", CRAWL_AFTER, options={"corrupt_ppm": 250000}),
              Truth(("path-corruption",), ("path", *BEHIND_2), slow=None,
                    why=ON_WIRE + ", and probes are not checked for damage on their way"),
-             wire_behind=2, vantage="receiver", beside={"c": (1, None)}, seed=42),
+             wire_behind=2, vantage="receiver", beside={"c": (1, None)}, rate_bps=CRAWL_BPS,
+             seed=42),
     Scenario("policer-hop3", "router 3 polices to 1.5 Mbit/s",
-             Fault("police", "r3", options={"rate_bps": 3 * MBIT // 2}),
+             Fault("police", "r3", CRAWL_AFTER, options={"rate_bps": 3 * MBIT // 2}),
              Truth(("rate-limit",), ("hop r3", "path"), slow=True,
                    why="a policer drops, which tells of itself and not of its place"),
-             hops=5, beside={"c": (2, None)}, seed=43),
+             hops=5, beside={"c": (2, None)}, rate_bps=CRAWL_BPS,
+             seed=43),
     Scenario("shaper-hop2", "the line behind router 2 is shaped to 2 Mbit/s, with a queue",
-             Fault("line", "r2-r3", options={"rate_bps": 2 * MBIT, "queue_bytes": 60000}),
+             Fault("line", "r2-r3", CRAWL_AFTER, options={"rate_bps": 2 * MBIT, "queue_bytes": 60000}),
              Truth(("rate-limit",), ("path", *BEHIND_2), slow=True, why=ON_WIRE),
-             wire_behind=2, hops=4, beside={"c": (1, None)}, seed=44),
+             wire_behind=2, hops=4, beside={"c": (1, None)}, rate_bps=CRAWL_BPS,
+             seed=44),
     Scenario("ecmp-member-dead", "of two equal routers behind router 2 that of this connection is dead",
              Fault("member_dead", "r3"),
              Truth(("path-blackhole",), ("hop member", "link member-r4")),
