@@ -447,6 +447,7 @@ static void weigh_slow(struct judgement *j)
 	weigh_pace(j);
 	weigh_local(j);
 	weigh_segment(j);
+	weigh_path_loss(j);
 }
 
 void weigh_causes(struct judgement *j)
@@ -471,6 +472,7 @@ void weigh_causes(struct judgement *j)
 		packets_go_round,
 		others_live,
 		weigh_local,
+		weigh_path_loss,
 	};
 
 	for (size_t i = 0; !j->s->pub.slow && i < sizeof(clues) / sizeof(*clues); i++)

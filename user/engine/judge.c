@@ -185,9 +185,9 @@ void judge(const struct engine *e, const struct stall *s, struct verdict *ret)
 	j.cause[CAUSE_UNKNOWN] = UNKNOWN_PRIOR;
 	weigh_causes(&j);
 	choose_cause(&j);
+	/* Where nothing comes back at all, the answers may be what is lost. */
 	if (j.way == WAY_UNKNOWN && s->probing &&
-	    (j.verdict == CAUSE_CONNECTION_STATE_LOST || j.verdict == CAUSE_PATH_BLACKHOLE ||
-	     j.verdict == CAUSE_SIZE_BLACKHOLE))
+	    (j.verdict == CAUSE_CONNECTION_STATE_LOST || j.verdict == CAUSE_SIZE_BLACKHOLE))
 		j.way = s->sends ? WAY_FORWARD : WAY_REVERSE; /* the way that the probes went */
 	weigh_places(&j);
 	choose_place(&j);

@@ -70,6 +70,18 @@ struct judgement {
 	struct verdict *v;
 };
 
+/* Loss of some packets: how well it is explained by a point behind node k. */
+struct loss_view {
+	int at; /* the best; -1: there is none */
+	struct tally before, behind;
+	double split[MAX_DISTANCE]; /* log-odds, 0: none */
+};
+
+/* n: distance of the peer. */
+struct loss_view loss_look(const struct stall *s, int n);
+void weigh_path_loss(struct judgement *j);
+void place_loss(struct judgement *j);
+
 struct path_view path_look(const struct stall *s);
 
 /* Appends one line of evidence; further ones are left out once the list is full. */

@@ -199,6 +199,7 @@ void weigh_places(struct judgement *j)
 		[CAUSE_CONTENT_DROP] = place_content,
 		[CAUSE_HEADER_REWRITE] = place_rewrite,
 		[CAUSE_PATH_CORRUPTION] = place_corruption,
+		[CAUSE_PATH_LOSS] = place_loss,
 	};
 
 	if (!place_local(j) && places[j->verdict])

@@ -214,8 +214,44 @@ static void conclude(struct engine *e, struct stall *s, bool now)
 	push(e, OUT_VERDICT, s);
 }
 
+/*
+ * What the first ACK covered (its last byte had been sent again, or it had arrived long before)
+ * tells which way was broken.
+ */
+static void learn_way(struct engine *e, struct stall *s)
+{
+	const struct flow_snapshot *last = &s->pub.last;
+	struct verdict *v = &s->pub.verdict;
+	enum way way = last->resume_jump > 2 * last->mss ? WAY_REVERSE : WAY_FORWARD;
+
+	if (!s->sends || !s->verdict_out || passes_by(s) || v->way != WAY_UNKNOWN ||
+	    v->cause != CAUSE_PATH_BLACKHOLE || last->retrans_ns <= s->pub.last_progress_ns)
+		return;
+	if (way == WAY_FORWARD && s->pub.first.unacked_segs < 3)
+		return; /* all that was under way was sent again */
+	v->way = way;
+	if (v->n_evidence < MAX_EVIDENCE) {
+		struct evidence *line = &v->evidence[v->n_evidence++];
+
+		line->id = "first-ack";
+		line->weight = 0;
+		snprintf(
+			line->text, sizeof(line->text),
+			way == WAY_REVERSE
+				? "the first ACK covered %u bytes that had not been sent again: "
+				  "the "
+				  "data had arrived, the ACKs were lost"
+				: "the first ACK covered what had been sent again and no more: the "
+				  "data was lost",
+			last->resume_jump);
+	}
+	push(e, OUT_VERDICT, s);
+}
+
 void stall_close(struct engine *e, struct stall *s, enum outcome outcome, uint64_t ended_ns)
 {
+	if (outcome == OUTCOME_RECOVERED && s->phase == STALL_CONFIRMED)
+		learn_way(e, s);
 	if (s->phase == STALL_CONFIRMED || s->phase == STALL_CLOSING) {
 		if (!s->verdict_out) {
 			s->dirty = true;
