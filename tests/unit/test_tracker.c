@@ -513,6 +513,52 @@ static void the_router_that_says_so_is_the_place(void **state)
 	assert_int_equal(s.last.verdict.where.address.family, AF_INET);
 }
 
+/* The clock that confirms a stall may run on the packets of others. */
+static void the_frame_of_a_verdict_is_the_flows_own(void **state)
+{
+	struct scene s = scene_open(100);
+	uint64_t own;
+
+	(void)state;
+	scene_start(&s);
+	scene_healthy(&s);
+	scene_data(&s, 1, 10 * MSS, MSS);
+	scene_data(&s, 500, 10 * MSS, MSS);
+	own = s.number;
+	for (uint32_t i = 0; i < 50; i++) {
+		s.port = DST_PORT + 1;
+		scene_data(&s, 50, i * MSS, MSS);
+		scene_ack(&s, 1, (i + 1) * MSS, 60000);
+	}
+	scene_finish(&s);
+	assert_int_equal(s.begins, 1);
+	assert_int_equal(s.last.capture.decide_frame, own);
+}
+
+static void the_tunnel_of_a_flow_is_named_with_its_ends(void **state)
+{
+	struct scene s = scene_open(100);
+	struct frame f;
+
+	(void)state;
+	scene_start(&s);
+	for (int i = 0; i < 4; i++) {
+		f = scene_frame(&s, true);
+		s.now_ns += MS(1000);
+		f.seq = s.base;
+		f.payload = MSS;
+		f.tunnel = TUNNEL_VXLAN;
+		f.tunnel_id = 42;
+		f.outer_family = 4;
+		f.outer_src = (union frame_addr){.bytes = {10, 0, 0, 1}};
+		f.outer_dst = (union frame_addr){.bytes = {10, 0, 0, 2}};
+		scene_push(&s, &f);
+	}
+	scene_finish(&s);
+	assert_int_equal(s.begins, 1);
+	assert_string_equal(s.last.capture.tunnel, "vxlan 42, 10.0.0.1 to 10.0.0.2");
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
@@ -539,6 +585,8 @@ int main(void)
 		cmocka_unit_test(data_sent_again_behind_its_ack_has_lost_the_acks),
 		cmocka_unit_test(a_needless_timeout_is_no_stall),
 		cmocka_unit_test(the_router_that_says_so_is_the_place),
+		cmocka_unit_test(the_frame_of_a_verdict_is_the_flows_own),
+		cmocka_unit_test(the_tunnel_of_a_flow_is_named_with_its_ends),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

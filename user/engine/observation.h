@@ -17,6 +17,7 @@
 
 #define PAUSE_BUCKETS 8
 #define NAME_LEN      64
+#define TUNNEL_TEXT   128
 
 /* One TCP connection as one network namespace sees it. */
 struct flow_key {
@@ -307,7 +308,7 @@ struct capture_seen {
 	uint32_t stuck_beside;	  /* others of the two hosts that owed and were silent as well */
 	uint32_t stuck_elsewhere; /* handshakes of the sender with other hosts, in vain as well */
 	uint32_t opened;	  /* connections of the sender that came about in the silence */
-	char tunnel[NAME_LEN];	  /* around it: "gtp-u 7, 192.0.2.1 to 192.0.2.2"; empty none */
+	char tunnel[TUNNEL_TEXT]; /* around it: "gtp-u 7, 192.0.2.1 to 192.0.2.2"; empty none */
 };
 
 enum pace_limit {
@@ -338,6 +339,7 @@ struct pace_seen {
 	uint32_t fit_permille; /* of losses and passes that the ceiling explains */
 	uint32_t pauses;       /* PACE_SHUT, PACE_PAUSES: how many, all of them, the longest */
 	uint64_t paused_ns, longest_ns;
+	char tunnel[TUNNEL_TEXT]; /* as in capture_seen */
 	bool unscaled; /* PACE_WINDOW: one end offered window scaling, the other did not */
 	bool cookie;   /* PACE_WINDOW: as a server answers that is short of room for handshakes */
 };

@@ -39,6 +39,7 @@ void slow_phase(struct engine *e, const struct pace_seen *p)
 	i->capture.first_frame = p->first_frame;
 	i->capture.last_frame = i->capture.decide_frame = p->last_frame;
 	i->capture.position = p->position;
+	memcpy(i->capture.tunnel, p->tunnel, sizeof(i->capture.tunnel));
 	judge(e, s, &i->verdict);
 	incident_name(e, i);
 	e->counts.slow++;

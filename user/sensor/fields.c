@@ -339,6 +339,7 @@ static const struct field pace_observation[] = {
 	NUMBER(struct observation, pace.pauses),
 	NUMBER(struct observation, pace.paused_ns),
 	NUMBER(struct observation, pace.longest_ns),
+	NAME(struct observation, pace.tunnel),
 	BOOLEAN(struct observation, pace.unscaled),
 	BOOLEAN(struct observation, pace.cookie),
 	END,

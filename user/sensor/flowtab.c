@@ -11,8 +11,9 @@
 
 #include "sensor/tracker_impl.h"
 
-#define LOOKS	16
-#define REST_NS (120 * NS_PER_S)
+#define LOOKS	     16
+#define TUNNEL_LOOKS 8
+#define REST_NS	     (120 * NS_PER_S)
 
 void *flowtab_reserve(size_t bytes)
 {
@@ -122,7 +123,7 @@ static void begin(struct tracker *t, struct flow_entry *e)
 	e->opener = 2;
 	e->born_ns = t->now_ns;
 	e->number = ++t->numbers;
-	e->first_frame = (uint32_t)t->frame;
+	e->first_frame = e->last_frame = (uint32_t)t->frame;
 	t->counts.connections++;
 }
 
@@ -190,6 +191,34 @@ static struct flow_entry *reclaim(struct tracker *t)
 	return NULL;
 }
 
+/* The tunnel around a packet, remembered: its index plus one. */
+static uint8_t tunnel_of(struct tracker *t, const struct frame *f)
+{
+	struct tunnel want = {
+		.kind = f->tunnel,
+		.family = f->outer_family,
+		.id = f->tunnel_id,
+		.src = f->outer_src,
+		.dst = f->outer_dst,
+	};
+	uint64_t hash = (want.src.words[0] ^ want.dst.words[0] << 1 ^ want.src.words[1] ^
+			 want.dst.words[1] << 1 ^ want.id) *
+			0x9e3779b97f4a7c15ull;
+
+	for (uint32_t i = 0; i < TUNNEL_LOOKS; i++) {
+		uint32_t at = (uint32_t)((hash >> 32) + i) % TUNNELS;
+		struct tunnel *u = &t->tunnels[at];
+
+		if (!u->kind)
+			*u = want;
+		if (u->kind == want.kind && u->id == want.id &&
+		    !memcmp(&u->src, &want.src, sizeof(u->src)) &&
+		    !memcmp(&u->dst, &want.dst, sizeof(u->dst)))
+			return (uint8_t)(at + 1);
+	}
+	return TUNNEL_UNKNOWN;
+}
+
 __attribute__((cold, noinline)) static struct flow_entry *make_entry(struct tracker *t,
 								     const struct frame *f,
 								     uint32_t bucket)
@@ -208,7 +237,7 @@ __attribute__((cold, noinline)) static struct flow_entry *make_entry(struct trac
 	e->port[0] = f->sport;
 	e->port[1] = f->dport;
 	e->family = f->family;
-	e->tunnel = f->tunnel;
+	e->tunnel = f->tunnel ? tunnel_of(t, f) : 0;
 	e->next = t->buckets[bucket];
 	t->buckets[bucket] = (uint32_t)(e - t->flows) + 1;
 	begin(t, e);

@@ -17,6 +17,7 @@
 #define FLOWS	      32	 /* of a group */
 #define LOG	      (1u << 14) /* packets of a group */
 #define SEARCH	      4096	 /* packets back for the one that was lost */
+#define HEADERS_LEAST 40	 /* bytes: IPv4 and TCP */
 #define OWN_LOSSES    5		 /* of a flow, to be told of what holds its group back */
 #define MIN_LOSS      0.003	 /* share; below it loss holds nobody back */
 #define MIN_PASSES    200	 /* of a flow */
@@ -256,6 +257,7 @@ static void tell(struct pace *p, struct group *g, int flow, enum pace_limit limi
 		s->burst_bytes = s->limit == PACE_POLICER ? (uint64_t)b->depth : 0;
 		s->fit_permille = (uint32_t)(b->losses_explained * 1000);
 	}
+	memcpy(s->tunnel, g->members[flow].flow.tunnel, sizeof(s->tunnel));
 	g->members[flow].ceiling |= limit != PACE_LOSS;
 	add_pauses(s, &g->members[flow].paused);
 	p->observe(&obs, p->arg);
@@ -433,7 +435,7 @@ void pace_hole(struct pace *p, uint32_t handle, uint32_t seq, uint32_t end, uint
 		uint32_t len = end - seq < mss ? end - seq : mss;
 
 		l.seq = seq;
-		l.ip_len = (uint16_t)(len + 40 > 65535 ? 65535 : len + 40);
+		l.ip_len = (uint16_t)(len + HEADERS_LEAST > 65535 ? 65535 : len + HEADERS_LEAST);
 		append(p, g, l, now_ns);
 		seq += len;
 	}
@@ -465,21 +467,22 @@ void pace_lost(struct pace *p, uint32_t handle, uint32_t seq, uint32_t end)
 	}
 }
 
-void pace_unlost(struct pace *p, uint32_t handle, uint32_t seq)
+void pace_unlost(struct pace *p, uint32_t handle, uint32_t seq, uint32_t end)
 {
+	uint32_t found = 0;
 	struct group *g;
 	uint8_t flow;
 
 	if (!handle)
 		return;
 	g = group_of(p, handle, &flow);
-	for (uint32_t i = g->n; i > search_end(g); i--) {
+	for (uint32_t i = g->n; i > search_end(g) && found < end - seq; i--) {
 		struct logged *l = &g->log[i - 1];
 
-		if (l->flow == flow && l->seq == seq && l->fate != FATE_PASSED) {
-			l->fate = FATE_PASSED;
-			g->members[flow].unlost++;
-			return;
-		}
+		if (l->flow != flow || l->seq - seq >= end - seq || l->fate == FATE_PASSED)
+			continue;
+		l->fate = FATE_PASSED;
+		g->members[flow].unlost++;
+		found += l->ip_len > HEADERS_LEAST ? l->ip_len - HEADERS_LEAST : 1;
 	}
 }

@@ -17,6 +17,7 @@ struct pace;
 struct pace_flow {
 	struct flow_key key;
 	enum capture_position position;
+	char tunnel[TUNNEL_TEXT];
 };
 
 /* -ENOMEM */
@@ -48,8 +49,8 @@ void pace_lost(struct pace *p, uint32_t handle, uint32_t seq, uint32_t end);
 /* [seq, end) did not come by although what follows it did: lost before. */
 void pace_hole(struct pace *p, uint32_t handle, uint32_t seq, uint32_t end, uint32_t mss,
 	       uint64_t now_ns, uint64_t frame);
-/* It was not lost after all: reordered, missed by the capture, or sent again needlessly. */
-void pace_unlost(struct pace *p, uint32_t handle, uint32_t seq);
+/* [seq, end) was not lost after all: reordered, missed by the capture, or sent again needlessly. */
+void pace_unlost(struct pace *p, uint32_t handle, uint32_t seq, uint32_t end);
 
 void pace_end(struct pace *p);
 

@@ -142,6 +142,28 @@ static void look_for_witnesses(struct tracker *t, uint32_t node, struct capture_
 	}
 }
 
+void report_tunnel(const struct tracker *t, uint32_t node, char ret[TUNNEL_TEXT])
+{
+	const struct flow_entry *e = &t->flows[node >> 1];
+	const struct tunnel *u = &t->tunnels[e->tunnel ? e->tunnel - 1 : 0];
+	struct ip_addr ends[2];
+	char id[16] = "", src[ADDR_TEXT_LEN], dst[ADDR_TEXT_LEN];
+
+	*ret = '\0';
+	if (!e->tunnel)
+		return;
+	if (e->tunnel == TUNNEL_UNKNOWN) {
+		snprintf(ret, TUNNEL_TEXT, "a tunnel");
+		return;
+	}
+	ends[0] = frame_addr_of(&u->src, u->family);
+	ends[1] = frame_addr_of(&u->dst, u->family);
+	if (u->id)
+		snprintf(id, sizeof(id), " %u", u->id);
+	snprintf(ret, TUNNEL_TEXT, "%s%s, %s to %s", tunnel_name(u->kind), id,
+		 addr_text(&ends[node & 1], src), addr_text(&ends[!(node & 1)], dst));
+}
+
 static struct capture_seen capture_of(struct tracker *t, uint32_t node)
 {
 	const struct flow_entry *e = &t->flows[node >> 1];
@@ -150,9 +172,9 @@ static struct capture_seen capture_of(struct tracker *t, uint32_t node)
 	const struct detail *d = h->detail == NO_DETAIL ? NULL : &t->details[h->detail];
 	struct capture_seen c = {
 		.key = key_of(e, dir),
-		.first_frame = h->progress_frame,
-		.last_frame = t->frame,
-		.decide_frame = t->frame,
+		.first_frame = h->progress_frame ? h->progress_frame : e->first_frame,
+		.last_frame = e->last_frame,
+		.decide_frame = e->last_frame,
 		.position = position_of(h, o),
 		.one_way = !(o->flags & HALF_SEEN),
 		.missing = h->flags & HALF_MISSING,
@@ -181,8 +203,7 @@ static struct capture_seen capture_of(struct tracker *t, uint32_t node)
 		c.bad_sacks = d->bad_sacks;
 		c.resumed_len = d->resumed_len;
 	}
-	if (e->tunnel)
-		snprintf(c.tunnel, sizeof(c.tunnel), "%s", tunnel_name(e->tunnel));
+	report_tunnel(t, node, c.tunnel);
 	look_for_witnesses(t, node, &c);
 	return c;
 }
@@ -385,6 +406,7 @@ void report_slow(struct tracker *t, uint32_t node, const struct pace_seen *p)
 {
 	struct observation obs = {.type = OBS_PACE, .now_ns = t->now_ns, .pace = *p};
 
+	report_tunnel(t, node, obs.pace.tunnel);
 	if (half_at(t, node)->flags & HALF_TRANSFER)
 		observe(t, &obs);
 }
@@ -414,6 +436,7 @@ static void pace_one(struct tracker *t, uint32_t node, bool *ret_first)
 		.position = position_of(&e->half[dir], &e->half[!dir]),
 	};
 
+	report_tunnel(t, node, flow.tunnel);
 	*ret_first = false;
 	if (!e->half[dir].pace)
 		t->flows[node >> 1].half[dir].pace =

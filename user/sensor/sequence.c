@@ -163,7 +163,7 @@ static void holes_acked(struct tracker *t, struct half *h, struct detail *d)
 
 		t->counts.missing += end - o->seq;
 		h->flags |= HALF_MISSING;
-		pace_unlost(t->pace, h->pace, o->seq);
+		pace_unlost(t->pace, h->pace, o->seq, end);
 		o->seq = end;
 		if (o->seq != o->end)
 			break;
@@ -305,7 +305,7 @@ static void repeated(struct tracker *t, uint32_t node, const struct frame *f, ui
 		if (open_ns < REORDER_NS || open_ns < round_trip_ns(h, o) / 2) {
 			t->counts.reordered++;
 			life_found(t, node);
-			pace_unlost(t->pace, h->pace, hole.seq);
+			pace_unlost(t->pace, h->pace, hole.seq, hole.end);
 			return;
 		}
 		d->upstream |= seq_diff(seq, h->una) <= 0;
@@ -440,7 +440,7 @@ static void sacks(struct tracker *t, uint32_t node, const struct frame *f)
 		int32_t ahead = seq_diff(left, h->una);
 
 		if (ahead <= 0) { /* D-SACK, RFC 2883: it had arrived */
-			pace_unlost(t->pace, h->pace, left);
+			pace_unlost(t->pace, h->pace, left, left + len);
 			continue;
 		}
 		if (len > MAX_JUMP || seq_diff(left + len, h->nxt) > MAX_JUMP / 16) {

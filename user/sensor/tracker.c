@@ -149,6 +149,7 @@ static void segment(struct tracker *t, const struct frame *f, uint32_t hash)
 		t->counts.duplicates++;
 		return;
 	}
+	e->last_frame = (uint32_t)t->frame;
 	if (!(h->flags & HALF_SEEN)) {
 		h->flags |= HALF_SEEN;
 		h->wscale = 0xff;

@@ -7,19 +7,21 @@
 #include "sensor/pace.h"
 #include "sensor/tracker.h"
 
-#define NONE	     UINT32_MAX
-#define HOLES	     6
-#define FINGERPRINTS 4
-#define WHEEL_SLOTS  64
-#define HELD	     32 /* first fragments that wait for the rest */
-#define ICMP_KEPT    64
-#define DIALERS	     256
-#define MAX_DETAILS  65535
-#define NO_DETAIL    UINT16_MAX
-#define MAX_LIVES    (1u << 18)
-#define LIFE_TOLD    (NONE - 1)
-#define PIPE	     16	       /* packets on their way; a power of two */
-#define MAX_JUMP     (1 << 28) /* bytes; a sequence number farther off is not of this flow */
+#define NONE	       UINT32_MAX
+#define HOLES	       6
+#define FINGERPRINTS   4
+#define WHEEL_SLOTS    64
+#define HELD	       32 /* first fragments that wait for the rest */
+#define ICMP_KEPT      64
+#define TUNNELS	       254
+#define TUNNEL_UNKNOWN 255 /* there were too many */
+#define DIALERS	       256
+#define MAX_DETAILS    65535
+#define NO_DETAIL      UINT16_MAX
+#define MAX_LIVES      (1u << 18)
+#define LIFE_TOLD      (NONE - 1)
+#define PIPE	       16	 /* packets on their way; a power of two */
+#define MAX_JUMP       (1 << 28) /* bytes; a sequence number farther off is not of this flow */
 
 enum half_flag {
 	HALF_SEEN = 1 << 0,	 /* it has sent something */
@@ -66,13 +68,14 @@ struct half {
 struct flow_entry {
 	union frame_addr addr[2];
 	uint16_t port[2];
-	uint8_t family, tunnel, opener, used; /* opener: the half that sent the SYN, 2 unknown */
-	uint8_t slot[2];		      /* of the halves in the wheel */
-	uint8_t print[2];		      /* where the next fingerprint goes */
+	/* tunnel: index plus one; opener: the half that sent the SYN, 2 unknown */
+	uint8_t family, tunnel, opener, used;
+	uint8_t slot[2];  /* of the halves in the wheel */
+	uint8_t print[2]; /* where the next fingerprint goes */
 	uint64_t born_ns;
 	uint32_t number; /* of the connection in the file, from 1 */
 	uint32_t next;	 /* in the hash chain or the free list */
-	uint32_t first_frame, pad2;
+	uint32_t first_frame, last_frame;
 	struct half half[2];
 };
 _Static_assert(sizeof(struct flow_entry) <= 296, "300 bytes a flow with its hash bucket");
@@ -117,6 +120,13 @@ struct kept_icmp {
 	struct icmp_seen seen;
 };
 
+/* As around the first packet of a connection. */
+struct tunnel {
+	uint8_t kind, family;
+	uint32_t id;
+	union frame_addr src, dst;
+};
+
 /* Who has tried to connect in vain, and to how many different ends. */
 struct dialer {
 	union frame_addr src, dst;
@@ -153,6 +163,7 @@ struct tracker {
 	struct kept_icmp icmp[ICMP_KEPT];
 	uint32_t next_icmp;
 	struct dialer dialers[DIALERS];
+	struct tunnel tunnels[TUNNELS]; /* a hash table that is not emptied */
 };
 
 static inline int32_t seq_diff(uint32_t a, uint32_t b)
@@ -274,6 +285,8 @@ void report_refused(struct tracker *t, uint32_t node, const struct frame *f);
 /* Takes the direction in where losses are judged together. */
 void report_pace(struct tracker *t, uint32_t node);
 struct flow_key report_key(const struct tracker *t, uint32_t node);
+/* "gtp-u 7, 192.0.2.1 to 192.0.2.2"; empty if it lies in none. */
+void report_tunnel(const struct tracker *t, uint32_t node, char ret[TUNNEL_TEXT]);
 enum capture_position report_position(const struct tracker *t, uint32_t node);
 /* A slow phase of a direction; told if that is a transfer. */
 void report_slow(struct tracker *t, uint32_t node, const struct pace_seen *p);
