@@ -186,21 +186,21 @@ asan:  ## unit tests with address and undefined-behaviour sanitizers
 	$(Q)$(MAKE) BUILD=$(BUILD)-asan OPTIMISE=-O1 HARDENING=-fPIE CFLAGS='$(SANITIZE) $(CFLAGS)' \
 		all check-unit
 
-# Needs clang. Any capture may serve as a seed.
-FUZZ_SRC := tests/fuzz/fuzz_capture.c $(wildcard user/engine/*.c user/base/*.c) \
-            $(addprefix user/sensor/,capture.c stream.c frame.c link.c tracker.c sequence.c flowtab.c wheel.c report.c \
-              pace.c bucket.c)
+# Each harness is a tests/fuzz/fuzz_*.c, linked as a unit test is; with clang or afl-clang-fast.
+FUZZERS := $(patsubst tests/fuzz/%.c,$(BUILD)/tests/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
+FUZZ_CC ?= $(CLANG)
 
-$(BUILD)-fuzz/fuzz_capture: $(FUZZ_SRC) | need
-	$(call msg,FUZZ,$@)
-	$(Q)mkdir -p $(@D)
-	$(Q)$(CLANG) -std=gnu11 -g -O1 -D_GNU_SOURCE -Iuser -fsanitize=fuzzer,address,undefined \
-		-fno-sanitize-recover=all -o $@ $(FUZZ_SRC) -lz -lm
+$(FUZZERS): $(BUILD)/%: $(BUILD)/%.o $(BUILD)/tcpstall.a
+	$(call msg,LINK,$@)
+	$(Q)$(CC) $(CFLAGS_ALL) -fsanitize=fuzzer -o $@ $^ $(LDLIBS_ALL)
 
-fuzz: $(BUILD)-fuzz/fuzz_capture  ## a minute of hostile captures; CORPUS=DIR keeps and takes seeds
-	$(Q)mkdir -p $(or $(CORPUS),$(BUILD)-fuzz/corpus)
-	$(Q)$< -max_total_time=60 -rss_limit_mb=2048 -artifact_prefix=$(BUILD)-fuzz/ \
-		$(or $(CORPUS),$(BUILD)-fuzz/corpus)
+fuzzers: $(FUZZERS)
+
+fuzz afl:  ## SECONDS=60 of hostile input under sanitizers, by libFuzzer or AFL++; CORPUS=DIR is kept
+	@tools/deps build $@
+	$(Q)$(MAKE) BUILD=$(BUILD)-$@ CC=$(if $(filter afl,$@),afl-clang-fast,$(FUZZ_CC)) OPTIMISE=-O1 \
+		HARDENING=-fPIE CFLAGS='$(SANITIZE) -fsanitize=fuzzer-no-link $(CFLAGS)' fuzzers
+	$(Q)tests/fuzz/run $(BUILD)-$@ $(or $(SECONDS),60) $(CORPUS)
 
 install: all  ## to $(DESTDIR)$(PREFIX)/bin
 	install -D -m 755 $(BUILD)/tcpstall $(DESTDIR)$(PREFIX)/bin/tcpstall
@@ -216,5 +216,7 @@ help:  ## this list
 	@echo '  Variables: BUILD CC CFLAGS CLANG BPFTOOL PREFIX DESTDIR V=1 WERROR=-Werror'
 
 FORCE:
-.PHONY: accuracy all asan bench check-unit clean demo deps format fuzz help install lab lint need soak test test-vm \
+-include $(FUZZERS:=.d)
+
+.PHONY: accuracy afl all asan bench check-unit clean demo deps format fuzz fuzzers help install lab lint need soak test test-vm \
         uninstall FORCE

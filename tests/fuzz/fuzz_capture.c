@@ -1,23 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * libFuzzer: bytes as a capture file, through reader, decoder, tracker and engine. The invariant is
+ * Bytes as a capture file, through reader, decoder, tracker and engine. The invariant is
  * that nothing breaks, that each stall that begins ends, and that verdicts point into the file.
- *
- *	make fuzz && build-fuzz/fuzz_capture -max_total_time=60 CORPUS
  */
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <sys/mman.h>
-#include <unistd.h>
+#include "fuzz.h"
 
 #include "engine/engine.h"
 #include "sensor/capture.h"
 #include "sensor/frame.h"
 #include "sensor/tracker.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 struct run {
 	struct engine *engine;
@@ -81,13 +72,10 @@ static void analyze(struct capture *capture)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	char path[32], why[CAPTURE_WHY_LEN];
+	char path[FUZZ_PATH], why[CAPTURE_WHY_LEN];
 	struct capture *capture;
-	int fd = memfd_create("capture", 0);
+	int fd = fuzz_file(data, size, path);
 
-	if (fd < 0 || write(fd, data, size) != (ssize_t)size)
-		abort();
-	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
 	if (!capture_open(path, &capture, why, sizeof(why))) {
 		analyze(capture);
 		capture_close(capture);

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * capture_gen FLOWS PACKETS [SEED]: a pcap of headers on standard output. Bulk transfers in both
- * families take turns at random, each with its own window and round trip; one packet in a hundred
- * is lost and sent again after a duplicate ACK. For tools/bench/analyze and for pipes without end.
+ * capture_gen FLOWS PACKETS [SEED]: a pcap of headers on standard output. Bulk transfers take turns
+ * at random; one packet in a hundred is lost and sent again after a duplicate ACK. With as many
+ * flows as packets each is a flow of its own. For tools/bench/analyze and for pipes without end.
  */
 #include <err.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -106,15 +107,18 @@ int main(int argc, char **argv)
 {
 	static const uint32_t header[6] = {0xa1b23c4d, 0x00040002, 0, 0, 96, 1};
 	uint32_t flows = argc > 2 ? (uint32_t)strtoul(argv[1], NULL, 10) : 0;
-	struct transfer *t = calloc(flows ? flows : 1, sizeof(*t));
+	bool once = argc > 2 && flows == strtoull(argv[2], NULL, 10);
+	struct transfer *t = calloc(once || !flows ? 1 : flows, sizeof(*t));
 
 	if (!flows || !t)
 		errx(2, "usage: capture_gen FLOWS PACKETS [SEED]");
 	left = strtoull(argv[2], NULL, 10);
 	state = argc > 3 ? strtoull(argv[3], NULL, 10) | 1 : 1;
-	for (uint32_t n = 0; n < flows; n++)
+	for (uint32_t n = 0; n < flows && !once; n++)
 		t[n].nxt = t[n].una = dice(UINT32_MAX);
 	fwrite(header, sizeof(header), 1, stdout);
+	for (uint32_t n = 0; once; n++)
+		packet(n, t, 1, dice(UINT32_MAX), 1, MSS);
 	for (;;) {
 		uint32_t n = dice(flows);
 

@@ -47,7 +47,8 @@ struct interface {
 
 struct capture {
 	struct stream *stream;
-	bool swapped, pcapng, modified, old_lengths;
+	int (*next)(struct capture *, struct captured *);
+	bool swapped, modified, old_lengths;
 	uint32_t frac_ns; /* pcap: nanoseconds in a unit of the fraction */
 	struct interface *interfaces;
 	uint32_t n_interfaces;
@@ -401,20 +402,65 @@ static int block_next(struct capture *c, struct captured *ret)
 
 int capture_next(struct capture *c, struct captured *ret)
 {
-	return c->pcapng ? block_next(c, ret) : pcap_next(c, ret);
+	return c->next(c, ret);
 }
 
-static bool is_pcap(uint32_t magic)
+/* A file that ends within its header: fail() has said so. */
+static int nothing_next(struct capture *c, struct captured *ret)
 {
-	return magic == MAGIC_USEC || magic == MAGIC_NSEC || magic == MAGIC_MODIFIED;
+	(void)c;
+	(void)ret;
+	return -ENODATA;
+}
+
+/* The file begins with as much of a magic number as it has bytes. */
+static bool begins_as(uint32_t magic, const uint8_t *start, size_t len)
+{
+	uint32_t swapped = __builtin_bswap32(magic);
+
+	return !memcmp(start, &magic, len) || !memcmp(start, &swapped, len);
+}
+
+/* The format by the first bytes of the file, and what its header says. */
+static int find_format(struct capture *c)
+{
+	static const uint32_t magics[] = {MAGIC_PCAPNG, MAGIC_USEC, MAGIC_NSEC, MAGIC_MODIFIED};
+	const uint8_t *start;
+	uint32_t magic;
+	size_t len = 0, i = 0;
+	int err = stream_peek(c->stream, sizeof(magic), &start, &len);
+
+	if (err < 0)
+		return fail(c, err, "%s", stream_why(c->stream));
+	if (!len && !stream_cut(c->stream))
+		return fail(c, -EINVAL, "empty, not a capture");
+	while (i < sizeof(magics) / sizeof(*magics) && !begins_as(magics[i], start, len))
+		i++;
+	if (i == sizeof(magics) / sizeof(*magics))
+		return fail(c, -EINVAL, "neither pcap nor pcapng");
+	if (len == sizeof(magic) && magics[i] == MAGIC_PCAPNG) {
+		c->next = block_next;
+		return 0;
+	}
+	c->next = pcap_next;
+	memcpy(&magic, start, len);
+	err = len < sizeof(magic) ? need(c, sizeof(magic), false, &start) : pcap_header(c, magic);
+	if (err == -ENODATA) {
+		c->next = nothing_next;
+		return 0;
+	}
+	if (!err && !c->interfaces[0].known) {
+		char known[300];
+
+		return fail(c, -EINVAL, "link type %d cannot be read; known are %s",
+			    c->interfaces[0].linktype, linktypes_known(known, sizeof(known)));
+	}
+	return err;
 }
 
 int capture_open(const char *path, struct capture **ret, char *ret_why, size_t why_len)
 {
 	struct capture *c = calloc(1, sizeof(*c));
-	const uint8_t *start;
-	uint32_t magic = 0;
-	size_t got = 0;
 	int err = -ENOMEM;
 
 	if (!c)
@@ -430,26 +476,7 @@ int capture_open(const char *path, struct capture **ret, char *ret_why, size_t w
 				    : strerror(-err));
 		goto out;
 	}
-	err = stream_peek(c->stream, sizeof(magic), &start, &got);
-	if (err < 0) {
-		fail(c, err, "%s", stream_why(c->stream));
-		goto out;
-	}
-	memcpy(&magic, start, got < sizeof(magic) ? got : sizeof(magic));
-	c->pcapng = magic == MAGIC_PCAPNG;
-	if (got < sizeof(magic) ||
-	    (!c->pcapng && !is_pcap(magic) && !is_pcap(__builtin_bswap32(magic)))) {
-		err = fail(c, -EINVAL, "%s",
-			   got ? "neither pcap nor pcapng" : "empty, not a capture");
-		goto out;
-	}
-	err = c->pcapng ? 0 : pcap_header(c, magic);
-	if (!err && !c->pcapng && !c->interfaces[0].known) {
-		char known[300];
-
-		err = fail(c, -EINVAL, "link type %d cannot be read; known are %s",
-			   c->interfaces[0].linktype, linktypes_known(known, sizeof(known)));
-	}
+	err = find_format(c);
 out:
 	if (err < 0) {
 		snprintf(ret_why, why_len, "%s", c && *c->why ? c->why : strerror(-err));
