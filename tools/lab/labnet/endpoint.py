@@ -5,12 +5,11 @@ It tells the lab over a UNIX socket what happens, a JSON object a line: `listeni
 addresses of the connection), `progress` (bytes that the kernel knows acknowledged or received, and
 when that last changed), `late` (the program itself was not run for so long), `end` (why, and the SHA-256 of what the program sent or received). It takes
 words from there: `finish` (send no more, end in order), `reset` (end by RST), `buffer=N` (receive
-buffer of so many bytes).
+buffer of so many bytes), `work=N` (hash what is moved so many times more).
 
 SPEC: events (path of the socket), label, listen or connect ([address, port]), role (send, receive,
 ask or answer) and the options of that role. Roles: `send` sends `bytes` (null: until told), `chunk`
-bytes every `every_ms` (0: as fast as the socket takes it, at most `pace_bps`, hashing each byte `work` times), then
-does what `then`
+bytes every `every_ms` (0: as fast as the socket takes it, at most `pace_bps`), then does what `then`
 says: fin, hold or reset. `receive` reads all, at most `chunk` bytes every `every_ms`. `ask` asks
 `answer` for `bytes` again and again, a connection each, every `every_ms`, and ends them by `then`:
 fin, half (closes its own direction with the question) or reset (some time after all has arrived, so
@@ -292,6 +291,8 @@ class End:
                 elif word.startswith("buffer="):
                     connection.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF,
                                                int(word.split("=")[1]))
+                elif word.startswith("work="):
+                    self.spec["work"] = int(word.split("=")[1])
                 elif word == "finish" and connection.sends and not connection.finished:
                     connection.finish()
 

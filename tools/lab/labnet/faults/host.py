@@ -22,8 +22,10 @@ def buffer_cut(stage, at, bytes):  # pylint: disable=redefined-builtin
     stage.traffic.end(stage.main, at).say(f"buffer={bytes}")
 
 
-def throttled(stage, at, percent):
-    """The program gets so much of one processor, by a control group."""
+def throttled(stage, at, percent, work=2000):
+    """The program gets so much of one processor, by a control group, and has to compute much for
+    each byte from now on."""
+    stage.traffic.end(stage.main, at).say(f"work={work}")
     group = session.control_group("cpu")
     for file, value in {"cgroup.procs": stage.traffic.end(stage.main, at).pid,
                         "cpu.cfs_quota_us": percent * 1000}.items():

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Boxes on the path that know connections: NAT, firewalls, load balancers."""
 
-from ..scenario import CRAWL_AFTER, CRAWL_BPS, DOWNLOAD, DOWNLOAD_WITNESSES, MBIT, Fault, Scenario, Truth
+from ..scenario import (CRAWL_AFTER, CRAWL_BPS, DOWNLOAD, DOWNLOAD_WITNESSES, MBIT, Fault, Scenario,
+                        Transfer, Truth)
 
 STATE_LOST = ("connection-state-lost",)
 
@@ -68,12 +69,12 @@ SCENARIOS = [
              hops=5, seed=36),
     Scenario("sequence-shifted", "a box shifts sequence numbers, SACK is left alone; then some loss",
              Fault("line", "r2-r3", CRAWL_AFTER, options={"loss_ppm": 20000}), REWRITTEN,
-             wire_behind=2, arrange=("sequence_numbers_shifted",), rate_bps=CRAWL_BPS,
-             seed=37),
+             wire_behind=2, arrange=("sequence_numbers_shifted",),
+             main=Transfer("main", send={"pace_bps": CRAWL_BPS}), seed=37),
     Scenario("window-shrunk", "a box takes the window for unscaled from now on",
-             Fault("wire_rule", "r2-r3", CRAWL_AFTER, options={"direction": "back", "action": "window", "by": 9}),
-             REWRITTEN, wire_behind=2, rate_bps=CRAWL_BPS,
-             seed=38),
+             Fault("wire_rule", "r2-r3", CRAWL_AFTER,
+                   options={"direction": "back", "action": "window", "by": 10}),
+             REWRITTEN, wire_behind=2, rate_bps=CRAWL_BPS, seed=38),
     Scenario("timestamps-set-back", "a box sets this connection's timestamps back",
              Fault("wire_rule", "r2-r3", options={"action": "tsval", "by": 2 ** 32 - 10 ** 7}),
              REWRITTEN, wire_behind=2, seed=39),
