@@ -13,9 +13,11 @@
 
 #define ETHER_BYTES	14
 #define ETHER_MIN_BYTES 60 /* shorter ones are padded */
+#define USUAL_BYTES	72 /* of headers: Ethernet, IPv4 and TCP with timestamps */
+72 /* of headers: Ethernet, IPv4, TCP with timestamps, and no more cache lines */
 
-/* User space sets the sizes. Box 0 is nobody's. */
-struct {
+	/* User space sets the sizes. Box 0 is nobody's. */
+	struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(map_flags, BPF_F_MMAPABLE);
 	__uint(max_entries, 1);
@@ -65,6 +67,16 @@ static __always_inline void publish(u32 *to, u32 value)
 #endif
 }
 
+/* Copies the headers, from `begin` on; tcp: where in them TCP is. */
+static __always_inline void copy_headers(struct box_slot *slot, const unsigned char *begin, u32 tcp)
+{
+	bpf_probe_read_kernel(slot->data, USUAL_BYTES, begin);
+	if (tcp > USUAL_BYTES - TCP_HEADER_BYTES + 6 ||
+	    tcp + (slot->data[tcp + 12] >> 4) * 4 > USUAL_BYTES)
+		bpf_probe_read_kernel(slot->data + USUAL_BYTES, BPF_BOX_BYTES - USUAL_BYTES,
+				      begin + USUAL_BYTES);
+}
+
 /* Whether the data of this packet begins below what has passed in its direction. */
 static __always_inline u8 passed(u32 *high, const struct box_slot *slot, u32 tcp)
 {
@@ -98,7 +110,7 @@ static __always_inline void box_put(struct box *b, const struct box_ref *ref,
 	if (link != ETHER_BYTES)
 		link = 0;
 	begin = ip - link;
-	bpf_probe_read_kernel(slot->data, sizeof(slot->data), skb->head + begin);
+	copy_headers(slot, skb->head + begin, tcp - begin);
 	slot->time_ns = bpf_ktime_get_ns();
 	slot->ifindex = ifindex;
 	slot->length = skb->len + (u32)(skb->data - skb->head) - begin;
