@@ -6,8 +6,11 @@
 #ifndef TCPSTALL_ANALYZE_H
 #define TCPSTALL_ANALYZE_H
 
+#include <stdio.h>
+
 #include "engine/verdict.h"
 #include "options.h"
+#include "progress.h"
 #include "sensor/capture.h"
 #include "sensor/frame.h"
 
@@ -26,6 +29,17 @@ typedef void (*found_fn)(const struct found *found, void *arg);
  */
 int analyze_each(const struct options *options, const char *path, found_fn found, void *arg,
 		 struct capture_counts *ret_counts);
+
+/* Where the results of a file go. */
+struct analyze_to {
+	FILE *out, *err;
+	struct progress *progress; /* NULL: none */
+	bool named;		   /* text begins with the name of the file: there are several */
+	bool alone;		   /* no other file is read beside it: it draws the progress */
+};
+
+/* A file as `analyze` shows it; an exit status. May be called by several threads. */
+int analyze_file(const struct options *options, const char *path, const struct analyze_to *to);
 
 /* One incident of some captures. */
 struct pick {

@@ -33,6 +33,9 @@ enum option_id {
 	OPT_MAX_HOPS,
 	OPT_COUNT,
 	OPT_EXTRACT,
+	OPT_ALL,
+	OPT_SUMMARY,
+	OPT_JOBS,
 	OPT_FORCE,
 	OPT_STORE,
 	OPT_NO_STORE,
@@ -65,8 +68,8 @@ enum option_type {
 struct options {
 	uint64_t given; /* a bit for each option_id */
 	bool help, json, numeric, quiet, verbose, no_probe, anonymize, strict, force, no_store,
-		witnesses, pcap;
-	uint64_t stall_after_ns, min_bytes, duration_ns, pid, max_hops, count, box_packets;
+		witnesses, pcap, all, summary;
+	uint64_t stall_after_ns, min_bytes, duration_ns, pid, max_hops, count, jobs, box_packets;
 	uint64_t store_bytes, store_age_ns, port;
 	const char *source, *netns, *output, *record, *flow, *extract, *interface;
 	const char *store, *since, *until, *cause, *address, *process;

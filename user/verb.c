@@ -128,7 +128,8 @@ const struct verb verb_table[] = {
 		.name = "analyze",
 		.run = cmd_analyze,
 		.options = RESULTS | OPTION(STALL_AFTER) | OPTION(MIN_BYTES) | OPTION(STRICT) |
-			   OPTION(EXTRACT) | OPTION(OUTPUT) | OPTION(FORCE),
+			   OPTION(EXTRACT) | OPTION(ALL) | OPTION(SUMMARY) | OPTION(JOBS) |
+			   OPTION(OUTPUT) | OPTION(FORCE),
 		.min_operands = 1,
 		.max_operands = -1,
 		.operands = "FILE...",

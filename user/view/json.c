@@ -12,6 +12,7 @@
 
 #include "view/format.h"
 #include "view/json_stream.h"
+#include "view/transfer.h"
 #include "view/writer_impl.h"
 
 struct json_writer {
@@ -334,6 +335,19 @@ static int write_output(struct writer *w, const struct output *out)
 	return jsonw_line_end(&j);
 }
 
+static int write_transfer(struct writer *w, const struct life_seen *life, uint64_t now_ns)
+{
+	const struct json_writer *jw = (struct json_writer *)w;
+	struct jsonw j = {.out = jw->config.out};
+
+	line_open(&j, &jw->config, "transfer", now_ns);
+	if (jw->config.file)
+		jsonw_string(&j, "file", jw->config.file);
+	transfer_json(&j, life);
+	jsonw_close(&j);
+	return jsonw_line_end(&j);
+}
+
 static int write_summary(struct writer *w, const struct summary *s)
 {
 	const struct json_writer *jw = (struct json_writer *)w;
@@ -360,7 +374,7 @@ static int write_summary(struct writer *w, const struct summary *s)
 	return jsonw_line_end(&j);
 }
 
-static const struct writer_ops ops = {write_output, write_summary};
+static const struct writer_ops ops = {write_output, write_transfer, write_summary};
 
 int writer_json(const struct writer_config *config, struct writer **ret)
 {

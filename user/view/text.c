@@ -17,6 +17,7 @@
 #include "base/clock.h"
 #include "view/format.h"
 #include "view/names.h"
+#include "view/transfer.h"
 #include "view/writer_impl.h"
 
 #define INDENT	       14 /* of what follows a label */
@@ -462,6 +463,15 @@ static int write_output(struct writer *writer, const struct output *out)
 	return flushed(w->config.out);
 }
 
+static int write_transfer(struct writer *writer, const struct life_seen *life, uint64_t now_ns)
+{
+	const struct text_writer *w = (struct text_writer *)writer;
+
+	(void)now_ns;
+	transfer_text(w->config.out, life);
+	return flushed(w->config.out);
+}
+
 static int write_summary(struct writer *writer, const struct summary *s)
 {
 	const struct text_writer *w = (struct text_writer *)writer;
@@ -496,7 +506,7 @@ static int write_summary(struct writer *writer, const struct summary *s)
 	return flushed(w->config.out);
 }
 
-static const struct writer_ops ops = {write_output, write_summary};
+static const struct writer_ops ops = {write_output, write_transfer, write_summary};
 
 int writer_text(const struct writer_config *config, struct writer **ret)
 {

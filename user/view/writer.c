@@ -12,7 +12,7 @@ void writer_free(struct writer *w)
 int writer_output(struct writer *w, const struct output *out)
 {
 	if (out->kind == OUT_TRANSFER)
-		return 0;
+		return out->life ? w->ops->transfer(w, out->life, out->now_ns) : -EINVAL;
 	if (out->kind == OUT_WANT || !out->incident)
 		return -EINVAL;
 	return w->ops->output(w, out);

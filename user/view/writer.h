@@ -43,7 +43,7 @@ int writer_text(const struct writer_config *config, struct writer **ret);
 int writer_json(const struct writer_config *config, struct writer **ret);
 void writer_free(struct writer *w);
 
-/* OUT_STALL_BEGIN, OUT_VERDICT, OUT_STALL_END. -EPIPE once the reader is gone. */
+/* All kinds but OUT_WANT. -EPIPE once the reader is gone. */
 int writer_output(struct writer *w, const struct output *out);
 int writer_summary(struct writer *w, const struct summary *summary);
 

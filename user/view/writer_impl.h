@@ -7,6 +7,7 @@
 
 struct writer_ops {
 	int (*output)(struct writer *w, const struct output *out);
+	int (*transfer)(struct writer *w, const struct life_seen *life, uint64_t now_ns);
 	int (*summary)(struct writer *w, const struct summary *summary);
 };
 
