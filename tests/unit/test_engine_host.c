@@ -352,6 +352,50 @@ static void without_old_ones_it_is_a_black_hole(void **state)
 	world_free(&w);
 }
 
+/* Of a real peer the resets come from where it is on its other connections. */
+static void a_refusal_has_an_author(void **state)
+{
+	(void)state;
+	for (int router = 0; router < 2; router++) {
+		struct observation o = {.type = OBS_RESET};
+		struct world w;
+
+		shake_hands(&w);
+		w.fault.blackhole_at = 0;
+		w.fault.refused_by = router ? 2 : w.hops;
+		w.witness.ttl_in = 60; /* 5 hops */
+		world_run(&w, NS_PER_S / 2);
+		o.now_ns = w.now_ns;
+		o.reset.key = w.flow.key;
+		o.reset.inbound = true;
+		world_step(&w, &o);
+		o = (struct observation){.type = OBS_GONE, .now_ns = w.now_ns};
+		o.gone.last = w.flow;
+		o.gone.reason = GONE_RESET;
+		w.gone = true;
+		world_step(&w, &o);
+		world_run(&w, 4 * NS_PER_S);
+		assert_int_equal(w.ends, 1);
+		if (router)
+			expect(&w, CAUSE_CONNECT_REFUSED_BY_PATH, PLACE_HOP, 2);
+		else
+			assert_int_equal(w.incident.verdict.cause, CAUSE_CONNECTION_RESET);
+		world_free(&w);
+	}
+}
+
+static void a_tunnel_has_no_neighbours_to_blame(void **state)
+{
+	struct world w;
+
+	(void)state;
+	cut_off(&w, true, false);
+	snprintf(w.route.kind, sizeof(w.route.kind), "vxlan");
+	world_run(&w, 9 * NS_PER_S);
+	assert_int_equal(w.incident.verdict.cause, CAUSE_PATH_BLACKHOLE);
+	world_free(&w);
+}
+
 static void a_full_table_of_this_host_is_named(void **state)
 {
 	struct world w;
@@ -389,6 +433,8 @@ int main(void)
 		cmocka_unit_test(a_gateway_that_moves_back_and_forth_is_a_conflict),
 		cmocka_unit_test(new_connections_fail_where_old_ones_live),
 		cmocka_unit_test(without_old_ones_it_is_a_black_hole),
+		cmocka_unit_test(a_refusal_has_an_author),
+		cmocka_unit_test(a_tunnel_has_no_neighbours_to_blame),
 		cmocka_unit_test(a_full_table_of_this_host_is_named),
 	};
 

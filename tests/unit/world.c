@@ -138,6 +138,13 @@ static void travel(struct world *w, struct probe_seen *p, bool of_flow)
 		return;
 	if (!node_answers(w, target))
 		return;
+	if (f->refused_by && !in_flow && (target > f->refused_by || target == w->hops)) {
+		p->answer = ANSWER_RST;
+		p->from = w->flow.key.remote.addr;
+		p->answered_ns = w->now_ns + NS_PER_MS;
+		p->answer_ttl = (uint8_t)(64 - f->refused_by + 1);
+		return;
+	}
 	p->from = world_hop(w, target);
 	if (f->damaged_at && target > f->damaged_at && target < w->hops && in_flow)
 		p->altered = f->damage;

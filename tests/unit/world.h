@@ -13,6 +13,7 @@ struct world_fault {
 	int state_at;	  /* drops only this connection */
 	int reverse_at;	  /* drops what the peer sends in this connection, on its way back */
 	int blackhole_at; /* drops everything */
+	int refused_by;	  /* answers SYNs that go beyond it with a reset; n: the peer */
 	int mtu_at, mtu;  /* drops packets above mtu */
 	int content_at;	  /* drops the segment that is owed, and its copies */
 	int damaged_at; /* changes what it forwards; quotes from behind show it: enum probe_altered

@@ -65,6 +65,8 @@ static void learn_peer(struct stall *s, const struct probe_seen *p)
 		break;
 	case ANSWER_RST:
 		s->peer.reset_control |= p->kind == PROBE_CONTROL;
+		if (p->kind == PROBE_CONTROL && p->answer_ttl)
+			s->peer.reset_ttl = p->answer_ttl;
 		break;
 	case ANSWER_NONE:
 	case ANSWER_TIME_EXCEEDED:

@@ -10,6 +10,7 @@
 #include <linux/neighbour.h>
 #include <netinet/tcp.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "engine/judge.h"
@@ -221,7 +222,10 @@ static void next_hop_is_silent(struct judgement *j, const struct route_seen *r)
 		return;
 	if (!failed && !(j->onlink.silent && resolves && is_mac(r->lladdr)))
 		return;
-	j->cause[CAUSE_NEIGHBOUR_UNREACHABLE] += weight;
+	if (route_is_tunnel(r)) /* neighbours there are at the end of a path of its own */
+		j->cause[CAUSE_PATH_BLACKHOLE] += weight;
+	else
+		j->cause[CAUSE_NEIGHBOUR_UNREACHABLE] += weight;
 	evidence(j, "next-hop-silent", weight, "%s on %s does not answer %s%s",
 		 addr_text(next, addr), r->ifname, next->family == AF_INET6 ? "ND" : "ARP",
 		 failed ? ", the kernel has given up on it" : "");
@@ -416,6 +420,36 @@ static void new_ones_fail_where_old_ones_live(struct judgement *j)
 		 old > 1 ? "" : "es", old > 1 ? "" : "s");
 }
 
+/*
+ * The router that wrote the reset which answered our own SYN, by its distance; 0: none. The way
+ * back is often a hop shorter or longer than the way there. So it counts only against the distance
+ * that the peer shows on another connection.
+ */
+static int refusing_hop(const struct judgement *j)
+{
+	const struct stall *s = j->s;
+	int hops = hops_from_ttl(s->peer.reset_ttl), usual;
+
+	if (s->pub.last.state != TCP_SYN_SENT || !hops)
+		return 0;
+	usual = hops_from_ttl(flow_ttl_elsewhere(j->e, &s->pub.key));
+	return usual && abs(hops - usual) > 1 ? hops : 0;
+}
+
+static void router_refuses(struct judgement *j)
+{
+	int hop = refusing_hop(j);
+
+	if (!hop)
+		return;
+	j->cause[CAUSE_CONNECTION_RESET] -= DECISIVE;
+	j->cause[CAUSE_CONNECT_REFUSED_BY_PATH] += DECISIVE;
+	evidence(j, "refused-by-router", DECISIVE,
+		 "resets answer SYNs in the peer's name with TTL %u, from %d hops away; on another "
+		 "connection the peer shows TTL %u",
+		 j->s->peer.reset_ttl, hop, flow_ttl_elsewhere(j->e, &j->s->pub.key));
+}
+
 void weigh_local(struct judgement *j)
 {
 	const struct stall *s = j->s;
@@ -436,6 +470,7 @@ void weigh_local(struct judgement *j)
 	queue_of_this_host_drops(j, &s->uplink, &s->uplink_before);
 	table_of_this_host_is_full(j);
 	new_ones_fail_where_old_ones_live(j);
+	router_refuses(j);
 }
 
 /* The link of the route that shows it: that of the flow's own namespace, or the uplink. */
@@ -450,6 +485,7 @@ static int cut_link(const struct judgement *j)
 
 bool place_local(struct judgement *j)
 {
+	int refuser = refusing_hop(j);
 	bool near_loss = j->onlink.loss > 0;
 
 	switch (j->verdict) {
@@ -468,6 +504,13 @@ bool place_local(struct judgement *j)
 	case CAUSE_CONNECT_REFUSED_BY_PATH:
 		if (table_is_full(&j->s->uplink)) {
 			blame(j, PART_NODE(j->s->uplink.hop), 5);
+			return true;
+		}
+		if (refuser) {
+			/* Its resets came in the peer's name and passed for the peer's distance. */
+			if (j->path.n <= refuser)
+				j->path.n = refuser + 1;
+			blame(j, PART_NODE(refuser), 5);
 			return true;
 		}
 		/* A full table drops before it looks at the TTL, a rule for new ones after it. */

@@ -31,6 +31,20 @@ const char *side_id(enum side side)
 	return ids[side];
 }
 
+bool route_is_tunnel(const struct route_seen *route)
+{
+	/* As rtnetlink names their kinds; PPP and xfrm interfaces tell nothing of their outside. */
+	static const char *const kinds[] = {
+		"wireguard", "ipip",  "sit",	"ip6tnl", "gre",  "gretap", "ip6gre", "ip6gretap",
+		"erspan",    "vxlan", "geneve", "vti",	  "vti6", "xfrm",   "tun",    "ppp",
+	};
+
+	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++)
+		if (!strcmp(route->kind, kinds[i]))
+			return true;
+	return false;
+}
+
 const char *way_id(enum way way)
 {
 	return way == WAY_FORWARD ? "forward" : way == WAY_REVERSE ? "reverse" : NULL;

@@ -188,3 +188,15 @@ int hops_from_ttl(uint8_t ttl)
 
 	return ttl && hops <= MAX_DISTANCE ? hops : 0;
 }
+
+uint8_t flow_ttl_elsewhere(const struct engine *e, const struct flow_key *key)
+{
+	for (uint32_t i = 0; i < e->flow_top; i++) {
+		const struct flow_snapshot *s = &e->flows[i].last;
+
+		if (e->flows[i].used && s->ttl_in && s->key.netns == key->netns &&
+		    s->state != TCP_SYN_SENT && addr_equal(&s->key.remote.addr, &key->remote.addr))
+			return s->ttl_in;
+	}
+	return 0;
+}

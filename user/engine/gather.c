@@ -256,6 +256,15 @@ static void ask_author(struct engine *e, struct stall *s)
 	begin_round(e, s);
 }
 
+/* A handshake was refused: from how far away, and who is there? */
+static void ask_refuser(struct engine *e, struct stall *s)
+{
+	s->probing = true;
+	want_probes(e, s, PROBE_CONTROL, 1, gather_reach(s), 1, 0);
+	want_probes(e, s, PROBE_CONTROL, END_TTL, END_TTL, 2, 0);
+	begin_round(e, s);
+}
+
 static int farthest_answer(const struct stall *s, enum probe_kind kind)
 {
 	int n = s->pub.n_hops;
@@ -478,6 +487,8 @@ void gather_more(struct engine *e, struct stall *s)
 		narrow_sizes(s);
 	if (s->phase == STALL_CLOSING && !s->rounds && s->reset_hops)
 		ask_author(e, s);
+	else if (s->phase == STALL_CLOSING && !s->rounds)
+		ask_refuser(e, s);
 	else if (s->phase != STALL_CLOSING && probing_is_due(e, s))
 		ask_next(e, s);
 }

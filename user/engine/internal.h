@@ -77,9 +77,10 @@ enum stall_phase { STALL_FREE, STALL_SUSPECT, STALL_CONFIRMED, STALL_CLOSING, ST
 struct peer_answers {
 	struct tally probes[PROBE_KINDS];
 	bool acked, syn_acked, reset_control;
-	uint32_t nxt;	  /* highest SND.NXT the peer has shown in an answer */
-	uint64_t nxt_ns;  /* when; 0: never */
-	uint64_t full_ns; /* when it first answered a full-size packet; 0: never */
+	uint8_t reset_ttl; /* of the reset that answered a control probe */
+	uint32_t nxt;	   /* highest SND.NXT the peer has shown in an answer */
+	uint64_t nxt_ns;   /* when; 0: never */
+	uint64_t full_ns;  /* when it first answered a full-size packet; 0: never */
 };
 
 /* What a quote showed to be changed, see struct stall. */
@@ -258,6 +259,8 @@ bool flow_own_window_shut(const struct flow_snapshot *s);
 bool flow_peer_repeats(const struct flow_snapshot *s);
 bool flow_peer_window_shut(const struct flow_snapshot *s);
 uint64_t flow_silence_ns(const struct flow_snapshot *s, bool sends, uint64_t now_ns);
+/* TTL of what the same peer sends on another connection; 0 unknown. */
+uint8_t flow_ttl_elsewhere(const struct engine *e, const struct flow_key *key);
 /* Hops that an IP packet of this TTL has most likely come, itself counted as one; 0 unknown. */
 int hops_from_ttl(uint8_t ttl);
 

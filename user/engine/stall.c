@@ -487,6 +487,13 @@ static void note_reset(struct stall *s, const struct flow *f)
 	s->dirty = true;
 }
 
+/* Live, the kernel does not show the TTL of a reset that answers a SYN: probes find out. */
+static bool was_refused(const struct stall *s)
+{
+	return s->reset && s->pub.last.state == TCP_SYN_SENT && !passes_by(s) &&
+	       !s->pub.route.loopback && !addr_is_loopback(&s->pub.key.remote.addr);
+}
+
 void stall_gone(struct engine *e, struct flow *f, const struct flow_gone *gone)
 {
 	static const enum outcome outcomes[] = {
@@ -514,8 +521,8 @@ void stall_gone(struct engine *e, struct flow *f, const struct flow_gone *gone)
 		s->pub.last = gone->last;
 		if (!passes_by(s))
 			note_reset(s, f);
-		if (s->phase == STALL_CONFIRMED && s->reset_forged && !s->verdict_out &&
-		    e->config.probe) {
+		if (s->phase == STALL_CONFIRMED && (s->reset_forged || was_refused(s)) &&
+		    !s->verdict_out && e->config.probe) {
 			/* Who wrote it answers to a probe of its distance; the end waits for that.
 			 */
 			s->phase = STALL_CLOSING;

@@ -47,6 +47,9 @@ struct place {
 	double confidence;
 };
 
+/* The interface puts packets into others: what is lost may be lost anywhere under it. */
+bool route_is_tunnel(const struct route_seen *route);
+
 struct tally {
 	uint16_t sent, answered;
 };

@@ -186,26 +186,18 @@ const char *format_place(const struct place *place, const struct incident *incid
 
 const char *format_tunnel(const struct route_seen *route, char buf[TUNNEL_LEN])
 {
-	/* As rtnetlink names their kinds; PPP and xfrm interfaces tell nothing of their outside. */
-	static const char *const kinds[] = {
-		"wireguard", "ipip",  "sit",	"ip6tnl", "gre",  "gretap", "ip6gre", "ip6gretap",
-		"erspan",    "vxlan", "geneve", "vti",	  "vti6", "xfrm",   "tun",    "ppp",
-	};
 	char name[32], local[ADDR_TEXT_LEN], remote[ADDR_TEXT_LEN];
 
-	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
-		if (strcmp(route->kind, kinds[i]))
-			continue;
-		format_name(route->ifname, name, sizeof(name));
-		if (route->tunnel_remote.family)
-			snprintf(buf, TUNNEL_LEN, "%s %s, %s to %s", route->kind, name,
-				 addr_text(&route->tunnel_local, local),
-				 addr_text(&route->tunnel_remote, remote));
-		else
-			snprintf(buf, TUNNEL_LEN, "%s %s", route->kind, name);
-		return buf;
-	}
-	return NULL;
+	if (!route_is_tunnel(route))
+		return NULL;
+	format_name(route->ifname, name, sizeof(name));
+	if (route->tunnel_remote.family)
+		snprintf(buf, TUNNEL_LEN, "%s %s, %s to %s", route->kind, name,
+			 addr_text(&route->tunnel_local, local),
+			 addr_text(&route->tunnel_remote, remote));
+	else
+		snprintf(buf, TUNNEL_LEN, "%s %s", route->kind, name);
+	return buf;
 }
 
 const char *tcp_state_name(uint8_t state)
