@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * capture_gen FLOWS PACKETS [SEED]: a pcap of headers on standard output. Bulk transfers take turns
- * at random; one packet in a hundred is lost and sent again after a duplicate ACK. With as many
- * flows as packets each is a flow of its own. For tools/bench/analyze and for pipes without end.
+ * at random; one packet in a hundred is lost and sent again after a duplicate ACK, now and then a
+ * window is shut for a moment. With as many flows as packets each is a flow of its own. For
+ * tools/bench/analyze and for pipes without end.
  */
 #include <err.h>
 #include <stdbool.h>
@@ -18,7 +19,7 @@
 struct transfer {
 	uint32_t nxt, una, lost;
 	uint16_t id;
-	uint8_t acks_due, loss_open;
+	uint8_t acks_due, loss_open, shut;
 };
 
 static uint64_t state, now_ns = 1700000000000000000ull;
@@ -69,7 +70,7 @@ static void packet(uint32_t n, struct transfer *t, int forward, uint32_t seq, ui
 	put32(p + 42, ack);
 	p[46] = 0x80;
 	p[47] = 0x10;
-	put16(p + 48, 0xfff0);
+	put16(p + 48, t->shut ? 0 : 0xfff0);
 	put32(p + 54, 0x0101080a);
 	put32(p + 58, (uint32_t)(now_ns / 1000000));
 	put32(p + 62, (uint32_t)(now_ns / 1000000) - 30);
@@ -84,6 +85,12 @@ static void turn(uint32_t n, struct transfer *t)
 
 		packet(n, t, 0, 1, ack, 0);
 		t->una = ack;
+		if (t->acks_due == 1 && !t->loss_open && !dice(200)) {
+			t->shut = 1;
+			packet(n, t, 0, 1, ack, 0);
+			t->shut = 0;
+			packet(n, t, 0, 1, ack, 0);
+		}
 		t->acks_due--;
 		if (!t->acks_due && t->loss_open) {
 			packet(n, t, 1, t->lost, 1, MSS);

@@ -84,28 +84,35 @@ static void observe(struct tracker *t, const struct observation *obs)
 	t->config.observe(obs, t->config.arg);
 }
 
-/*
- * Near an end packets of that end have a TTL that nobody has counted down, and its answers come at
- * once; from the middle both take a while.
- */
-/* Nobody has counted this TTL down yet. */
-static bool is_fresh(uint8_t ttl)
+/* Routers that have counted this TTL down, from the value that systems begin with. */
+static int routers_behind(uint8_t ttl)
 {
-	return ttl == 64 || ttl == 128 || ttl == 255;
+	return (ttl <= 64 ? 64 : ttl <= 128 ? 128 : 255) - ttl;
 }
 
+static bool is_fresh(uint8_t ttl)
+{
+	return !routers_behind(ttl);
+}
+
+/*
+ * Near an end packets of that end have a TTL that nobody has counted down, or fewer routers behind
+ * them than those of the other end, and its answers come at once. Where the two do not agree it is
+ * the middle: one slow line may well lie behind the first of many routers.
+ */
 static enum capture_position position_of(const struct half *h, const struct half *o)
 {
-	uint32_t to_dst = h->min_rtt_us, to_src = o->min_rtt_us;
+	int from_src = routers_behind(h->ttl), from_dst = routers_behind(o->ttl);
+	uint64_t to_dst = h->min_rtt_us, to_src = o->min_rtt_us;
 	bool src_fresh = is_fresh(h->ttl), dst_fresh = is_fresh(o->ttl);
 
 	if (src_fresh != dst_fresh)
 		return src_fresh ? CAPTURED_NEAR_SRC : CAPTURED_NEAR_DST;
 	if (!to_dst || !to_src || (src_fresh && dst_fresh && to_dst < 1000 && to_src < 1000))
 		return CAPTURED_UNKNOWN;
-	if (to_dst >= 5 * (uint64_t)to_src)
+	if (to_dst >= 5 * to_src && (src_fresh || from_src < from_dst))
 		return CAPTURED_NEAR_SRC;
-	if (to_src >= 5 * (uint64_t)to_dst)
+	if (to_src >= 5 * to_dst && (dst_fresh || from_dst < from_src))
 		return CAPTURED_NEAR_DST;
 	return CAPTURED_MIDDLE;
 }
