@@ -62,7 +62,7 @@ def times(results):
 
 def report(results, truths, draws):
     """Markdown. truths: name to Scenario; draws: name to Draw of those that were drawn."""
-    run = [r for r in results if not r["skipped"]]
+    run = [r for r in results if not r["skipped"] and not r["broken"]]
     faulty = [r for r in run if not r["healthy"]]
     stopped, crawling = times(faulty)
     probes = [r["probes_sent"] for r in faulty if r["detected"]]
@@ -70,7 +70,7 @@ def report(results, truths, draws):
     false_alarms = sum(len(r["other_stalls"]) for r in run)
     overall = table(("what", "result"), (
         ("cases", f"{len(faulty)} with a fault, {len(run) - len(faulty)} healthy, "
-                  f"{len(results) - len(run)} skipped"),
+                  f"{len(results) - len(run)} not run"),
         ("detected", detected), ("right cause", cause), ("right place", place),
         ("false alarms", false_alarms),
         ("last byte of progress to the final verdict", stopped),
@@ -96,9 +96,9 @@ def report(results, truths, draws):
              for r in run if not r["ok"]]
     parts.append("## Wrong\n\n" + (table(("case", "what it is", "truth", "said", "why it counts as "
                                           "wrong"), wrong) if wrong else "Nothing."))
-    skipped = [(r["name"], r["why"]) for r in results if r["skipped"]]
-    if skipped:
-        parts.append("## Skipped\n\n" + table(("case", "why"), skipped))
+    not_run = [(r["name"], r["why"]) for r in results if r["skipped"] or r["broken"]]
+    if not_run:
+        parts.append("## Not run\n\n" + table(("case", "why"), not_run))
     return "\n\n".join(parts) + "\n"
 
 
@@ -109,6 +109,14 @@ def heading(seed):
             f"{commit or 'unknown'}, seed {seed}. Each case is a network of namespaces with real "
             "transfers; one thing in it is broken, and tcpstall sees it from the place that the case "
             "names. `lab list --matrix` lists the cases, `lab run NAME` runs one.\n\n")
+
+
+def known(path):
+    """Whether a result is there, and one of tcpstall's."""
+    if not os.path.exists(path):
+        return False
+    with open(path, encoding="utf-8") as file:
+        return not json.load(file)["broken"]
 
 
 def accuracy(patterns, jobs, seed, keep, resume, write):
@@ -124,7 +132,7 @@ def accuracy(patterns, jobs, seed, keep, resume, write):
         return f"{keep}/{name}.json"
 
     os.makedirs(keep, exist_ok=True)
-    to_run = [name for name in chosen if not (resume and os.path.exists(path(name)))]
+    to_run = [name for name in chosen if not (resume and known(path(name)))]
     for name in to_run:
         if os.path.exists(path(name)):
             os.unlink(path(name))

@@ -331,7 +331,7 @@ class End:
 
     def connect(self):
         sock = self.new_socket(self.spec["connect"])
-        sock.settimeout(10)
+        sock.settimeout(25)
         try:
             sock.connect(tuple(self.spec["connect"]))
         except OSError as error:

@@ -10,6 +10,7 @@ class Result:
     ok: bool = False
     why: str = ""  # what is wrong, if anything
     skipped: bool = False
+    broken: bool = False  # the lab itself failed: nothing is known of tcpstall
     healthy: bool = False
     detected: bool = False
     cause: str = ""

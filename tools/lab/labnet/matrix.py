@@ -68,7 +68,7 @@ class Draw:
         wire = more.pop("wire_behind", 0) or pick.randrange(1, self.hops + 1)
         values = {
             "hops": self.hops, "family": self.family, "rtt_ms": self.rtt_ms,
-            "rate_bps": pick.choice((30, 50, 100, 200)) * MBIT, "wire_behind": wire,
+            "rate_bps": pick.choice((10, 20, 40, 80)) * MBIT, "wire_behind": wire,
             "beside": {"c": (max(self.hop - 1, 1), None)},
             "main": Transfer("main") if self.up else DOWNLOAD,
             "others": usual + (LOAD if self.load else ()),
@@ -79,7 +79,8 @@ class Draw:
         if truth.slow is not False:  # a median first, at a rate that leaves room for a tenth of it
             values["rate_bps"], fault = CRAWL_BPS, replace(fault, after_bytes=CRAWL_AFTER)
         elif fault.after_bytes:
-            fault = replace(fault, after_bytes=pick.randrange(4, 24) * MEBI)
+            seconds = pick.uniform(1.5, 4)
+            fault = replace(fault, after_bytes=int(values["rate_bps"] / 8 * seconds) + MEBI)
         return Scenario("", "", fault, truth, **{**values, **more})
 
 
@@ -92,7 +93,7 @@ def state_forgotten(draw):
 
 
 def state_over_bytes(draw):
-    limit = draw.random.randrange(5, 30) * MEBI
+    limit = draw.random.randrange(3, 12) * MEBI
     return draw.scenario(Fault("state_over_bytes", f"r{draw.hop}", 0, options={"over_bytes": limit}),
                          Truth(("connection-state-lost",), (f"hop r{draw.hop}",)), nat=(draw.hop,))
 
@@ -219,13 +220,13 @@ def bits_lost(draw):
 
 
 def policed(draw):
-    rate = draw.random.choice((8, 12, 16)) * MBIT // 10
+    rate = draw.random.choice((6, 8, 12)) * MBIT // 10
     return draw.scenario(Fault("police", f"r{draw.hop}", options={"rate_bps": rate}),
                          Truth(("rate-limit",), ("path", *draw.at_router()), slow=True, why=SLACK))
 
 
 def shaped(draw):
-    rate = draw.random.choice((10, 15, 20)) * MBIT // 10
+    rate = draw.random.choice((6, 10, 14)) * MBIT // 10
     return draw.scenario(Fault("line", draw.wire, options={"rate_bps": rate, "queue_bytes": 50000}),
                          Truth(("rate-limit",), ("path", *draw.at_wire()), slow=True, why=WIRED),
                          wire_behind=draw.hop)

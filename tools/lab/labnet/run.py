@@ -93,6 +93,7 @@ def run(scenario, keep=None, record=None):
     except session.LabError as error:
         result.why = str(error)
         result.skipped = isinstance(error, session.Unavailable)
+        result.broken = not result.skipped
     late = not result.slow and result.final_verdict_s and result.final_verdict_s > LATEST_S
     if late and not result.why:
         result.why = f"later than {LATEST_S} s"
@@ -119,4 +120,4 @@ def wall_limit_s(scenario):
     """No scenario takes longer, whatever happens."""
     undo = scenario.fault.undo_after_s if scenario.fault else 0
     slow = SLOW_S if scenario.truth and scenario.truth.slow is not False else 0
-    return 90 + scenario.seconds + undo + slow
+    return 180 + scenario.seconds + undo + slow

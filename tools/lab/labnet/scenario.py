@@ -8,15 +8,15 @@ from .traffic import Transfer
 MBIT = 1000000
 
 # A transfer whose fault makes it crawl moves for some 15 s first, so that it has a usual rate.
-CRAWL_BPS = 30 * MBIT
-CRAWL_AFTER = 56 << 20
+CRAWL_BPS = 20 * MBIT
+CRAWL_AFTER = 38 << 20
 
 
 @dataclass(frozen=True)
 class Fault:
     name: str  # a function of faults/
     at: str
-    after_bytes: int = 48 << 20  # received under tcpstall's eyes; 0: on before the transfer starts
+    after_bytes: int = 16 << 20  # received under tcpstall's eyes; 0: on before the transfer starts
     undo_after_s: float = 0  # 0: stays
     options: dict = field(default_factory=dict)
 
@@ -48,7 +48,7 @@ class Scenario:
     ports: dict = field(default_factory=dict)  # node: shape of a wire to its port of that switch
     twins: tuple = ()  # numbers of routers that have an equal beside them, r3 and r3b
     rtt_ms: float = 20
-    rate_bps: int = 100 * MBIT
+    rate_bps: int = 40 * MBIT
     wire_behind: int = 0  # router that the wire is behind; 0: the last but one
     loss_ppm: int = 0
     mtus: dict = field(default_factory=dict)
@@ -62,6 +62,7 @@ class Scenario:
     seconds: float = 0  # how long a healthy scenario lasts
     congestion: str = "cubic"
     seed: int = 1
+    quick: bool = True  # part of `make test`; False: of `make accuracy` only
 
     def topology(self):
         behind = self.wire_behind or max(self.hops - 1, 1)

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Runs scenarios and prints how tcpstall did."""
 
+import concurrent.futures
 import json
 import os
 import statistics
@@ -27,28 +28,28 @@ def check_and_print(scenario):
     return 1 if why else 0
 
 
+def _run_one(name, keep, seed):
+    """A scenario in a lab of its own: what it kept, or None, and what it printed."""
+    done = subprocess.run([sys.executable, LAB, "run", "--seed", str(seed), "--keep", keep, name],
+                          stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                          stderr=subprocess.STDOUT, text=True, check=False)
+    path = f"{keep}/{name}.json"
+    if not os.path.exists(path):
+        return None, done.stdout.strip()
+    with open(path, encoding="utf-8") as file:
+        return json.load(file), done.stdout.strip()
+
+
 def run_many(names, jobs, keep, finished, seed=1):
-    """Runs scenarios, `jobs` at a time, each in a lab of its own; finished(name, result, said) for
-    each. result is what run.run() keeps, or None; said is what was printed. seed: of the matrix."""
-    waiting, running = list(names), {}
-    while waiting or running:
-        while waiting and len(running) < jobs:
-            name = waiting.pop(0)
-            child = subprocess.Popen([sys.executable, LAB, "run", "--seed", str(seed),
-                                      "--keep", keep, name],
-                                     stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-            running[child.pid] = (name, child)
-        pid, _ = os.wait()
-        name, child = running.pop(pid, (None, None))
-        if not child:
-            continue
-        said = child.stdout.read().strip()
-        path = f"{keep}/{name}.json"
-        if os.path.exists(path):
-            with open(path, encoding="utf-8") as file:
-                finished(name, json.load(file), said)
-        else:
-            finished(name, None, said)
+    """Runs scenarios, `jobs` at a time; finished(name, result, said) for each. result is what
+    run.run() keeps, or None; said is what was printed. seed: of the matrix."""
+    pool = concurrent.futures.ThreadPoolExecutor(jobs)
+    try:
+        running = {pool.submit(_run_one, name, keep, seed): name for name in names}
+        for future in concurrent.futures.as_completed(running):
+            finished(running[future], *future.result())
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def share(values):

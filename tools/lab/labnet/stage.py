@@ -11,7 +11,7 @@ from .network import chain
 from .scenario import WITNESSES, Transfer
 from .traffic import Traffic
 
-PROGRESS_S = 40  # until the transfer has moved enough for its fault
+PROGRESS_S = 60  # until the transfer has moved enough for its fault
 
 
 class Stage:
@@ -88,12 +88,12 @@ class Stage:
             opener = self.traffic.start(self.main, [*command, "--"])
             self.monitor.attach(opener.process)
         else:
-            self.bus.require(lambda: all(self.traffic.connected(t) for t in self.others), 10,
+            self.bus.require(lambda: all(self.traffic.connected(t) for t in self.others), 30,
                              "witnesses connected")
             if not any("{port}" in option for option in scenario.options):
                 self.watch()
             self.traffic.start(self.main)
-        self.bus.require(lambda: self.traffic.connected(self.main), 15, "main transfer connected")
+        self.bus.require(lambda: self.traffic.connected(self.main), 30, "main transfer connected")
         if not self.monitor:
             return
         if not self.monitor.process:

@@ -118,7 +118,7 @@ class Traffic:
         opener, answerer = specs if sender_opens else reversed(specs)
         end = self._start(f"{transfer.name}/listener", transfer.listener,
                           {"listen": address, **answerer})
-        self.bus.require(lambda: end.listening, 10, f"{transfer.name}: listening")
+        self.bus.require(lambda: end.listening, 30, f"{transfer.name}: listening")
         return self._start(f"{transfer.name}/opener", transfer.opener,
                            {"connect": address, **opener}, wrap_opener)
 
