@@ -25,7 +25,7 @@ SCENARIOS = [
              Fault("blackhole", "r3", undo_after_s=6),
              Truth(("path-blackhole",), ("hop r3", "link r3-r4"), outcome="recovered"),
              hops=5, wire_behind=1, beside={"c": (2, None)}, main=Transfer("main",
-                                                                             send={"bytes": 90 << 20}),
+                                                                             send={"bytes": 40 << 20}),
              seed=30),
     Scenario("loss-hop3", "router 3 loses one packet in eight",
              Fault("loss", "r3", CRAWL_AFTER, options={"percent": 12}),
