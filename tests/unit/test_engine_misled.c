@@ -7,6 +7,7 @@
 #include <cmocka.h>
 
 #include <netinet/tcp.h>
+#include <string.h>
 
 #include "base/clock.h"
 #include "world.h"
@@ -233,6 +234,93 @@ static void a_flow_that_one_scan_passes_over_is_still_there(void **state)
 	world_free(&w);
 }
 
+static bool told(const struct world *w, const char *id)
+{
+	for (int i = 0; i < w->incident.verdict.n_evidence; i++)
+		if (!strcmp(w->incident.verdict.evidence[i].id, id))
+			return true;
+	return false;
+}
+
+/* New connections that meet the other router pass, and so does the witness. */
+static void the_dead_one_of_two_equal_routers_is_named(void **state)
+{
+	struct world w;
+
+	(void)state;
+	world_init(&w, true, false);
+	w.balanced = 2;
+	w.member_dead = true;
+	world_run(&w, 12 * NS_PER_S);
+	expect(&w, CAUSE_PATH_BLACKHOLE, PLACE_HOP, 2);
+	assert_true(addr_equal(&w.incident.verdict.where.address, &(struct ip_addr){0}) == false);
+	assert_int_equal(w.incident.verdict.where.address.bytes[3], 2); /* not its twin, 3 */
+	assert_true(told(&w, "member-dead"));
+	assert_true(w.probes <= 300);
+	world_free(&w);
+}
+
+static void a_route_that_changes_in_the_stall_is_told(void **state)
+{
+	struct observation o = {.type = OBS_PROBE};
+	struct world w;
+
+	(void)state;
+	world_init(&w, true, false);
+	w.fault.blackhole_at = 3;
+	w.has_witness = false;
+	world_run(&w, 4 * NS_PER_S);
+	o.now_ns = w.now_ns;
+	o.probe.key = w.flow.key;
+	o.probe.kind = PROBE_IN_FLOW;
+	o.probe.answer = ANSWER_TIME_EXCEEDED;
+	o.probe.ttl = 2;
+	o.probe.from = world_hop(&w, 1);
+	o.probe.from.bytes[3] = 77; /* once; then it is the old one again */
+	o.probe.sent_ns = w.now_ns;
+	o.probe.answered_ns = w.now_ns + NS_PER_MS;
+	world_step(&w, &o);
+	world_run(&w, 6 * NS_PER_S);
+	assert_true(told(&w, "route-changed"));
+	world_free(&w);
+}
+
+/* 63 routers, more than a TTL of 64 reaches, or the same two again and again. */
+static void odd_lengths_of_path_accuse_nobody_wrongly(void **state)
+{
+	static const int lengths[] = {40, 62, 63};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(lengths) / sizeof(*lengths); i++) {
+		struct world w;
+
+		world_init(&w, true, false);
+		w.hops = lengths[i];
+		w.flow.ttl_in = 0;
+		w.has_witness = false;
+		w.fault.state_at = 4;
+		world_run(&w, 15 * NS_PER_S);
+		expect(&w, CAUSE_CONNECTION_STATE_LOST, PLACE_HOP, 4);
+		assert_true(w.probes <= 300);
+		world_free(&w);
+	}
+}
+
+static void who_answers_nothing_is_not_accused(void **state)
+{
+	struct world w;
+
+	(void)state;
+	world_init(&w, true, false);
+	w.silent_hops = ~0ull;
+	w.fault.peer_dead = true;
+	world_run(&w, 15 * NS_PER_S);
+	assert_int_equal(w.begins, 1);
+	assert_int_not_equal(w.incident.verdict.where.kind, PLACE_HOP);
+	assert_true(w.probes <= 300);
+	world_free(&w);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -247,6 +335,10 @@ int main(void)
 		cmocka_unit_test(an_answer_from_beyond_the_farthest_hop_is_ignored),
 		cmocka_unit_test(an_end_is_told_beside_a_beginning_in_the_same_step),
 		cmocka_unit_test(a_flow_that_one_scan_passes_over_is_still_there),
+		cmocka_unit_test(the_dead_one_of_two_equal_routers_is_named),
+		cmocka_unit_test(a_route_that_changes_in_the_stall_is_told),
+		cmocka_unit_test(odd_lengths_of_path_accuse_nobody_wrongly),
+		cmocka_unit_test(who_answers_nothing_is_not_accused),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

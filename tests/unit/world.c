@@ -119,13 +119,17 @@ static bool comes_back(struct world *w, int one_in)
 static void travel(struct world *w, struct probe_seen *p, bool of_flow)
 {
 	const struct world_fault *f = &w->fault;
-	bool in_flow = p->kind != PROBE_CONTROL && of_flow;
+	bool in_flow = p->kind != PROBE_CONTROL && of_flow, other = !in_flow;
 	int target = p->ttl < w->hops ? p->ttl : w->hops;
 
 	if (w->first_link_loses && !comes_back(w, p->size > 200 ? w->next_full : w->next_small))
 		return;
+	if (w->member_dead)
+		other = p->kind == PROBE_CONTROL && p->way & 1;
 	for (int node = 1; node < target; node++) {
-		bool dropped = node == f->blackhole_at || (in_flow && node == f->state_at) ||
+		bool dropped = node == f->blackhole_at ||
+			       (w->member_dead && node == w->balanced && !other) ||
+			       (in_flow && node == f->state_at) ||
 			       (node == f->mtu_at && p->size > f->mtu) ||
 			       (node == f->content_at && p->kind == PROBE_IN_FLOW_COPY);
 
@@ -148,7 +152,7 @@ static void travel(struct world *w, struct probe_seen *p, bool of_flow)
 	p->from = world_hop(w, target);
 	if (f->damaged_at && target > f->damaged_at && target < w->hops && in_flow)
 		p->altered = f->damage;
-	if (target == w->balanced && !in_flow)
+	if (target == w->balanced && other)
 		p->from.bytes[3]++;
 	p->answered_ns = w->now_ns + (uint64_t)target * NS_PER_MS;
 	p->answer = target < w->hops ? ANSWER_TIME_EXCEEDED : in_flow ? ANSWER_ACK : ANSWER_SYN_ACK;
@@ -176,6 +180,7 @@ static void grant_probes(struct world *w, struct queue *q, const struct want *wa
 			o.probe.key = want->key;
 			o.probe.kind = want->probe.kind;
 			o.probe.ttl = (uint8_t)ttl;
+			o.probe.way = (uint8_t)i;
 			o.probe.size = want->probe.size ? want->probe.size : 53;
 			o.probe.sent_ns = w->now_ns;
 			if (w->unsendable) {

@@ -30,6 +30,7 @@ struct world {
 	bool sends, has_witness, witness_stalls, gone;
 	int hops;	      /* nodes up to and with the peer */
 	uint64_t silent_hops; /* bit i: node i never answers */
+	bool member_dead;     /* the flow's router there forwards nothing; odd ways meet another */
 	int balanced;	      /* at this node a new connection meets another router; 0: nowhere */
 	bool unsendable;      /* no probe leaves this host */
 	int icmp_burst;	      /* answers a node gives in all; 0: no limit */

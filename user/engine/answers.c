@@ -8,6 +8,21 @@
 
 #include "engine/internal.h"
 
+/* Routers choose by addresses and ports: one flow meets the same ones until the route changes. */
+static void learn_way_of_flow(struct stall *s, const struct probe_seen *p)
+{
+	struct ip_addr *hop = &s->flow_hop[p->ttl <= MAX_DISTANCE ? p->ttl : 0];
+
+	if (p->kind == PROBE_CONTROL && p->ttl == s->swept_at && p->way < WAYS &&
+	    p->answer == ANSWER_TIME_EXCEEDED)
+		s->way_hop[p->way] = p->from;
+	if (p->kind != PROBE_IN_FLOW || p->answer != ANSWER_TIME_EXCEEDED || p->ttl > MAX_DISTANCE)
+		return;
+	if (hop->family && !addr_equal(hop, &p->from) && (!s->changed_at || p->ttl < s->changed_at))
+		s->changed_at = p->ttl;
+	*hop = p->from;
+}
+
 static void learn_hop(struct stall *s, const struct probe_seen *p)
 {
 	struct hop *h = &s->pub.hops[p->ttl - 1];
@@ -40,6 +55,7 @@ static void learn_hop(struct stall *s, const struct probe_seen *p)
 		h->balanced = true;
 	else
 		h->address = p->from;
+	learn_way_of_flow(s, p);
 	if (rtt_us && (!h->rtt_us || rtt_us < h->rtt_us))
 		h->rtt_us = (uint32_t)rtt_us;
 }
@@ -50,6 +66,11 @@ static void learn_peer(struct stall *s, const struct probe_seen *p)
 
 	if (p->ttl == END_TTL)
 		t->sent++;
+	if (p->ttl == END_TTL && p->kind == PROBE_CONTROL && p->way < WAYS) {
+		s->ways_sent |= 1u << p->way;
+		if (p->answer == ANSWER_SYN_ACK || p->answer == ANSWER_RST)
+			s->ways_passed |= 1u << p->way;
+	}
 	switch (p->answer) {
 	case ANSWER_ACK:
 		s->peer.acked = true;

@@ -305,10 +305,28 @@ static void ways_differ(struct judgement *j)
 {
 	const struct path_view *p = &j->path;
 	double weight = capped(HINT + PER_MISS * p->flow_missed, 7);
-	char at[64];
+	char at[64], router[ADDR_TEXT_LEN];
 
 	if (!p->balanced)
 		return;
+	if (p->member_dead) {
+		j->cause[CAUSE_CONNECTION_STATE_LOST] -= DECISIVE;
+		j->cause[CAUSE_PATH_BLACKHOLE] += DECISIVE + CLEAR;
+		evidence(j, "member-dead", DECISIVE,
+			 "ways part at hop %d: of %d new connections through %s none gets through, "
+			 "of %d by other ways %d",
+			 j->s->swept_at, p->same_way.sent,
+			 addr_text(&j->s->flow_hop[j->s->swept_at], router), p->other_ways.sent,
+			 p->other_ways.answered);
+		return;
+	}
+	if (p->same_way.answered) {
+		evidence(j, "same-way-passes", weight,
+			 "ways part at hop %d: of %d new connections that go this one's way %d get "
+			 "through",
+			 j->s->swept_at, p->same_way.sent, p->same_way.answered);
+		return;
+	}
 	if (p->asked && p->flow < p->control && p->flow_missed > 0) {
 		j->cause[CAUSE_CONNECTION_STATE_LOST] -= HINT;
 		j->cause[CAUSE_PATH_BLACKHOLE] += CLEAR + weight - HINT; /* as if never taken off */
@@ -421,6 +439,18 @@ static void packets_go_round(struct judgement *j)
 	}
 }
 
+static void route_has_changed(struct judgement *j)
+{
+	char was[ADDR_TEXT_LEN];
+	int ttl = j->s->changed_at;
+
+	if (ttl)
+		evidence(j, "route-changed", 0,
+			 "packets of this connection met another router at hop %d before than %s "
+			 "now: the route has changed in the stall",
+			 ttl, addr_text(&j->s->flow_hop[ttl], was));
+}
+
 static void others_live(struct judgement *j)
 {
 	const struct incident *pub = &j->s->pub;
@@ -470,6 +500,7 @@ void weigh_causes(struct judgement *j)
 		large_ones_stop_short,
 		router_says_unreachable,
 		packets_go_round,
+		route_has_changed,
 		others_live,
 		weigh_local,
 		weigh_path_loss,

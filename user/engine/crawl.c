@@ -20,7 +20,7 @@
 #define CRAWL_TICKS	 4 /* and so many looks */
 #define CRAWL_SHARE	 10
 #define BACK_SHARE	 5 /* it is over at a fifth of the median */
-#define RATES_ENOUGH	 5 /* before there is a median */
+#define RATES_ENOUGH	 3 /* before there is a median */
 #define BUSY_PERCENT	 80
 #define VERDICT_NS	 (1500 * NS_PER_MS) /* for what was asked of this host */
 #define LOSS_ROUND_NS	 (1200 * NS_PER_MS) /* routers answer one probe a second */
@@ -276,7 +276,8 @@ static void low(struct engine *e, struct flow *f, bool sends, const struct crawl
 		c->least_bps = c->most_bps = c->rate_bps;
 		c->most_wnd = 0;
 	}
-	c->ticks++;
+	if (++c->ticks == 2) /* the first holds the end of better times */
+		c->least_bps = c->most_bps = c->rate_bps;
 	if (c->rate_bps < c->least_bps)
 		c->least_bps = c->rate_bps;
 	if (c->rate_bps > c->most_bps)
@@ -302,6 +303,12 @@ static void low(struct engine *e, struct flow *f, bool sends, const struct crawl
 	memset(c->history, 0, sizeof(c->history));
 }
 
+/* Confirmed: a suspect may be no more than a long timeout of a path that loses. */
+static bool is_stalled(const struct engine *e, const struct flow *f, bool sends)
+{
+	return f->stall[sends] >= 0 && e->stalls[f->stall[sends]].phase != STALL_SUSPECT;
+}
+
 static void look(struct engine *e, struct flow *f, bool sends)
 {
 	struct crawl *c = &f->crawl[sends];
@@ -317,7 +324,7 @@ static void look(struct engine *e, struct flow *f, bool sends)
 		return;
 	}
 	c->rate_bps = rate_bps(is.bytes - was.bytes, dt_ns);
-	if (f->stall[sends] >= 0 || dt_ns > TICK_MAX_NS || !was_busy(&was, &is, sends, dt_ns)) {
+	if (is_stalled(e, f, sends) || dt_ns > TICK_MAX_NS || !was_busy(&was, &is, sends, dt_ns)) {
 		/* A stall tells of itself. Who has nothing to send, or is fed in order, is fine. */
 		if (!sends && is.bytes > was.bytes && dt_ns < 2 * TICK_NS)
 			remember(c, c->rate_bps);

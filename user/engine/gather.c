@@ -12,7 +12,7 @@
 #include <netinet/tcp.h>
 #include <string.h>
 
-#include "engine/internal.h"
+#include "engine/judge.h"
 
 #define FRESH_STARTS   2
 #define ROUNDS	       4
@@ -27,6 +27,7 @@
 #define PROBES_A_HOP	5  /* in the first round */
 #define BLIND_DISTANCE	12 /* hops to ask where the distance is unknown */
 #define FRONTIER_BEHIND 3  /* hops behind the frontier that later rounds ask */
+#define LOSS_AT_PEER	4  /* whose ACKs are not limited */
 #define LOSS_ROUNDS	20 /* probes to each hop of a path that loses */
 #define PLACE_ENOUGH	0.6
 #define COPIES_A_HOP	2
@@ -154,13 +155,13 @@ bool gather_loss_round(struct engine *e, struct stall *s)
 	int reach = s->distance > 1 ? s->distance - 1 : 1;
 
 	if (!e->config.probe || s->pub.route.loopback || !in_flow_possible(s) || !s->distance ||
-	    s->rounds == LOSS_ROUNDS || gather_busy(e) || !gather_affords(s, 2 * reach + 2))
+	    s->rounds == LOSS_ROUNDS || gather_busy(e) || !gather_affords(s, reach + LOSS_AT_PEER))
 		return false;
 	s->rounds++;
 	want_probes(e, s, PROBE_IN_FLOW, 1, reach, 1, 0);
-	want_probes(e, s, PROBE_IN_FLOW, END_TTL, END_TTL, 2, 0);
+	want_probes(e, s, PROBE_IN_FLOW, END_TTL, END_TTL, LOSS_AT_PEER, 0);
 	s->probing = true;
-	s->asked |= s->rounds >= LOSS_ROUNDS / 2;
+	s->asked |= s->rounds >= LOSS_ROUNDS / 4;
 	return true;
 }
 
@@ -317,6 +318,26 @@ static void ask_copies(struct engine *e, struct stall *s)
 	s->round_until_ns += COPIES_A_HOP * HOP_RESTS_NS;
 }
 
+/*
+ * Packets of the flow end where those of a fresh port go on, and ways part before: does every
+ * connection end there that goes the flow's way?
+ */
+static bool ways_would_tell(const struct stall *s, const struct path_view *p)
+{
+	return s->asked && !s->swept_at && p->balanced && p->balanced <= p->flow &&
+	       p->flow < p->control && s->flow_hop[p->balanced].family &&
+	       gather_affords(s, 2 * WAYS);
+}
+
+static void ask_ways(struct engine *e, struct stall *s, int ttl)
+{
+	s->swept_at = (uint8_t)ttl;
+	want_probes(e, s, PROBE_CONTROL, ttl, ttl, WAYS, 0);
+	want_probes(e, s, PROBE_CONTROL, END_TTL, END_TTL, WAYS, 0);
+	begin_round(e, s);
+	s->round_until_ns += WAYS * HOP_RESTS_NS;
+}
+
 /* Which TTL a full-size packet is known not to reach while a small one does; 0: none. */
 static int size_target(const struct stall *s)
 {
@@ -427,6 +448,7 @@ static void ask_next(struct engine *e, struct stall *s)
 {
 	bool rested = e->now_ns >= s->next_round_ns;
 	struct verdict v = {0};
+	struct path_view path;
 
 	if (!s->sends && !s->rounds) {
 		if (!flow_own_window_shut(&s->pub.last) && in_flow_possible(s))
@@ -439,6 +461,11 @@ static void ask_next(struct engine *e, struct stall *s)
 		return;
 	if (local_ask_onlink(e, s, false)) {
 		begin_round(e, s);
+		return;
+	}
+	path = path_look(s);
+	if (ways_would_tell(s, &path)) {
+		ask_ways(e, s, path.balanced);
 		return;
 	}
 	judge(e, s, &v);

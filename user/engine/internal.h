@@ -83,6 +83,8 @@ struct peer_answers {
 	uint64_t full_ns;  /* when it first answered a full-size packet; 0: never */
 };
 
+#define WAYS 6 /* fresh ports that control probes come from */
+
 /* What a quote showed to be changed, see struct stall. */
 enum { ALTERED_AT_HEADER, ALTERED_AT_PAYLOAD, ALTERED_AT };
 
@@ -117,7 +119,7 @@ struct stall {
 	uint64_t next_loss_ns;	 /* STALL_SLOW: of probes that count losses */
 	uint64_t judge_until_ns; /* then there is a verdict whatever is missing */
 	bool dirty;		 /* evidence came since the last judgement */
-	bool verdict_out;
+	bool verdict_out, change_told;
 	uint64_t end_ns;
 	enum outcome end_as;
 
@@ -129,7 +131,12 @@ struct stall {
 	uint32_t icmp_count;
 	struct ip_addr expired_at; /* the TTL of the kernel's own segments ran out there */
 	uint32_t expired;
-	uint32_t csum_before;		/* csum_bad when it was suspected */
+	uint32_t csum_before;			   /* csum_bad when it was suspected */
+	struct ip_addr flow_hop[MAX_DISTANCE + 1]; /* by TTL, as packets of the flow meet them */
+	uint8_t changed_at; /* first TTL at which another router answered the flow; 0: none */
+	uint8_t swept_at;   /* TTL at which ways part, once each has been asked; 0: not yet */
+	struct ip_addr way_hop[WAYS];	/* who answered there */
+	uint8_t ways_sent, ways_passed; /* bits: to the peer */
 	uint8_t altered_at[ALTERED_AT]; /* first TTL at which it is changed; 0: nowhere */
 	uint32_t local_errors;		/* probes that the local kernel refused */
 	int local_errno;

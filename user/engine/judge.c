@@ -87,6 +87,8 @@ static struct ip_addr node_address(const struct judgement *j, int node)
 		return pub->key.local.addr;
 	if (node >= j->path.n)
 		return pub->key.remote.addr;
+	if (j->path.balanced && node <= MAX_DISTANCE && j->s->flow_hop[node].family)
+		return j->s->flow_hop[node]; /* the one of several that this connection meets */
 	if (node <= pub->n_hops && pub->hops[node - 1].address.family)
 		return pub->hops[node - 1].address;
 	if (node == 1)

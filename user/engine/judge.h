@@ -38,6 +38,9 @@ struct path_view {
 	int nat;	   /* node where private addresses end; 0 unknown */
 	int loop;	   /* first node of several that come again and again; 0: none */
 	int balanced; /* first node behind which connections take different ways; 0: none seen */
+	/* Of those that meet the flow's router there, and of the others: asked, and got through. */
+	struct tally same_way, other_ways;
+	bool member_dead; /* what goes through that router gets no farther, the others do */
 };
 
 /* What the neighbours say of the first link. */

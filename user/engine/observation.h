@@ -189,6 +189,7 @@ struct probe_seen {
 	uint8_t answer_ttl; /* TTL of the answer's own IP header */
 	uint8_t icmp_code;
 	uint8_t altered; /* enum probe_altered */
+	uint8_t way;	 /* PROBE_CONTROL: which of the fresh ports */
 	uint16_t size;	 /* bytes of the IP packet */
 	int error;	 /* errno for ANSWER_NOT_SENT */
 	uint32_t mtu;	 /* ANSWER_TOO_BIG */

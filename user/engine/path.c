@@ -101,6 +101,22 @@ static int loop_start(const struct stall *s)
 	return 0;
 }
 
+/* After a sweep over fresh ports. */
+static void count_ways(const struct stall *s, struct path_view *p)
+{
+	for (int i = 0; i < WAYS && s->swept_at; i++) {
+		const struct ip_addr *at = &s->way_hop[i];
+		struct tally *t =
+			addr_equal(at, &s->flow_hop[s->swept_at]) ? &p->same_way : &p->other_ways;
+
+		if (!at->family || !(s->ways_sent >> i & 1))
+			continue;
+		t->sent++;
+		t->answered += s->ways_passed >> i & 1;
+	}
+	p->member_dead = p->same_way.sent && !p->same_way.answered && p->other_ways.answered;
+}
+
 struct path_view path_look(const struct stall *s)
 {
 	struct path_view p = {.n = s->distance, .n_known = s->distance > 0};
@@ -159,6 +175,7 @@ struct path_view path_look(const struct stall *s)
 				   unanswered_of(&peer->probes[PROBE_CONTROL]);
 	for (int i = 0; i < s->pub.n_hops && i < p.n && !p.balanced; i++)
 		p.balanced = s->pub.hops[i].balanced ? i + 1 : 0;
+	count_ways(s, &p);
 	p.nat = nat_boundary(s);
 	p.loop = loop_start(s);
 	return p;

@@ -99,6 +99,11 @@ static void place_blackhole(struct judgement *j)
 		blame(j, PART_NODE(p->loop + 1), 2);
 		return;
 	}
+	if (p->member_dead) {
+		blame(j, PART_NODE(j->s->swept_at), j->s->swept_at == p->flow ? 3 : 1);
+		blame(j, PART_LINK(p->flow), 1.5);
+		return;
+	}
 	/* Where nobody answers at all the routers may be silent: then the place is open. */
 	if (!p->asked || p->beyond_missed < 2 || !k)
 		return;
@@ -174,7 +179,8 @@ static void clear_shared(struct judgement *j)
 {
 	int shared = j->same_peer ? j->path.n : j->shared;
 
-	if (j->verdict != CAUSE_PATH_BLACKHOLE && j->verdict != CAUSE_PEER_GONE)
+	if ((j->verdict != CAUSE_PATH_BLACKHOLE && j->verdict != CAUSE_PEER_GONE) ||
+	    j->path.member_dead) /* they go other ways */
 		return;
 	for (int i = 0; i <= shared; i++) {
 		if (i)

@@ -205,12 +205,14 @@ static void conclude(struct engine *e, struct stall *s, bool now)
 		return; /* what comes after is in the file: judged when the stall is over */
 	judge(e, s, &v);
 	s->dirty = false;
-	if (s->verdict_out && verdict_same(&v, &s->pub.verdict))
+	if (s->verdict_out && verdict_same(&v, &s->pub.verdict) &&
+	    (!s->changed_at || s->change_told))
 		return;
 	if (s->verdict_out && v.cause == CAUSE_UNKNOWN)
 		return; /* what was known does not become unknown by more of the same */
 	s->pub.verdict = v;
 	s->verdict_out = true;
+	s->change_told = s->changed_at;
 	push(e, OUT_VERDICT, s);
 }
 

@@ -82,7 +82,6 @@ struct prober {
 	bool job_turn;	  /* the next packet goes to a neighbour, if there is one to send */
 	uint64_t next_send_ns;
 	uint32_t tsval_offset;
-	uint32_t n_control;
 	uint16_t next_ip_id;
 	struct prober_counts counts;
 	probe_tap_fn tap;

@@ -32,11 +32,12 @@ int prober_new(int (*netns_fd)(uint32_t netns, void *arg), observe_fn observe, v
 void prober_free(struct prober *p);
 
 /*
- * WANT_LISTEN, WANT_PROBE, WANT_ONLINK, WANT_RELEASE. Probes are queued; prober_run() sends them, so call it
- * soon. observe() is not called from here, and may call this. WANT_LISTEN again brings the state
- * that probes are built from up to date. A flow that is only probed is forgotten when it is done.
- * -ENOSPC: too many flows, or wants of this flow; -EINVAL: no TTL or no count. Other errors (of
- * setns(), socket(): -EPERM, -ENOENT, -EMFILE ...) come again with each probe as ANSWER_NOT_SENT.
+ * WANT_LISTEN, WANT_PROBE, WANT_ONLINK, WANT_RELEASE. Probes are queued; prober_run() sends them,
+ * so call it soon. observe() is not called from here, and may call this. WANT_LISTEN again brings
+ * the state that probes are built from up to date. A flow that is only probed is forgotten when it
+ * is done. -ENOSPC: too many flows, or wants of this flow; -EINVAL: no TTL or no count. Other
+ * errors (of setns(), socket(): -EPERM, -ENOENT, -EMFILE ...) come again with each probe as
+ * ANSWER_NOT_SENT.
  */
 int prober_want(struct prober *p, const struct want *want, uint64_t now_ns);
 

@@ -129,12 +129,13 @@ static int build_in_flow(const struct prober *p, struct flow *f, uint16_t size, 
 	return 0;
 }
 
-static int build_control(struct prober *p, struct flow *f, uint64_t now_ns, struct segment *ret)
+static int build_control(struct prober *p, struct flow *f, int port, uint64_t now_ns,
+			 struct segment *ret)
 {
 	struct endpoint src = f->key.local;
 	uint32_t seq;
 
-	src.port = wire_control_port(f->net->wire, src.addr.family, (int)(p->n_control++ & 1));
+	src.port = wire_control_port(f->net->wire, src.addr.family, port);
 	if (!src.port)
 		return -EADDRNOTAVAIL;
 	if (getrandom(&seq, sizeof(seq), 0) != sizeof(seq))
@@ -170,7 +171,7 @@ static int build(struct prober *p, struct flow *f, const struct queued *q, uint6
 	if (q->kind == PROBE_IN_FLOW_COPY)
 		r = build_copy(f, ret);
 	else
-		r = q->kind == PROBE_CONTROL ? build_control(p, f, now_ns, ret)
+		r = q->kind == PROBE_CONTROL ? build_control(p, f, q->round, now_ns, ret)
 					     : build_in_flow(p, f, q->size, now_ns, ret);
 	if (r)
 		return r;
@@ -202,8 +203,12 @@ static struct sent *free_slot(struct prober *p)
 static bool send_one(struct prober *p, struct flow *f, struct queued *q, struct sent *slot)
 {
 	const uint64_t now_ns = mono_ns();
-	struct probe_seen seen = {
-		.key = f->key, .kind = q->kind, .ttl = q->ttl, .size = q->size, .sent_ns = now_ns};
+	struct probe_seen seen = {.key = f->key,
+				  .kind = q->kind,
+				  .ttl = q->ttl,
+				  .size = q->size,
+				  .way = q->round % WIRE_CONTROL_PORTS,
+				  .sent_ns = now_ns};
 	struct segment segment = {0};
 	int r = build(p, f, q, now_ns, &segment);
 	bool tried = false;

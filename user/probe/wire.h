@@ -9,7 +9,7 @@
 #include "probe/packet.h"
 
 #define WIRE_PAIRS_MAX	   1000 /* port pairs listened to */
-#define WIRE_CONTROL_PORTS 2	/* of each family */
+#define WIRE_CONTROL_PORTS 6	/* of each family: as many ways where routers balance by port */
 
 struct wire;
 

@@ -177,6 +177,7 @@ static const struct field probe_observation[] = {
 	NUMBER(struct observation, probe.answer_ttl),
 	NUMBER(struct observation, probe.icmp_code),
 	NUMBER(struct observation, probe.altered),
+	NUMBER(struct observation, probe.way),
 	NUMBER(struct observation, probe.size),
 	INTEGER(struct observation, probe.error),
 	NUMBER(struct observation, probe.mtu),
