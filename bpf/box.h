@@ -14,10 +14,9 @@
 #define ETHER_BYTES	14
 #define ETHER_MIN_BYTES 60 /* shorter ones are padded */
 #define USUAL_BYTES	72 /* of headers: Ethernet, IPv4 and TCP with timestamps */
-72 /* of headers: Ethernet, IPv4, TCP with timestamps, and no more cache lines */
 
-	/* User space sets the sizes. Box 0 is nobody's. */
-	struct {
+/* User space sets the sizes. Box 0 is nobody's. */
+struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(map_flags, BPF_F_MMAPABLE);
 	__uint(max_entries, 1);
