@@ -95,7 +95,7 @@ $(LAB_HELP): $(BUILD)/%: $(BUILD)/%.o $(BUILD)/tcpstall.a
 	$(call msg,LINK,$@)
 	$(Q)$(CC) $(CFLAGS_ALL) -pie $(LDFLAGS) -o $@ $^ $(LDLIBS_ALL)
 
-$(BUILD)/progstat: $(BUILD)/tools/bench/progstat.o
+$(BUILD)/progstat $(BUILD)/pump: $(BUILD)/%: $(BUILD)/tools/bench/%.o
 	$(call msg,LINK,$@)
 	$(Q)$(CC) $(CFLAGS_ALL) -pie $(LDFLAGS) -o $@ $^ $(LDLIBS_ALL)
 
@@ -112,7 +112,7 @@ $(BUILD)/version.h: FORCE
 	$(Q)mkdir -p $(@D)
 	$(Q)$(version_h) | cmp -s - $@ || $(version_h) > $@
 
--include $(OBJECTS:.o=.d) $(UNIT_OBJ:.o=.d) $(LAB_HELP:=.d) $(WIRE_OBJ:.o=.d) $(BUILD)/tools/bench/progstat.d
+-include $(OBJECTS:.o=.d) $(UNIT_OBJ:.o=.d) $(LAB_HELP:=.d) $(WIRE_OBJ:.o=.d) $(BUILD)/tools/bench/progstat.d $(BUILD)/tools/bench/pump.d
 
 # One line that says what is missing, instead of a hundred by the compiler.
 need:
@@ -172,7 +172,7 @@ demo:  ## a backup that stops: the whole story in a minute and a half, as root
 
 bench:  ## what watching costs, beside tcpdump and bpftrace, as root; BENCH=--quick: a minute
 	@tools/deps build bench
-	$(Q)$(MAKE) all $(BUILD)/progstat
+	$(Q)$(MAKE) all $(BUILD)/progstat $(BUILD)/pump
 	$(Q)BUILD=$(BUILD) tools/bench/run $(BENCH)
 
 lint: $(SKELETON) $(BUILD)/version.h | need  ## formatter, static checkers, rooms and licences
