@@ -197,10 +197,10 @@ static int by_time(const void *a, const void *b)
 	return x->frame < y->frame ? -1 : x->frame > y->frame;
 }
 
-static bool noted(const struct html_report *r, uint64_t now_ns)
+static bool noted(const struct html_report *r, const char *text)
 {
 	for (int k = 0; k < r->n_notes; k++)
-		if (r->notes[k].now_ns == now_ns)
+		if (!strncmp(r->notes[k].text, text, strlen(text)))
 			return true;
 	return false;
 }
@@ -236,7 +236,7 @@ static void timeline(FILE *out, const struct html_report *r)
 			(struct event){r->notes[k].now_ns, r->notes[k].frame, r->notes[k].text};
 	if (!i->slow && i->last.born_ns)
 		events[n++] = (struct event){i->last.born_ns, 0, "the connection is first seen"};
-	if (!noted(r, i->last_progress_ns))
+	if (i->slow || !noted(r, "last progress"))
 		events[n++] = (struct event){i->last_progress_ns, 0,
 					     i->slow ? "the slow phase begins" : "last progress"};
 	if (!i->slow)
