@@ -327,6 +327,10 @@ static void summarise(struct analysis *a, bool cut)
 		if (remarks[i].holds)
 			s.remarks[s.n_remarks++] = remarks[i].remark;
 	s.counts.transfers = t.transfers;
+	s.counted = true;
+	s.segments = t.segments;
+	s.retransmissions = t.retransmissions;
+	s.zero_windows = t.zero_windows;
 	if (!a->write_err && a->options->summary && !a->options->json)
 		write_line(a, &s);
 	else if (!a->write_err)

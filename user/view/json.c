@@ -360,6 +360,11 @@ static int write_summary(struct writer *w, const struct summary *s)
 	jsonw_u64(&j, "stalls", s->counts.stalls);
 	jsonw_u64(&j, "unrecovered", s->counts.unrecovered);
 	jsonw_u64(&j, "slow_phases", s->counts.slow);
+	if (s->counted) {
+		jsonw_u64(&j, "segments", s->segments);
+		jsonw_u64(&j, "retransmissions", s->retransmissions);
+		jsonw_u64(&j, "zero_windows", s->zero_windows);
+	}
 	jsonw_u64(&j, "probes_sent", s->probes_sent);
 	jsonw_u64(&j, "answers_ignored", s->answers_ignored);
 	jsonw_open(&j, "events_lost");

@@ -37,6 +37,8 @@ struct summary {
 	} lost[16];
 	int n_remarks;
 	const char *remarks[8]; /* what was seen incompletely */
+	bool counted;		/* by packet, in captures: */
+	uint64_t segments, retransmissions, zero_windows;
 };
 
 int writer_text(const struct writer_config *config, struct writer **ret);
