@@ -48,6 +48,7 @@ struct pick {
 	int64_t first_ns;
 	const char *path;	      /* the capture that has it */
 	struct capture_counts counts; /* of that capture */
+	bool cut;		      /* one of the captures is: more may have been found */
 };
 
 /*
@@ -58,11 +59,12 @@ int pick(const struct options *options, char *const *paths, int n, const char *i
 	 struct pick *ret);
 
 /* A packet of the capture that has the incident; non-zero ends the pass. */
-typedef int (*packet_fn)(const struct captured *packet, const struct frame *frame, uint64_t now_ns,
-			 void *arg);
-/* All of them. What fn returned, or -EIO after a line on stderr; a capture that is cut ends early.
+typedef int (*packet_fn)(const struct capture *capture, const struct captured *packet,
+			 const struct frame *frame, uint64_t now_ns, void *arg);
+/* All of them, then end, unless it is NULL, with packet and frame NULL. What fn returned, or -EIO
+ * after a line on stderr; a capture that is cut ends early.
  */
-int pick_packets(const struct pick *p, packet_fn fn, void *arg);
+int pick_packets(const struct pick *p, packet_fn fn, packet_fn end, void *arg);
 
 /* `analyze --extract ID -o FILE`; an exit status, complaints on stderr. */
 int extract(const struct options *options, int argc, char **argv);

@@ -22,14 +22,15 @@ struct drawing {
 	struct html_report report;
 };
 
-static int draw_packet(const struct captured *packet, const struct frame *frame, uint64_t now_ns,
-		       void *arg)
+static int draw_packet(const struct capture *capture, const struct captured *packet,
+		       const struct frame *frame, uint64_t now_ns, void *arg)
 {
 	struct drawing *d = arg;
 	struct html_report *r = &d->report;
 	enum excerpt_side side = excerpt_side(&d->excerpt, frame);
 	char note[EXCERPT_NOTE];
 
+	(void)capture;
 	trail_frame(d->trail, frame, side, now_ns);
 	if (!excerpt_takes(&d->excerpt, frame, side, now_ns, packet->number, note) || !*note)
 		return 0;
@@ -53,7 +54,7 @@ static int write_page(const struct options *options, struct drawing *d, const st
 
 	if (err)
 		return err;
-	err = pick_packets(p, draw_packet, d);
+	err = pick_packets(p, draw_packet, NULL, d);
 	if (!err)
 		err = html_write(newfile_stream(file), &d->report);
 	if (!err)
@@ -106,6 +107,8 @@ int cmd_report(const struct options *options, int argc, char **argv)
 	} else if (err && err != -EPIPE) {
 		warnx("%s: %s", options->output, strerror(-err));
 		status = STATUS_ERROR;
+	} else if (p->cut) {
+		status = STATUS_INCOMPLETE;
 	}
 out:
 	if (d)

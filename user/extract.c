@@ -18,12 +18,21 @@ struct extraction {
 	struct excerpt excerpt;
 	struct pcapng *out;
 	const struct pick *pick;
-	uint64_t packets;
+	struct source {
+		bool used;
+		uint32_t from;		  /* interface of the capture */
+	} sources[PCAPNG_INTERFACES];	  /* by interface of the excerpt */
+	uint64_t seen[PCAPNG_INTERFACES]; /* packets, by interface of the capture */
 };
 
-static int write_packet(const struct captured *packet, const struct frame *frame, uint64_t now_ns,
-			void *arg)
+static int write_packet(const struct capture *capture, const struct captured *packet,
+			const struct frame *frame, uint64_t now_ns, void *arg)
 {
+	static const enum pcapng_direction directions[] = {
+		[CAPTURED_EITHER] = PCAPNG_UNKNOWN,
+		[CAPTURED_IN] = PCAPNG_IN,
+		[CAPTURED_OUT] = PCAPNG_OUT,
+	};
 	struct extraction *x = arg;
 	enum excerpt_side side = excerpt_side(&x->excerpt, frame);
 	struct pcapng_packet out = {
@@ -32,20 +41,48 @@ static int write_packet(const struct captured *packet, const struct frame *frame
 		.captured = packet->captured,
 		.length = packet->length,
 	};
-	char note[EXCERPT_NOTE], name[32] = "";
+	char note[EXCERPT_NOTE], number[32] = "";
+	const char *name;
+	struct source *source;
+	uint64_t dropped;
 	int err;
 
+	if (packet->interface < PCAPNG_INTERFACES)
+		x->seen[packet->interface]++;
 	if (!excerpt_takes(&x->excerpt, frame, side, now_ns, packet->number, note))
 		return 0;
-	/* Names of interfaces are not kept by the reader; their numbers tell them apart. */
-	if (packet->interface)
-		snprintf(name, sizeof(name), "interface %" PRIu32, packet->interface);
-	err = pcapng_interface(x->out, name, packet->linktype, 0, &out.interface);
+	name = capture_interface(capture, packet->interface, &dropped);
+	if (!*name && packet->interface) /* then its number tells it apart */
+		snprintf(number, sizeof(number), "interface %" PRIu32, packet->interface);
+	err = pcapng_interface(x->out, *name ? name : number, packet->linktype, 0, &out.interface);
 	if (err)
 		return err;
 	out.comment = note;
-	x->packets++;
+	out.direction = directions[capture_way(capture, packet)];
+	source = &x->sources[out.interface];
+	source->used = true;
+	source->from = packet->interface;
 	return pcapng_packet(x->out, &out);
+}
+
+/* What each interface has lost stands at the end of a capture. */
+static int write_lost(const struct capture *capture, const struct captured *packet,
+		      const struct frame *frame, uint64_t now_ns, void *arg)
+{
+	struct extraction *x = arg;
+
+	(void)packet, (void)frame, (void)now_ns;
+	for (uint32_t i = 0; i < PCAPNG_INTERFACES; i++) {
+		const struct source *source = &x->sources[i];
+		uint64_t dropped;
+
+		if (!source->used)
+			continue;
+		capture_interface(capture, source->from, &dropped);
+		pcapng_lost(x->out, i, source->from < PCAPNG_INTERFACES ? x->seen[source->from] : 0,
+			    dropped);
+	}
+	return 0;
 }
 
 static int write_all(struct extraction *x, const char *path, bool force)
@@ -59,11 +96,9 @@ static int write_all(struct extraction *x, const char *path, bool force)
 	free(comment);
 	if (err)
 		return err;
-	err = pick_packets(p, write_packet, x);
+	err = pick_packets(p, write_packet, write_lost, x);
 	if (err && err != -EIO)
 		return err;
-	/* The reader counts what was lost for the file as a whole. */
-	pcapng_lost(x->out, 0, p->counts.packets, p->counts.dropped);
 	return pcapng_finish(x->out);
 }
 
@@ -99,6 +134,8 @@ int extract(const struct options *options, int argc, char **argv)
 	} else if (err && err != -EPIPE) {
 		warnx("%s: %s", options->output, strerror(-err));
 		status = STATUS_ERROR;
+	} else if (p->cut) {
+		status = STATUS_INCOMPLETE;
 	}
 out:
 	pcapng_free(x.out);

@@ -102,8 +102,10 @@ int pick(const struct options *options, char *const *paths, int n, const char *i
 			status = STATUS_USAGE;
 			goto out;
 		}
-		if (analyze_each(options, s.path, take, &s, &counts) == STATUS_ERROR)
+		status = analyze_each(options, s.path, take, &s, &counts);
+		if (status == STATUS_ERROR)
 			goto out;
+		best->cut |= status == STATUS_INCOMPLETE;
 		if (s.better)
 			best->counts = counts;
 	}
@@ -120,7 +122,7 @@ out:
 	return status;
 }
 
-int pick_packets(const struct pick *p, packet_fn fn, void *arg)
+int pick_packets(const struct pick *p, packet_fn fn, packet_fn end, void *arg)
 {
 	struct capture *capture = NULL;
 	struct frame frame = {0};
@@ -140,8 +142,10 @@ int pick_packets(const struct pick *p, packet_fn fn, void *arg)
 		if (since_ns >= 0 && (uint64_t)since_ns + 1 > now_ns)
 			now_ns = (uint64_t)since_ns + 1;
 		frame_decode(packet.linktype, packet.data, packet.captured, packet.length, &frame);
-		err = fn(&packet, &frame, now_ns, arg);
+		err = fn(capture, &packet, &frame, now_ns, arg);
 	}
+	if (!err && end)
+		err = end(capture, NULL, NULL, now_ns, arg);
 	capture_close(capture);
 	return err;
 }

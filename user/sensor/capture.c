@@ -31,6 +31,8 @@
 #define BLOCK_STATS	5
 #define BLOCK_ENHANCED	6
 
+#define OPTION_NAME	2 /* of an interface */
+#define OPTION_FLAGS	2 /* of a packet */
 #define OPTION_TSRESOL	9
 #define OPTION_TSOFFSET 14
 #define OPTION_IFDROP	5
@@ -43,6 +45,8 @@ struct interface {
 	uint32_t snaplen;
 	int64_t offset_s;
 	uint64_t dropped;
+	char name[32];
+	uint32_t flags; /* of a packet, while its options are read */
 };
 
 struct capture {
@@ -226,6 +230,8 @@ static void interface_option(const struct capture *c, struct interface *i, unsig
 		i->tsresol = *value;
 	else if (code == OPTION_TSOFFSET && len == 8)
 		i->offset_s = (int64_t)get64(c, value);
+	else if (code == OPTION_NAME)
+		snprintf(i->name, sizeof(i->name), "%.*s", (int)len, (const char *)value);
 }
 
 static void stats_option(const struct capture *c, struct interface *i, unsigned int code,
@@ -335,6 +341,7 @@ static int packet_block(struct capture *c, uint32_t type, const uint8_t *body, s
 	if (ret->length < ret->captured)
 		ret->length = ret->captured;
 	ret->data = body + header;
+	ret->options_end = type == BLOCK_ENHANCED ? body + len : NULL;
 	ret->linktype = i->linktype;
 	ret->number = c->counts.packets;
 	if (!link_known(c, i))
@@ -507,4 +514,32 @@ struct capture_counts capture_counts(const struct capture *c)
 
 	counts.bytes_read = stream_position(c->stream);
 	return counts;
+}
+
+static void packet_option(const struct capture *c, struct interface *i, unsigned int code,
+			  const uint8_t *value, unsigned int len)
+{
+	if (code == OPTION_FLAGS && len == 4)
+		i->flags = get32(c, value);
+}
+
+enum captured_way capture_way(const struct capture *c, const struct captured *p)
+{
+	static const enum captured_way ways[] = {CAPTURED_EITHER, CAPTURED_IN, CAPTURED_OUT,
+						 CAPTURED_EITHER};
+	struct interface i = {0};
+	size_t padded = ((size_t)p->captured + 3) & ~(size_t)3;
+
+	if (!p->options_end || (size_t)(p->options_end - p->data) < padded)
+		return CAPTURED_EITHER;
+	options(c, p->data + padded, p->options_end, packet_option, &i);
+	return ways[i.flags & 3];
+}
+
+const char *capture_interface(const struct capture *c, uint32_t interface, uint64_t *ret_dropped)
+{
+	const bool known = interface < c->n_interfaces;
+
+	*ret_dropped = known ? c->interfaces[interface].dropped : 0;
+	return known ? c->interfaces[interface].name : "";
 }

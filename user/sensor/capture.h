@@ -25,6 +25,7 @@ struct captured {
 	uint64_t number;    /* of the packet in the file, from 1 */
 	int64_t time_ns; /* since 1970; INT64_MIN: the file does not say. Never negative otherwise
 			  */
+	const uint8_t *options_end; /* of a pcapng block; NULL: there are no options */
 };
 
 /*
@@ -50,5 +51,12 @@ struct capture_counts {
 	uint64_t dropped; /* by whoever captured, as far as the file says (pcapng isb_ifdrop) */
 };
 struct capture_counts capture_counts(const struct capture *c);
+
+/* Which way a packet went where it was captured (pcapng epb_flags). */
+enum captured_way { CAPTURED_EITHER, CAPTURED_IN, CAPTURED_OUT };
+enum captured_way capture_way(const struct capture *c, const struct captured *p);
+
+/* The name of an interface of the file, "" unknown; what it dropped, as far as was read. */
+const char *capture_interface(const struct capture *c, uint32_t interface, uint64_t *ret_dropped);
 
 #endif
