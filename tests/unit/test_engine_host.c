@@ -59,7 +59,7 @@ static void a_route_that_went_with_its_interface_is_link_down(void **state)
 	(void)state;
 	cut_off(&w, true, false);
 	w.route.error = 101;
-	w.route.down = true;
+	w.route.carrier = 0;
 	w.route.gateway.family = 0;
 	w.unsendable = true;
 	world_run(&w, 4 * NS_PER_S);
@@ -392,7 +392,7 @@ static void a_tunnel_has_no_neighbours_to_blame(void **state)
 	cut_off(&w, true, false);
 	snprintf(w.route.kind, sizeof(w.route.kind), "vxlan");
 	world_run(&w, 9 * NS_PER_S);
-	assert_int_equal(w.incident.verdict.cause, CAUSE_PATH_BLACKHOLE);
+	expect(&w, CAUSE_PATH_BLACKHOLE, PLACE_LINK, 0);
 	world_free(&w);
 }
 

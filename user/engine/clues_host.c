@@ -140,6 +140,8 @@ static void carrier_is_lost(struct judgement *j, const struct route_seen *r,
 
 	if (!r->ifindex)
 		return;
+	if (r->down || !r->carrier) /* routes go with it, and what has none is dropped here */
+		j->cause[CAUSE_LOCAL_DROP] -= DECISIVE + STRONG;
 	if (r->down) {
 		j->cause[CAUSE_LINK_DOWN] += DECISIVE;
 		evidence(j, "interface-down", DECISIVE, "interface %s has been taken down",
@@ -157,7 +159,7 @@ static void carrier_is_lost(struct judgement *j, const struct route_seen *r,
 
 static void there_is_no_route(struct judgement *j, const struct route_seen *r)
 {
-	if (!r->error || r->down)
+	if (!r->error || r->down || !r->carrier)
 		return;
 	j->cause[CAUSE_LOCAL_DROP] += STRONG;
 	evidence(j, "no-route", STRONG, "this host has no route to the peer any more");
@@ -493,6 +495,11 @@ bool place_local(struct judgement *j)
 	case CAUSE_LINK_DEGRADED:
 	case CAUSE_NEIGHBOUR_UNREACHABLE:
 		blame(j, PART_LINK(cut_link(j)), 5);
+		return true;
+	case CAUSE_PATH_BLACKHOLE:
+		if (!j->onlink.silent || !route_is_tunnel(&j->s->pub.route))
+			return false;
+		blame(j, PART_LINK(0), 5); /* the whole of the tunnel */
 		return true;
 	case CAUSE_ADDRESS_CONFLICT:
 		blame(j, PART_LINK(0), 5);
