@@ -246,6 +246,37 @@ static void no_byte_outside_is_ever_read(void **state)
 	}
 }
 
+static void a_segment_that_was_passed_on_shows_whether_it_is_whole(void **state)
+{
+	struct bytes b = {.n = 0};
+	struct frame f;
+	uint32_t sum = 0;
+	size_t tcp;
+
+	(void)state;
+	put_ipv4(&b, 6, 24);
+	tcp = b.n;
+	PUT(&b, 0x15, 0x38, 0x8d, 0x37, 0, 0, 1, 0, 0, 0, 2, 0, 5 << 4, 0x10, 0x20, 0, 0, 0, 0, 0);
+	PUT(&b, 'd', 'a', 't', 'a');
+	for (size_t i = tcp; i < b.n; i += 2)
+		sum += (uint32_t)b.at[i] << 8 | b.at[i + 1];
+	for (size_t i = 12; i < 20; i += 2)
+		sum += (uint32_t)b.at[i] << 8 | b.at[i + 1];
+	sum += 6 + 24;
+	while (sum >> 16)
+		sum = (sum & 0xffff) + (sum >> 16);
+	b.at[tcp + 16] = (uint8_t)(~sum >> 8);
+	b.at[tcp + 17] = (uint8_t)~sum;
+	frame_decode(RAW, b.at, (uint32_t)b.n, (uint32_t)b.n, &f);
+	assert_int_equal(f.has & (HAS_GOOD_SUM | HAS_BAD_SUM), HAS_GOOD_SUM);
+	b.at[b.n - 1] ^= 1;
+	frame_decode(RAW, b.at, (uint32_t)b.n, (uint32_t)b.n, &f);
+	assert_int_equal(f.has & (HAS_GOOD_SUM | HAS_BAD_SUM), HAS_BAD_SUM);
+	b.at[8] = 64; /* from the host itself, which may leave it to its card */
+	frame_decode(RAW, b.at, (uint32_t)b.n, (uint32_t)b.n, &f);
+	assert_int_equal(f.has & (HAS_GOOD_SUM | HAS_BAD_SUM), 0);
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
@@ -253,6 +284,7 @@ int main(void)
 		cmocka_unit_test(tunnels_are_looked_through_and_named),
 		cmocka_unit_test(an_icmp_error_brings_what_it_quotes),
 		cmocka_unit_test(ipv6_extension_headers_and_fragments_are_counted),
+		cmocka_unit_test(a_segment_that_was_passed_on_shows_whether_it_is_whole),
 		cmocka_unit_test(no_byte_outside_is_ever_read),
 	};
 

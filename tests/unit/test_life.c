@@ -251,6 +251,39 @@ static void an_ack_that_is_missing_is_no_queue(void **state)
 	assert_int_equal(s.begins + s.slow, 0);
 }
 
+static void summed(struct scene *s, int ms, uint32_t at, bool good)
+{
+	struct frame f = scene_frame(s, true);
+
+	s->now_ns += SCENE_MS(ms);
+	f.seq = s->base + at;
+	f.ack = 1;
+	f.payload = MSS;
+	f.ip_len = MSS + 40;
+	f.has |= good ? HAS_GOOD_SUM : HAS_BAD_SUM;
+	scene_push(s, &f);
+}
+
+/* Where no sum is good they are still to be made, and say nothing. */
+static void what_comes_by_damaged_was_damaged_on_the_way(void **state)
+{
+	(void)state;
+	for (int good = 0; good < 2; good++) {
+		struct scene s = scene_open(100);
+
+		scene_start(&s);
+		for (uint32_t i = 0; i < 60; i++) {
+			summed(&s, 1, i * MSS, good);
+			scene_ack(&s, 20, (i + 1) * MSS, 60000);
+		}
+		for (int i = 0; i < 5; i++)
+			summed(&s, 300 << i, 60 * MSS, false);
+		scene_finish(&s);
+		assert_int_equal(s.begins, 1);
+		assert_int_equal(s.last.verdict.cause == CAUSE_PATH_CORRUPTION, good);
+	}
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
@@ -265,6 +298,7 @@ int main(void)
 		cmocka_unit_test(a_router_that_asks_for_smaller_packets_loses_nothing),
 		cmocka_unit_test(a_deep_queue_without_loss_is_a_rate_limit),
 		cmocka_unit_test(an_ack_that_is_missing_is_no_queue),
+		cmocka_unit_test(what_comes_by_damaged_was_damaged_on_the_way),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

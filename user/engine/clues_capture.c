@@ -278,6 +278,21 @@ static void sacks_make_no_sense(struct judgement *j)
 		 c->bad_sacks);
 }
 
+/* Damaged before they came by: the receiver drops them, and so does every retransmission's. */
+static void came_by_damaged(struct judgement *j)
+{
+	const struct capture_seen *c = seen(j);
+
+	if (!network_fault(j) || !c->bad_sums || c->bad_sums * 2 < c->tries)
+		return;
+	j->cause[CAUSE_PATH_CORRUPTION] += DECISIVE;
+	j->way = WAY_FORWARD;
+	evidence(j, "checksum-bad", DECISIVE,
+		 "%u segments came by in the silence with a bad checksum, most of this connection "
+		 "have a good one: they were damaged between the sender and the capture point",
+		 c->bad_sums);
+}
+
 static void seen_one_way(struct judgement *j)
 {
 	const struct capture_seen *c = seen(j);
@@ -293,6 +308,17 @@ static void seen_one_way(struct judgement *j)
 		evidence(j, "capture-lost", 0,
 			 "the capture itself lacks packets of this direction that were "
 			 "acknowledged");
+}
+
+static void some_are_damaged(struct judgement *j, const struct pace_seen *p)
+{
+	if (p->bad_sums < 2 || p->bad_sums * 2 < p->lost_segs)
+		return;
+	j->cause[CAUSE_PATH_CORRUPTION] += DECISIVE + CLEAR;
+	evidence(j, "checksum-bad", DECISIVE + CLEAR,
+		 "%u segments came by with a bad checksum, most have a good one: they were damaged "
+		 "between the sender and the capture point",
+		 p->bad_sums);
 }
 
 void weigh_pace(struct judgement *j)
@@ -325,6 +351,7 @@ void weigh_pace(struct judgement *j)
 			p->min_rtt_us, p->rtt_us, kbps);
 		break;
 	case PACE_LOSS:
+		some_are_damaged(j, p);
 		j->cause[CAUSE_PATH_LOSS] += STRONG + CLEAR;
 		evidence(j, "loss", STRONG + CLEAR,
 			 "%u of %u segments were lost, at no particular rate", p->lost_segs,
@@ -354,6 +381,7 @@ void weigh_pace(struct judgement *j)
 			 p->pauses, (double)p->paused_ns / 1e9, (double)p->longest_ns / 1e9);
 		break;
 	case PACE_PAUSES:
+		some_are_damaged(j, p);
 		j->cause[CAUSE_PATH_LOSS] += STRONG + CLEAR;
 		evidence(j, "pauses", STRONG + CLEAR,
 			 "it paused %u times for %.2f s in all, %.2f s at the longest, until a "
@@ -411,11 +439,21 @@ bool place_capture(const struct judgement *j, struct place *ret)
 void weigh_capture(struct judgement *j)
 {
 	static void (*const clues[])(struct judgement *) = {
-		window_stays_shut,	went_on_after_repeat,	  receiver_asks_for_hole,
-		side_of_capture,	no_answer_to_the_end,	  others_of_the_hosts,
-		acks_get_lost,		receiver_is_mute,	  ack_jumps,
-		only_large_ones_vanish, one_segment_never_passes, sacks_make_no_sense,
-		seen_one_way,		watched_from_between,
+		window_stays_shut,
+		went_on_after_repeat,
+		receiver_asks_for_hole,
+		side_of_capture,
+		no_answer_to_the_end,
+		others_of_the_hosts,
+		acks_get_lost,
+		receiver_is_mute,
+		ack_jumps,
+		only_large_ones_vanish,
+		one_segment_never_passes,
+		sacks_make_no_sense,
+		came_by_damaged,
+		seen_one_way,
+		watched_from_between,
 	};
 
 	if (j->s->pub.slow) {

@@ -301,7 +301,8 @@ struct capture_seen {
 	uint32_t repeats;		     /* of data that was acknowledged already */
 	uint32_t sacked_bytes;		     /* beyond the hole */
 	uint32_t sacked_longest;	     /* bytes of the longest SACK block */
-	uint32_t bad_sacks;		     /* blocks far outside of what was sent */
+	uint32_t bad_sums;	  /* segments in the silence with a bad checksum, of many good */
+	uint32_t bad_sacks;	  /* blocks far outside of what was sent */
 	uint32_t passed_len;	  /* longest segment that was ever acknowledged, bytes of data */
 	uint32_t resumed_len;	  /* bytes of the retransmission that got through; 0 unknown */
 	uint32_t same_pair;	  /* other connections of the two hosts that moved in the silence */
@@ -334,6 +335,7 @@ struct pace_seen {
 	uint64_t ceiling_bps;	      /* PACE_POLICER, PACE_SHAPER */
 	uint64_t burst_bytes;	      /* PACE_POLICER: what passes at once; 0 unknown */
 	uint32_t segs, lost_segs;
+	uint32_t bad_sums;	/* segments with a bad checksum */
 	uint32_t lost_upstream; /* of these, before the capture point */
 	uint32_t flows;		/* that share the ceiling, this one included */
 	uint32_t rtt_us, min_rtt_us, window_bytes;

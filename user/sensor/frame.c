@@ -3,11 +3,15 @@
  * The decoder. A cursor runs over the captured bytes; each layer either steps over its header and
  * names the next one or gives up. Steps are counted, so that nested headers cannot keep it busy.
  */
+#include <netinet/in.h>
+
 #include "sensor/frame_impl.h"
 
 #define PORT_GTPU	 2152
 #define PORT_VXLAN	 4789
 #define PORT_VXLAN_LINUX 8472
+
+#define SUM_LONGEST	 1480 /* bytes; more was put together by the card or the kernel */
 
 static void tcp_options(struct frame *p, const uint8_t *o, const uint8_t *end)
 {
@@ -56,6 +60,44 @@ static void tcp_options(struct frame *p, const uint8_t *o, const uint8_t *end)
 }
 
 /* ip_payload: bytes behind the IP header, as the header says. */
+/* RFC 1071: the sum of 16-bit words in any byte order, so of larger ones as well. */
+static uint64_t sum_of(const uint8_t *at, size_t len, uint64_t sum)
+{
+	uint32_t word;
+
+	for (; len >= sizeof(word); len -= sizeof(word), at += sizeof(word)) {
+		memcpy(&word, at, sizeof(word));
+		sum += word;
+	}
+	word = 0;
+	memcpy(&word, at, len);
+	return sum + word;
+}
+
+/* RFC 9293 3.1 with the pseudo-header of RFC 791 or RFC 8200 8.1. */
+static bool sum_is_good(const struct frame *p, const uint8_t *segment, uint32_t len)
+{
+	size_t addr = p->family == 4 ? 4 : 16;
+	uint64_t sum = __builtin_bswap32(IPPROTO_TCP) + (uint64_t)__builtin_bswap32(len);
+
+	sum = sum_of(p->src.bytes, addr, sum);
+	sum = sum_of(p->dst.bytes, addr, sum);
+	sum = sum_of(segment, len, sum);
+	while (sum >> 16)
+		sum = (sum & 0xffff) + (sum >> 16);
+	return sum == 0xffff;
+}
+
+static void check_sum(struct cursor *c, uint32_t len)
+{
+	struct frame *p = c->p;
+	bool fresh = p->ttl == 64 || p->ttl == 128 || p->ttl == 255;
+
+	if (!fresh && p->payload && len <= SUM_LONGEST && left(c) >= len &&
+	    !(p->has & HAS_MORE_FRAGS))
+		p->has |= sum_is_good(p, c->at, len) ? HAS_GOOD_SUM : HAS_BAD_SUM;
+}
+
 static void tcp(struct cursor *c, uint32_t ip_payload)
 {
 	const uint8_t *t = c->at;
@@ -78,6 +120,7 @@ static void tcp(struct cursor *c, uint32_t ip_payload)
 	p->flags = t[13];
 	p->window = be16(t + 14);
 	p->payload = ip_payload - header;
+	check_sum(c, ip_payload);
 	got = left(c) < header ? (unsigned int)left(c) : header;
 	if (got == header)
 		p->has |= HAS_OPTIONS;

@@ -33,6 +33,10 @@ enum frame_has {
 	HAS_MORE_FRAGS = 1 << 3, /* more fragments of this packet follow */
 	HAS_ECT = 1 << 4,
 	HAS_CE = 1 << 5,
+	/* TCP's checksum, of whole segments that a router has passed on; else neither is set. Cards
+	 * and virtual links may leave it to be filled in later, so a bad one alone says nothing. */
+	HAS_GOOD_SUM = 1 << 6,
+	HAS_BAD_SUM = 1 << 7,
 };
 
 enum tunnel_kind { TUNNEL_NONE, TUNNEL_GRE, TUNNEL_VXLAN, TUNNEL_GTPU, TUNNEL_IPIP };

@@ -15,6 +15,7 @@
 #include "sensor/tracker_impl.h"
 
 #define LIFE_BYTES    4096 /* less is one flight: no life worth a look */
+#define GOOD_SUMS     4	   /* times as many as bad ones */
 #define FULL_LEN      1200 /* bytes; a segment as long was not all that the program had */
 #define LINE	      16   /* steps of the delay line */
 #define LINE_MIN_US   1000 /* a shorter way to the sender needs none */
@@ -57,6 +58,7 @@ struct life {
 	uint64_t shut_since_ns;
 	uint32_t shut_tries;
 	uint32_t next_free;
+	uint32_t good_sums, bad_sums;
 	uint16_t ip_id; /* of the sender's last segment */
 	bool recovering, small, echoing;
 };
@@ -244,6 +246,7 @@ static void tell_pauses(struct tracker *t, uint32_t node, struct pauses *p, enum
 		.segs = h->mss ? (uint32_t)(bytes / h->mss) : 0,
 		.lost_segs = limit == PACE_PAUSES ? h->retrans - p->retrans : 0,
 		.flows = 1,
+		.bad_sums = life_bad_sums(t, node),
 		.min_rtt_us = h->min_rtt_us,
 		.rtt_us = h->srtt_us,
 		.window_bytes = half_window(h, half_at(t, node ^ 1)),
@@ -458,6 +461,23 @@ uint64_t life_best_bps(struct tracker *t, uint32_t node)
 	const struct life *l = life_of(t, node);
 
 	return l ? l->best_bps : 0;
+}
+
+void life_sum(struct tracker *t, uint32_t node, bool good)
+{
+	struct life *l = life_of(t, node);
+
+	if (l && good)
+		l->good_sums++;
+	else if (l)
+		l->bad_sums++;
+}
+
+uint32_t life_bad_sums(struct tracker *t, uint32_t node)
+{
+	const struct life *l = life_of(t, node);
+
+	return l && l->good_sums / GOOD_SUMS > l->bad_sums ? l->bad_sums : 0;
 }
 
 uint16_t life_ip_id(struct tracker *t, uint32_t node)

@@ -18,6 +18,7 @@
 #define LOG	      (1u << 14) /* packets of a group */
 #define SEARCH	      4096	 /* packets back for the one that was lost */
 #define HEADERS_LEAST 40	 /* bytes: IPv4 and TCP */
+#define DAMAGED_PART  4		 /* of all; where more are bad the sums are yet to be made */
 #define OWN_LOSSES    5		 /* of a flow, to be told of what holds its group back */
 #define MIN_LOSS      0.003	 /* share; below it loss holds nobody back */
 #define MIN_PASSES    200	 /* of a flow */
@@ -40,7 +41,7 @@ struct logged {
 struct member {
 	struct pace_flow flow;
 	uint32_t rtt_us; /* latest sample */
-	uint32_t unlost;
+	uint32_t unlost, damaged;
 	uint64_t usual_bps;
 	struct pace_seen paused; /* since the log was judged last */
 	struct pace_seen queue;	 /* to be told if no ceiling was; bytes 0: none */
@@ -244,6 +245,9 @@ static void tell(struct pace *p, struct group *g, int flow, enum pace_limit limi
 		.segs = t.segs,
 		.lost_segs = t.lost,
 		.lost_upstream = t.upstream,
+		.bad_sums = g->members[flow].damaged < t.segs / DAMAGED_PART
+				    ? g->members[flow].damaged
+				    : 0,
 		.flows = flows,
 		.min_rtt_us = t.min_rtt_us,
 		.rtt_us = loss_rtt_us(&t),
@@ -352,6 +356,17 @@ bool pace_queued(struct pace *p, uint32_t handle, const struct pace_seen *queue)
 	g = group_of(p, handle, &flow);
 	g->members[flow].queue = *queue;
 	return true;
+}
+
+void pace_damaged(struct pace *p, uint32_t handle)
+{
+	struct group *g;
+	uint8_t flow;
+
+	if (!handle)
+		return;
+	g = group_of(p, handle, &flow);
+	g->members[flow].damaged++;
 }
 
 void pace_usual(struct pace *p, uint32_t handle, uint64_t bps)

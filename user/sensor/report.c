@@ -208,6 +208,7 @@ static struct capture_seen capture_of(struct tracker *t, uint32_t node)
 		c.sacked_bytes = d->sacked_bytes;
 		c.sacked_longest = d->sacked_longest;
 		c.bad_sacks = d->bad_sacks;
+		c.bad_sums = life_bad_sums(t, node) ? d->bad_sums : 0;
 		c.resumed_len = d->resumed_len;
 	}
 	report_tunnel(t, node, c.tunnel);

@@ -186,7 +186,7 @@ static void progressed(struct tracker *t, uint32_t node)
 	if (d) {
 		d->stuck_len = d->stuck_seen = d->retrans_frame = d->repeats = 0;
 		d->sacked_bytes = d->sacked_longest = d->bad_sacks = d->resumed_len = 0;
-		d->shut_acks = 0;
+		d->shut_acks = d->bad_sums = 0;
 		d->rtx_top = h->una;
 		d->upstream = false;
 	}
@@ -355,6 +355,21 @@ static bool is_probe(const struct half *h, uint32_t seq, uint32_t len)
 	return h->flags & HALF_SHUT ? len || at < 0 : at < 0;
 }
 
+void sequence_sum(struct tracker *t, uint32_t node, const struct frame *f)
+{
+	bool good = f->has & HAS_GOOD_SUM;
+	struct half *h = half_at(t, node);
+	struct detail *d;
+
+	life_sum(t, node, good);
+	if (good)
+		return;
+	d = detail_of(t, h, true);
+	if (d)
+		d->bad_sums++;
+	pace_damaged(t->pace, h->pace);
+}
+
 void sequence_data(struct tracker *t, uint32_t node, const struct frame *f)
 {
 	struct half *h = half_at(t, node);
@@ -439,11 +454,11 @@ static void sacks(struct tracker *t, uint32_t node, const struct frame *f)
 		uint32_t left = f->sacks[i][0], len = f->sacks[i][1] - left;
 		int32_t ahead = seq_diff(left, h->una);
 
-		if (ahead <= 0) { /* D-SACK, RFC 2883: it had arrived */
+		if (ahead <= 0 && ahead > -MAX_JUMP / 16) { /* D-SACK, RFC 2883: it had arrived */
 			pace_unlost(t->pace, h->pace, left, left + len);
 			continue;
 		}
-		if (len > MAX_JUMP || seq_diff(left + len, h->nxt) > MAX_JUMP / 16) {
+		if (ahead <= 0 || len > MAX_JUMP || seq_diff(left + len, h->nxt) > MAX_JUMP / 16) {
 			d->bad_sacks++;
 			continue;
 		}

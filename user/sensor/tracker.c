@@ -181,6 +181,8 @@ static void segment(struct tracker *t, const struct frame *f, uint32_t hash)
 	}
 	h->ttl = f->ttl;
 	life_step(t, node);
+	if (f->has & (HAS_GOOD_SUM | HAS_BAD_SUM))
+		sequence_sum(t, node, f);
 	if (f->flags & TCP_ACK)
 		sequence_ack(t, node ^ 1, f);
 	sequence_data(t, node, f);

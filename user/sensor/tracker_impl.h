@@ -98,6 +98,7 @@ struct detail {
 	uint32_t repeat_seq; /* lowest byte that was sent again although it was acknowledged */
 	uint64_t repeat_ns;  /* when that began */
 	uint32_t sacked_bytes, sacked_longest, bad_sacks, resumed_len, shut_acks;
+	uint32_t bad_sums;
 	bool upstream;
 };
 
@@ -236,6 +237,7 @@ bool half_owes(struct tracker *t, uint32_t node);
 /* What the wheel calls: has it been silent for long enough? */
 void half_silent(struct tracker *t, uint32_t node, uint64_t due_ns);
 void sequence_gap(struct tracker *t, uint32_t node); /* the receiver is about to speak */
+void sequence_sum(struct tracker *t, uint32_t node, const struct frame *f);
 void sequence_data(struct tracker *t, uint32_t node, const struct frame *f);
 /* f comes from the peer of `node` and acknowledges what `node` has sent. */
 void sequence_ack(struct tracker *t, uint32_t node, const struct frame *f);
@@ -263,6 +265,9 @@ void life_progress(struct tracker *t, uint32_t node); /* una is about to advance
 void life_window(struct tracker *t, uint32_t node);   /* una and the window are up to date */
 void life_rtt(struct tracker *t, uint32_t node, uint32_t us);
 uint64_t life_best_bps(struct tracker *t, uint32_t node);
+void life_sum(struct tracker *t, uint32_t node, bool good);
+/* Segments that came by damaged, if most were good: where none is, the sums are yet to be made. */
+uint32_t life_bad_sums(struct tracker *t, uint32_t node);
 uint16_t life_ip_id(struct tracker *t, uint32_t node); /* of its latest data; 0 unknown */
 void life_end(struct tracker *t, uint32_t node);
 /* tracker.c */
