@@ -260,7 +260,7 @@ static void tell_pauses(struct tracker *t, uint32_t node, struct pauses *p, enum
 	*p = (struct pauses){.n = 0};
 }
 
-/* Another one, which began at since_ns and is over; it came to nothing before `frame`. */
+/* Another one, which began at since_ns and is over. */
 static void add_pause(struct tracker *t, uint32_t node, struct pauses *p, enum pace_limit limit,
 		      uint64_t since_ns)
 {
@@ -359,10 +359,8 @@ void life_lost(struct tracker *t, uint32_t node)
 
 void life_found(struct tracker *t, uint32_t node)
 {
-	struct life *l = life_of(t, node);
-
-	if (l)
-		l->recovering = false;
+	if (life_of(t, node))
+		life_of(t, node)->recovering = false;
 }
 
 /* --- data and acknowledgements ------------------------------------------------------------------
@@ -458,19 +456,15 @@ void life_rtt(struct tracker *t, uint32_t node, uint32_t us)
 
 uint64_t life_best_bps(struct tracker *t, uint32_t node)
 {
-	const struct life *l = life_of(t, node);
-
-	return l ? l->best_bps : 0;
+	return life_of(t, node) ? life_of(t, node)->best_bps : 0;
 }
 
 void life_sum(struct tracker *t, uint32_t node, bool good)
 {
 	struct life *l = life_of(t, node);
 
-	if (l && good)
-		l->good_sums++;
-	else if (l)
-		l->bad_sums++;
+	if (l)
+		*(good ? &l->good_sums : &l->bad_sums) += 1;
 }
 
 uint32_t life_bad_sums(struct tracker *t, uint32_t node)
@@ -482,9 +476,7 @@ uint32_t life_bad_sums(struct tracker *t, uint32_t node)
 
 uint16_t life_ip_id(struct tracker *t, uint32_t node)
 {
-	const struct life *l = life_of(t, node);
-
-	return l ? l->ip_id : 0;
+	return life_of(t, node) ? life_of(t, node)->ip_id : 0;
 }
 
 /* --- the end ------------------------------------------------------------------------------------
@@ -499,20 +491,13 @@ static uint64_t judged_ns(const struct life *l)
 	return sum;
 }
 
-/* For most of its life the receiver allowed no more on its way, without ever having shut. */
-static void tell_window(struct tracker *t, uint32_t node, const struct life *l)
+static struct pace_seen whole_life(struct tracker *t, uint32_t node, const struct life *l)
 {
-	const struct half *h = half_at(t, node), *o = half_at(t, node ^ 1);
-	const struct flow_entry *e = &t->flows[node >> 1];
-	struct pace_seen seen;
+	const struct half *h = half_at(t, node);
 	uint64_t ns = l->since_ns - l->begin_ns;
 
-	if (!ns || l->small_window_ns < t->config.stall_after_ns ||
-	    l->small_window_ns < judged_ns(l) / WINDOW_SHARE)
-		return;
-	seen = (struct pace_seen){
+	return (struct pace_seen){
 		.key = report_key(t, node),
-		.limit = PACE_WINDOW,
 		.begin_ns = l->begin_ns,
 		.end_ns = l->since_ns,
 		.first_frame = l->first_frame,
@@ -524,12 +509,26 @@ static void tell_window(struct tracker *t, uint32_t node, const struct life *l)
 		.segs = h->mss ? (uint32_t)(h->sent / h->mss) : 0,
 		.lost_segs = h->retrans,
 		.flows = 1,
-		.min_rtt_us = h->min_rtt_us + l->min_above_us,
-		.rtt_us = h->srtt_us + l->above_us,
-		.window_bytes = l->max_window,
-		.unscaled = (h->wscale == 0xff) != (o->wscale == 0xff),
-		.paused_ns = l->small_window_ns,
 	};
+}
+
+/* For most of its life the receiver allowed no more on its way, without ever having shut. */
+static void tell_window(struct tracker *t, uint32_t node, const struct life *l)
+{
+	const struct half *h = half_at(t, node), *o = half_at(t, node ^ 1);
+	const struct flow_entry *e = &t->flows[node >> 1];
+	struct pace_seen seen;
+
+	if (l->small_window_ns < t->config.stall_after_ns ||
+	    l->small_window_ns < judged_ns(l) / WINDOW_SHARE)
+		return;
+	seen = whole_life(t, node, l);
+	seen.limit = PACE_WINDOW;
+	seen.min_rtt_us = h->min_rtt_us + l->min_above_us;
+	seen.rtt_us = h->srtt_us + l->above_us;
+	seen.window_bytes = l->max_window;
+	seen.unscaled = (h->wscale == 0xff) != (o->wscale == 0xff);
+	seen.paused_ns = l->small_window_ns;
 	seen.cookie = seen.unscaled && e->opener < 2 && e->half[!e->opener].wscale == 0xff;
 	report_slow(t, node, &seen);
 }
@@ -542,33 +541,18 @@ static void tell_queue(struct tracker *t, uint32_t node, const struct life *l)
 {
 	const struct half *h = half_at(t, node);
 	uint64_t busy_ns = judged_ns(l) - l->limited_ns[LIMIT_SENDER_APP];
-	uint64_t ns = l->since_ns - l->begin_ns;
 	double whole = h->mss ? 1 + HEADERS / (double)h->mss : 1; /* on the wire */
 	struct pace_seen seen;
 
 	if (l->queued_bytes < QUEUE_BYTES || (h->flags & HALF_MISSING) ||
 	    l->queued_ns < 2 * t->config.stall_after_ns || l->queued_ns < busy_ns / WINDOW_SHARE)
 		return;
-	seen = (struct pace_seen){
-		.key = report_key(t, node),
-		.limit = PACE_SHAPER,
-		.begin_ns = l->begin_ns,
-		.end_ns = l->since_ns,
-		.first_frame = l->first_frame,
-		.last_frame = l->last_frame,
-		.position = report_position(t, node),
-		.bytes = h->sent,
-		.rate_bps = (uint64_t)((double)h->sent * 8e9 / (double)ns),
-		.usual_bps = l->best_bps,
-		.ceiling_bps =
-			(uint64_t)((double)l->queued_bytes * whole * 8e9 / (double)l->queued_ns),
-		.segs = h->mss ? (uint32_t)(h->sent / h->mss) : 0,
-		.lost_segs = h->retrans,
-		.flows = 1,
-		.min_rtt_us = h->min_rtt_us,
-		.rtt_us = l->longest_us,
-		.paused_ns = l->queued_ns,
-	};
+	seen = whole_life(t, node, l);
+	seen.limit = PACE_SHAPER;
+	seen.ceiling_bps = (uint64_t)((double)l->queued_bytes * whole * 8e9 / (double)l->queued_ns);
+	seen.min_rtt_us = h->min_rtt_us;
+	seen.rtt_us = l->longest_us;
+	seen.paused_ns = l->queued_ns;
 	if (!(h->flags & HALF_TRANSFER) || !pace_queued(t->pace, h->pace, &seen))
 		report_slow(t, node, &seen);
 }
