@@ -47,8 +47,10 @@ def place_matches(where, place, network):
     if kind == "hop":
         return where.get("address") in network.nodes[names].addresses()
     if kind == "link":
-        near, far = (network.nodes[name].addresses() for name in names.split("-"))
-        return where.get("near") in near and (where.get("far") is None or where["far"] in far)
+        ends = [(where.get(side), network.nodes[name].addresses())
+                for side, name in zip(("near", "far"), names.split("-"))]
+        known = [(address, addresses) for address, addresses in ends if address]
+        return bool(known) and all(address in addresses for address, addresses in known)
     return True
 
 

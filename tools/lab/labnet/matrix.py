@@ -93,9 +93,10 @@ def state_forgotten(draw):
 
 
 def state_over_bytes(draw):
-    limit = draw.random.randrange(3, 12) * MEBI
+    limit = draw.random.randrange(12, 24) * MEBI
     return draw.scenario(Fault("state_over_bytes", f"r{draw.hop}", 0, options={"over_bytes": limit}),
-                         Truth(("connection-state-lost",), (f"hop r{draw.hop}",)), nat=(draw.hop,))
+                         Truth(("connection-state-lost",), (f"hop r{draw.hop}",)), nat=(draw.hop,),
+                         rate_bps=80 * MBIT)  # the others do not move as much meanwhile
 
 
 def state_on_wire(draw):

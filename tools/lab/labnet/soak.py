@@ -165,10 +165,11 @@ def soak(seconds, seed, keep=None):
         print(f"[{time.monotonic() - begin:5.0f} s] {text}", flush=True)
 
     stage = Soak(seed)
-    why = []
+    why, alarms = [], []
     try:
         stage.start()
         stage.go_on(seconds, say)
+        alarms = stage.alarms()  # not what the end of the soak makes of open connections
         why += [f"{name} has not moved" for name in stage.still()]
     finally:
         stage.stop()
@@ -177,7 +178,6 @@ def soak(seconds, seed, keep=None):
             for where, monitor in stage.monitors.items():
                 with open(f"{keep}/{where.replace(' ', '-')}.ndjson", "w", encoding="utf-8") as file:
                     file.writelines(f"{line}\n" for line in [*map(json.dumps, monitor.lines), *monitor.words])
-    alarms = stage.alarms()
     for text in [stage.describe(*alarm) for alarm in alarms] + why:
         say(text)
     moved = sum(end.connections for end in stage.traffic.ends.values()) // 2
