@@ -211,23 +211,24 @@ static int run(struct trace *t, int max_hops, int count)
 static int split_port(char *text, const char **ret_host, uint16_t *ret_port)
 {
 	char *colon = strrchr(text, ':'), *end = strchr(text, ']');
+	const bool bracketed = *text == '[' && end;
 	uint64_t port;
 
-	*ret_host = text;
-	if (*text == '[' && end) {
-		*ret_host = text + 1;
+	*ret_host = text + bracketed;
+	if (bracketed) {
 		colon = end[1] == ':' ? end + 1 : NULL;
 		if (end[1] && !colon)
 			return -EINVAL;
-		*end = '\0';
 	} else if (colon != strchr(text, ':')) {
 		return 0;
 	}
+	if (colon && parse_u64(colon + 1, 1, UINT16_MAX, &port))
+		return -EINVAL;
+	if (bracketed)
+		*end = '\0';
 	if (!colon)
 		return 0;
 	*colon = '\0';
-	if (parse_u64(colon + 1, 1, UINT16_MAX, &port))
-		return -EINVAL;
 	*ret_port = (uint16_t)port;
 	return 0;
 }

@@ -84,7 +84,7 @@ int main(int argc, char **argv)
 		return STATUS_ERROR;
 	verb = choose(argc, argv, &words);
 	if (!verb)
-		return unknown_verb(words ? "watch" : argv[1]);
+		return unknown_verb(argv[1]);
 	if (argc > 1 + words) {
 		argc -= 1 + words;
 		argv += 1 + words;

@@ -60,7 +60,9 @@ static int open_netns(struct session *s)
 		warnx("--netns '%s': not permitted; CAP_SYS_PTRACE or root is needed", text);
 		return STATUS_UNSUPPORTED;
 	}
-	warnx("--netns '%s': no such network namespace, file or process", text);
+	warnx("--netns '%s': %s", text,
+	      err == -EINVAL ? "is no network namespace"
+			     : "no such network namespace, file or process");
 	return STATUS_USAGE;
 }
 

@@ -9,11 +9,19 @@
 
 struct flow_filter;
 
-/* -EINVAL: ret_why holds libpcap's message and the text. */
+/* -EINVAL: it is none, or no TCP transfer can ever match it; ret_why holds that and the text. */
 int flow_filter_new(const char *text, struct flow_filter **ret, char *ret_why, size_t why_len);
 void flow_filter_free(struct flow_filter *f);
 
 /* Whether a data segment of this transfer would match; NULL matches all. */
 bool flow_filter_matches(const struct flow_filter *f, const struct flow_key *key, bool local_sends);
+
+struct bpf_program;
+/*
+ * filter_reach.c: whether the program can match this packet if each byte that is not zero in
+ * `unknown` may be anything.
+ */
+bool filter_reaches(const struct bpf_program *program, const uint8_t *packet,
+		    const uint8_t *unknown, size_t len);
 
 #endif

@@ -25,6 +25,7 @@ struct row {
 	bool judged; /* the rest is valid */
 	enum cause cause;
 	char place[PLACE_LEN];
+	char name[24]; /* of the local program, "" unknown */
 };
 
 struct live {
@@ -124,8 +125,14 @@ static bool collect(const struct transfer *t, void *arg)
 		.silence_ns = silence_ns,
 		.rtt_us = s->rtt_us,
 	};
+	const char *comm = s->comm;
+	uint32_t pid;
 	int at;
 
+	if (t->incident)
+		incident_process(t->incident, &pid, &comm);
+	if (comm && *comm)
+		format_name(comm, row.name, sizeof(row.name));
 	l->n_transfers++;
 	l->bytes += row.bytes;
 	l->rate_bps += row.rate_bps;
@@ -164,11 +171,12 @@ static void clipped(struct live *l, const char *text)
 
 static void flow_text(const struct row *r, int width, char *buf, size_t len)
 {
-	char local[ENDPOINT_TEXT_LEN], remote[ENDPOINT_TEXT_LEN], both[2 * ENDPOINT_TEXT_LEN + 8];
+	char local[ENDPOINT_TEXT_LEN], remote[ENDPOINT_TEXT_LEN], both[2 * ENDPOINT_TEXT_LEN + 40];
 
 	endpoint_text(&r->key.local, local);
 	endpoint_text(&r->key.remote, remote);
-	snprintf(both, sizeof(both), "%s %s %s", local, r->local_sends ? "->" : "<-", remote);
+	snprintf(both, sizeof(both), "%s %s %s%s%s%s", local, r->local_sends ? "->" : "<-", remote,
+		 *r->name ? " (" : "", r->name, *r->name ? ")" : "");
 	if ((int)strlen(both) > width)
 		memcpy(both + width - 1, "~", 2);
 	snprintf(buf, len, "%-*s", width, both);
