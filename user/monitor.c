@@ -58,7 +58,7 @@ struct monitor {
 	struct want want[WANTS_MAX]; /* ring */
 	unsigned int first_want, n_wants;
 	bool scan_wanted; /* of all flows */
-	uint64_t wants_lost;
+	uint64_t wants_lost, not_listened;
 
 	uint64_t end_ns;			     /* UINT64_MAX: never */
 	uint64_t scanned_ns, drawn_ns, refreshed_ns; /* when it was last done */
@@ -162,7 +162,8 @@ static void grant(struct monitor *m, const struct want *want)
 		inquiry_want(m->inquiry, want);
 		break;
 	case WANT_LISTEN:
-		sensor_listen(m->sensor, &want->key);
+		if (sensor_listen(m->sensor, &want->key) == -ENOSPC)
+			m->not_listened++;
 		ask_prober(m, want);
 		break;
 	case WANT_PROBE:
@@ -349,6 +350,7 @@ static void summarise(const struct monitor *m, uint64_t now_ns, struct summary *
 	add_lost(&s, "incident-table-full", s.counts.incidents_not_tracked);
 	add_lost(&s, "results", s.counts.outputs_lost);
 	add_lost(&s, "evidence-requests", m->wants_lost);
+	add_lost(&s, "drops-not-listened-to", m->not_listened);
 	if (m->store)
 		add_lost(&s, "records-not-kept", store_counts(m->store).lost);
 	*ret = s;

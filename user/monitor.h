@@ -21,8 +21,8 @@ struct monitor_config {
 	const char *host;
 	const char *record; /* FILE; NULL: keep no recording */
 	bool anonymize;
-	uint64_t duration_ns;	       /* 0: no limit */
-	struct store *store;	       /* NULL: incidents are not kept */
+	uint64_t duration_ns; /* 0: no limit */
+	struct store *store;  /* NULL: incidents are not kept */
 	struct writer *writer;
 	int out_fd; /* that the writer writes to: noticed when its reader goes; -1: do not care */
 	struct live *live;   /* redrawn each second from a full scan; NULL: none */
