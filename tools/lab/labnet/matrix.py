@@ -199,8 +199,8 @@ def header_rewritten(draw):
     there, back = ("out", "back") if draw.up else ("back", "out")
     stamps = {"direction": there, "action": "tsval",
               "by": 2 ** 32 - draw.random.randrange(10 ** 6, 10 ** 8)}
-    window = {"direction": back, "action": "window", "by": draw.random.choice((10, 11))}
-    options = draw.random.choice((stamps, window)) if draw.rtt_ms > 10 else stamps
+    window = {"direction": back, "action": "window", "by": draw.random.choice((8, 9))}
+    options = draw.random.choice((stamps, window)) if draw.rtt_ms > 100 else stamps
     return draw.scenario(Fault("wire_rule", draw.wire, options=options),
                          Truth(("header-rewrite",), ("path", *draw.at_wire()), slow=None, why=WIRED),
                          wire_behind=draw.hop)

@@ -73,13 +73,14 @@ def route_changed(stage, at):
 
 
 def wire_rule(stage, at, direction="out", action="drop", **match):
-    """at: the two ends of a wire. A rule of wire_rule.h for packets of the main transfer, from the
-    first to the second ("out", away from the opener), the other way ("back") or both."""
+    """at: the two ends of a wire. A rule of wire_rule.h for packets of the main transfer and of no
+    other connection, from the first to the second ("out", away from the opener), the other way
+    ("back") or both. For paths on which NAT keeps the ports."""
     wire = stage.network.wire_between(*at.split("-"))
-    from_opener = direction != "back"
-    port = "dport" if from_opener else "sport"
-    number = wire.rule(_way(wire, at, direction), action,
-                       **{port: stage.traffic.port(stage.main)}, **match)
+    ports = [stage.traffic.end(stage.main, which).local[1] for which in ("opener", "listener")]
+    if direction == "back":
+        ports.reverse()
+    number = wire.rule(_way(wire, at, direction), action, sport=ports[0], dport=ports[1], **match)
     return lambda: wire.unrule(number)
 
 
