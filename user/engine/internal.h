@@ -118,10 +118,10 @@ struct stall {
 	uint64_t next_scan_ns;
 	uint64_t next_loss_ns;	 /* STALL_SLOW: of probes that count losses */
 	uint64_t judge_until_ns; /* then there is a verdict whatever is missing */
-	bool dirty;		 /* evidence came since the last judgement */
-	bool verdict_out, change_told;
 	uint64_t end_ns;
 	enum outcome end_as;
+	bool dirty; /* evidence came since the last judgement */
+	bool verdict_out, change_told;
 
 	/* what was gathered */
 	struct peer_answers peer;
@@ -135,10 +135,12 @@ struct stall {
 	struct ip_addr flow_hop[MAX_DISTANCE + 1]; /* by TTL, as packets of the flow meet them */
 	uint8_t changed_at; /* first TTL at which another router answered the flow; 0: none */
 	uint8_t swept_at;   /* TTL at which ways part, once each has been asked; 0: not yet */
-	struct ip_addr way_hop[WAYS];	/* who answered there */
 	uint8_t ways_sent, ways_passed; /* bits: to the peer */
 	uint8_t altered_at[ALTERED_AT]; /* first TTL at which it is changed; 0: nowhere */
-	uint32_t local_errors;		/* probes that the local kernel refused */
+	bool asymmetric;  /* the TTL of what the peer sends does not tell the way there */
+	bool process_due; /* asked for, and not told yet */
+	struct ip_addr way_hop[WAYS]; /* who answered where ways part */
+	uint32_t local_errors;	      /* probes that the local kernel refused */
 	int local_errno;
 	uint32_t too_big_mtu; /* from ICMP, 0 none */
 	struct ip_addr too_big_from;
@@ -151,12 +153,10 @@ struct stall {
 	/* Segments and duplicate ACKs of the peer in the silence, before our own probes. */
 	uint32_t in_segs_before, dup_acks_before;
 	uint64_t last_in_before_ns;
-	int distance;	 /* hops to the peer, itself included; 0 unknown */
-	bool asymmetric; /* the TTL of what the peer sends does not tell the way there */
+	int distance;				 /* hops to the peer, itself included; 0 unknown */
 	struct route_seen route_before;		 /* as first told in this stall */
 	struct route_seen uplink, uplink_before; /* of this host, which forwards the flow */
 	struct process_seen process_before;
-	bool process_due;		 /* asked for, and not told yet */
 	uint64_t onlink_ns;		 /* when neighbours had told all; 0: not yet */
 	bool onlink_due;		 /* asked, and not told yet */
 	bool onlink_brief, onlink_close; /* asked for */
