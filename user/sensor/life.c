@@ -25,8 +25,9 @@
 #define FLOWS_NS      (200 * NS_PER_MS) /* ACKs come at least so often through a queue */
 #define HEADERS	      52		/* bytes: IPv4, TCP, timestamps */
 #define PAUSES_APART  (10 * NS_PER_S)
-#define PAUSE_PART    4 /* of stall_after: a pause that is felt */
-#define WINDOW_SHARE  2 /* half of its life */
+#define STEP_NS	      (20 * NS_PER_US) /* what is shorter goes with what follows */
+#define PAUSE_PART    4		       /* of stall_after: a pause that is felt */
+#define WINDOW_SHARE  2		       /* half of its life */
 
 struct step {
 	uint32_t at_us, una, edge;
@@ -80,6 +81,14 @@ static struct life *life_of(struct tracker *t, uint32_t node)
 	uint32_t i = half_at(t, node)->life;
 
 	return i >= LIFE_TOLD ? NULL : &t->lives[i];
+}
+
+void life_fetch(const struct tracker *t, const struct half *h)
+{
+	const char *l = (const char *)&t->lives[h->life];
+
+	for (size_t at = 0; h->life < LIFE_TOLD && at < sizeof(struct life); at += 64)
+		__builtin_prefetch(l + at, 1);
 }
 
 static uint32_t now_us(const struct tracker *t)
@@ -183,12 +192,12 @@ static void account(struct tracker *t, uint32_t node)
 	if (!l)
 		return;
 	ns = t->now_ns - l->since_ns;
-	l->since_ns = t->now_ns;
 	l->last_frame = (uint32_t)t->frame;
 	if (l->recovering && seq_diff(h->una, l->recover) >= 0)
 		l->recovering = false;
-	if (!ns)
+	if (ns < STEP_NS)
 		return;
+	l->since_ns = t->now_ns;
 	limit = limit_at(t, h, o, l, now_us(t) - (uint32_t)(ns / NS_PER_US));
 	if (limit != LIMIT_SENDER_APP && limit_at(t, h, o, l, now_us(t)) == LIMIT_SENDER_APP) {
 		/* The ACK of the last byte reached it in the meantime; then it had its chance. */

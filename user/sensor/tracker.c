@@ -301,14 +301,16 @@ static void fetch_flow(const struct tracker *t, const struct waiting *w)
 		__builtin_prefetch((const char *)&t->flows[i - 1] + at, 1);
 }
 
-/* What a direction that has lost packets has beside its flow. */
+/* What a transfer, and one that has lost packets, has beside its flow. */
 static void fetch_details(const struct tracker *t, const struct waiting *w)
 {
 	uint32_t i = t->buckets[w->hash & (t->n_buckets - 1)];
 
 	for (int dir = 0; i && dir < 2; dir++) {
-		uint32_t detail = t->flows[i - 1].half[dir].detail;
+		const struct half *h = &t->flows[i - 1].half[dir];
+		uint32_t detail = h->detail;
 
+		life_fetch(t, h);
 		if (detail == NO_DETAIL)
 			continue;
 		__builtin_prefetch(&t->details[detail], 1);

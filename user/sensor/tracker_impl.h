@@ -255,6 +255,7 @@ bool handshake_told(struct tracker *t, uint32_t node);
 /* life.c: what a transfer waits for, and its pauses. Nothing for what is no transfer. */
 int life_init(struct tracker *t);
 void life_free(struct tracker *t);
+void life_fetch(const struct tracker *t, const struct half *h); /* into the cache */
 void life_step(struct tracker *t, uint32_t node); /* before a packet of either end counts */
 void life_sent(struct tracker *t, uint32_t node, const struct frame *f); /* new data */
 void life_tried(struct tracker *t, uint32_t node); /* sent again, or a window probe */
