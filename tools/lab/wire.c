@@ -66,6 +66,8 @@ struct direction {
 	uint64_t last_due_ns; /* packets stay in order unless reordering is asked for */
 	struct frame **heap;
 	uint32_t n_heap;
+	uint64_t late_ns; /* the most that a packet left after it was due: this process did not run
+			   */
 	uint64_t passed, lost, policed, queue_full, ruled, corrupted, duplicated, reordered;
 };
 
@@ -286,6 +288,8 @@ static void send_due(struct direction *d, uint64_t now_ns)
 	while (d->n_heap && d->heap[0]->due_ns <= now_ns) {
 		struct frame *f = heap_pop(d);
 
+		if (now_ns - f->due_ns > d->late_ns)
+			d->late_ns = now_ns - f->due_ns;
 		d->passed++;
 		(void)!write(d->out_fd, f->data, f->bytes);
 		free(f);
@@ -334,21 +338,21 @@ static int set_shape(struct wire *w, char *words)
 
 static void say_stats(struct wire *w, struct client *c)
 {
-	char text[512];
+	char text[1024];
 	int i, n = snprintf(text, sizeof(text), "ok");
 
 	for (i = 0; i < 2; i++) {
 		const struct direction *d = &w->way[i];
 
-		n += snprintf(text + n, sizeof(text) - (size_t)n,
-			      " %s passed=%llu lost=%llu policed=%llu queue_full=%llu ruled=%llu "
-			      "corrupted=%llu"
-			      " duplicated=%llu reordered=%llu waiting=%u",
-			      d->name, (unsigned long long)d->passed, (unsigned long long)d->lost,
-			      (unsigned long long)d->policed, (unsigned long long)d->queue_full,
-			      (unsigned long long)d->ruled, (unsigned long long)d->corrupted,
-			      (unsigned long long)d->duplicated, (unsigned long long)d->reordered,
-			      d->n_heap);
+		n += snprintf(
+			text + n, sizeof(text) - (size_t)n,
+			" %s passed=%llu lost=%llu policed=%llu queue_full=%llu ruled=%llu "
+			"corrupted=%llu duplicated=%llu reordered=%llu waiting=%u late_us=%llu",
+			d->name, (unsigned long long)d->passed, (unsigned long long)d->lost,
+			(unsigned long long)d->policed, (unsigned long long)d->queue_full,
+			(unsigned long long)d->ruled, (unsigned long long)d->corrupted,
+			(unsigned long long)d->duplicated, (unsigned long long)d->reordered,
+			d->n_heap, (unsigned long long)(d->late_ns / NS_PER_US));
 	}
 	snprintf(text + n, sizeof(text) - (size_t)n, "\n");
 	client_say(c, text);

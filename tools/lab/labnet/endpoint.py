@@ -1,20 +1,21 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """One end of a transfer, a program of its own: endpoint.py SPEC, where SPEC is JSON.
 
-It tells the lab over a UNIX socket what happens, a JSON object a line: `listening`, `open` (with the
-addresses of the connection), `progress` (bytes that the kernel knows acknowledged or received, and
-when that last changed), `late` (the program itself was not run for so long), `end` (why, and the SHA-256 of what the program sent or received). It takes
-words from there: `finish` (send no more, end in order), `reset` (end by RST), `buffer=N` (receive
-buffer of so many bytes), `work=N` (hash what is moved so many times more).
+It tells the lab over a UNIX socket what happens, a JSON object a line: `listening`, `open` (with
+the addresses of the connection), `progress` (bytes that the kernel knows acknowledged or received,
+and when that last changed), `late` (the program itself was not run for so long), `end` (why, and
+the SHA-256 of what the program sent or received). It takes words from there: `finish` (send no
+more, end in order), `reset` (end by RST), `buffer=N` (receive buffer of so many bytes), `work=N`
+(hash what is moved so many times more).
 
 SPEC: events (path of the socket), label, listen or connect ([address, port]), role (send, receive,
 ask or answer) and the options of that role. Roles: `send` sends `bytes` (null: until told), `chunk`
-bytes every `every_ms` (0: as fast as the socket takes it, at most `pace_bps`), then does what `then`
-says: fin, hold or reset. `receive` reads all, at most `chunk` bytes every `every_ms`. `ask` asks
-`answer` for `bytes` again and again, a connection each, every `every_ms`, and ends them by `then`:
-fin, half (closes its own direction with the question) or reset (some time after all has arrived, so
-that all of it has been acknowledged); `count`. With `asks` a connection carries so many questions,
-`pause_ms` apart, and `answer` leaves it open (then: hold).
+bytes every `every_ms` (0: as fast as the socket takes it, at most `pace_bps`), then does what
+`then` says: fin, hold or reset. `receive` reads all, at most `chunk` bytes every `every_ms`. `ask`
+asks `answer` for `bytes` again and again, a connection each, every `every_ms`, and ends them by
+`then`: fin, half (closes its own direction with the question) or reset (some time after all has
+arrived, so that all of it has been acknowledged); `count`. With `asks` a connection carries so many
+questions, `pause_ms` apart, and `answer` leaves it open (then: hold).
 """
 
 import hashlib

@@ -307,7 +307,8 @@ def chain(seed, hops, nat=(), nat66=False, switches=("sw",), shapes=None, mtus=N
     nat: numbers of the routers that do NAT for the side of a. switches: "sw" between a and r1, "sw2"
     between rN and b. shapes, mtus: of segment i, which is the one behind router i (0: of a). beside:
     {host: (i, shape)}, hosts that hang on router i, by a wire if shape is not None. lan: more hosts on
-    the switch of a; ports: {node: shape}, wires to their ports of that switch. twins: numbers of routers that have an equal beside them: r3 and r3b."""
+    the switch of a; ports: {node: shape}, wires to their ports of that switch. twins: numbers of
+    routers that have an equal beside them: r3 and r3b."""
     shapes, mtus = shapes or {}, mtus or {}
     network = Network(seed)
     path = ["a"] + [f"r{i}" for i in range(1, hops + 1)] + ["b"]
