@@ -185,6 +185,36 @@ static bool check_sensor(struct report *r)
 	return true;
 }
 
+/* The other source, which `watch --source pcap` takes. */
+static void check_packets(struct report *r)
+{
+	const struct engine_config engine = engine_defaults();
+	const struct sensor_config config = {
+		.min_bytes = engine.min_bytes,
+		.suspect_after_ns = NS_PER_S,
+		.stall_after_ns = engine.stall_after_ns,
+		.interfaces = "any",
+		.box_packets = BOX_DEFAULT,
+	};
+	struct box_capacity boxes;
+	struct sensor *sensor = NULL;
+	char why[256] = "", bytes[FORMAT_LEN];
+	int err = sensor_open(&config, r->namespaces, ignore, NULL, &sensor, why, sizeof(why));
+	struct feature *f = add(r, "watching packets (--source pcap)", !err);
+
+	if (err) {
+		snprintf(f->why, sizeof(f->why), "%.150s", why);
+		FIX(f, "grant CAP_NET_RAW");
+		return;
+	}
+	boxes = sensor_box_capacity(sensor);
+	snprintf(f->why, sizeof(f->why),
+		 "probes in local connections only; black boxes: %" PRIu32 " packets of %" PRIu32
+		 " transfers, %s",
+		 boxes.packets, boxes.boxes, format_bytes(boxes.bytes, bytes));
+	sensor_close(sensor);
+}
+
 /* One fix often mends many lines: it is printed below the last of them. */
 static void print_text(const struct report *r)
 {
@@ -251,6 +281,7 @@ int cmd_check(const struct options *options, int argc, char **argv)
 	check_kallsyms(&r);
 	check_namespaces(&r);
 	works = check_sensor(&r);
+	check_packets(&r);
 
 	if (options->json) {
 		err = print_json(&r, works);
