@@ -206,8 +206,9 @@ static void no_answer_to_the_end(struct judgement *j)
 	j->cause[CAUSE_PEER_GONE] += weight - HINT;
 	j->cause[CAUSE_CONNECTION_STATE_LOST] += weight - HINT;
 	evidence(j, "no-answer", weight,
-		 "%u retransmissions from frame %llu on, and nothing of the receiver to the end",
-		 c->tries, (unsigned long long)c->retrans_frame);
+		 "%u retransmissions from frame %llu on, and nothing of the receiver %s", c->tries,
+		 (unsigned long long)c->retrans_frame,
+		 j->e->config.offline ? "to the end" : "since");
 }
 
 static void others_of_the_hosts(struct judgement *j)

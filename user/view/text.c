@@ -178,7 +178,7 @@ static void transfer(const struct text_writer *w, const struct incident *i, uint
 	add(&b, ", %s before it stopped, silent for %s", format_rate(i->rate_bps, one),
 	    format_duration(incident_silence_ns(i, now_ns), two));
 	if (s->flags & SNAP_OFFLINE)
-		add(&b, ", from a capture");
+		add(&b, w->config.file ? ", from a capture" : ", it only passes here");
 	else
 		add(&b, ", %s is this host", i->local_sends ? "the sender" : "the receiver");
 	labelled(w, "transfer", &b);
