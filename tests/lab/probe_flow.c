@@ -42,8 +42,7 @@ static int no_other_namespace(uint32_t netns, void *arg)
 
 static void on_observation(const struct observation *obs, void *arg)
 {
-	static const char *const kinds[] = {"in_flow", "in_flow_full", "control",
-					     "in_flow_copy"};
+	static const char *const kinds[] = {"in_flow", "in_flow_full", "control", "in_flow_copy"};
 	static const char *const answers[] = {"none", "time_exceeded", "unreachable", "too_big",
 					      "ack",  "syn_ack",       "rst",	      "not_sent"};
 	const struct probe_seen *p = &obs->probe;

@@ -13,11 +13,11 @@ enum field_type {
 	FIELD_UNSIGNED, /* of 1, 2, 4 or 8 bytes, or an array of them */
 	FIELD_SIGNED,
 	FIELD_BOOL,
-	FIELD_REAL, /* double */
-	FIELD_ENUM, /* one of the words */
-	FIELD_WORD, /* the same, with a function that has the words */
-	FIELD_TEXT, /* char array, terminated, printable ASCII */
-	FIELD_NAME, /* the same of any bytes, names something of the user's */
+	FIELD_REAL,  /* double */
+	FIELD_ENUM,  /* one of the words */
+	FIELD_WORD,  /* the same, with a function that has the words */
+	FIELD_TEXT,  /* char array, terminated, printable ASCII */
+	FIELD_NAME,  /* the same of any bytes, names something of the user's */
 	FIELD_PROSE, /* sentences of ours, in which addresses and names may stand */
 	FIELD_MAC,
 	FIELD_ADDR,   /* struct ip_addr */

@@ -6,7 +6,7 @@
 #include "engine/verdict.h"
 
 #define FORMAT_LEN 32 /* enough for any number below */
-#define PLACE_LEN 224
+#define PLACE_LEN  224
 
 const char *format_bytes(uint64_t bytes, char buf[FORMAT_LEN]); /* 3.63 GiB */
 const char *format_rate(uint64_t bps, char buf[FORMAT_LEN]);	/* 96.0 Mbit/s */
