@@ -58,6 +58,8 @@ static void choose_link(struct export *x)
 static uint32_t frame_bytes(const struct export *x, const struct box_packet *b,
 			    uint8_t buf[BOX_CAPTURED + ETHERNET_LEN], uint32_t *ret_length)
 {
+	static const uint8_t ethertypes[2][2] = {{0x08, 0x00}, {0x86, 0xdd}};
+
 	*ret_length = b->length;
 	if (b->linktype == x->linktype) {
 		memcpy(buf, b->data, b->captured);
@@ -66,7 +68,7 @@ static uint32_t frame_bytes(const struct export *x, const struct box_packet *b,
 	if (b->linktype != LINKTYPE_RAW || !b->captured)
 		return 0;
 	memcpy(buf, x->macs[!!(b->flags & BOX_OUT)], 12);
-	memcpy(buf + 12, b->data[0] >> 4 == 6 ? "\x86\xdd" : "\x08\x00", 2);
+	memcpy(buf + 12, ethertypes[b->data[0] >> 4 == 6], 2);
 	memcpy(buf + ETHERNET_LEN, b->data, b->captured);
 	*ret_length += ETHERNET_LEN;
 	return b->captured + ETHERNET_LEN;

@@ -9,7 +9,7 @@
 
 #include "base/addr.h"
 #include "base/parse.h"
-#include "host/process.c"
+#include "host/holder.c"
 #include "options.h"
 #include "sensor/filter.h"
 

@@ -40,10 +40,9 @@ static struct kept_packet segment(uint64_t at_ns, bool out, uint32_t seq, uint32
 {
 	static const uint8_t ends[2][4] = {{192, 0, 2, 1}, {198, 51, 100, 7}};
 	static unsigned int ip_id;
-	struct kept_packet p;
+	struct kept_packet p = {0};
 	uint8_t *ip = p.packet.data + ETHERNET, *tcp = ip + 20;
 
-	memset(&p, 0, sizeof(p));
 	p.packet.time_ns = at_ns;
 	p.packet.linktype = 1;
 	p.packet.flags = out ? BOX_OUT : 0;

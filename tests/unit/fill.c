@@ -92,7 +92,7 @@ void fill(const struct field *table, void *base)
 		case FIELD_WORD:
 			while (f->word((int)n))
 				n++;
-			word = (uint32_t)(any() % n);
+			word = (uint32_t)(n ? any() % n : 0);
 			memcpy(at, &word, sizeof(word));
 			break;
 		case FIELD_LIST:

@@ -137,13 +137,15 @@ static void read_wire(struct world *w)
 				   .msg_control = control,
 				   .msg_controllen = sizeof(control)};
 		ssize_t n = recvmsg(w->wire, &m, 0);
+		const struct cmsghdr *stamp;
 		struct timespec t;
 
 		if (n < 0)
 			break;
-		if (from.sll_pkttype != PACKET_OUTGOING)
+		stamp = CMSG_FIRSTHDR(&m);
+		if (from.sll_pkttype != PACKET_OUTGOING || !stamp)
 			continue;
-		memcpy(&t, CMSG_DATA(CMSG_FIRSTHDR(&m)), sizeof(t));
+		memcpy(&t, CMSG_DATA(stamp), sizeof(t));
 		*s = (struct seen){.length = (uint32_t)n};
 		s->time_ns = (uint64_t)t.tv_sec * NS_PER_S + (uint64_t)t.tv_nsec - (uint64_t)wall;
 		frame_decode(1, data, (uint32_t)n, (uint32_t)n, &s->frame);

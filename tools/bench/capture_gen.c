@@ -46,6 +46,12 @@ static void put32(uint8_t *p, uint32_t v)
 	put16(p + 2, v & 0xffff);
 }
 
+_Noreturn static void finish(void)
+{
+	fprintf(stderr, "%llu %llu\n", (unsigned long long)sent_again, (unsigned long long)shut);
+	exit(0);
+}
+
 /* One packet of flow n, Ethernet, IPv4 and TCP with timestamps, snapped behind the headers. */
 static void packet(uint32_t n, struct transfer *t, int forward, uint32_t seq, uint32_t ack,
 		   uint32_t payload)
@@ -55,11 +61,8 @@ static void packet(uint32_t n, struct transfer *t, int forward, uint32_t seq, ui
 	uint8_t p[66] = {2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2, 0x08, 0x00, 0x45};
 	uint32_t client = 0x0a000000u + n, server = 0xc6336401u + (n & 7);
 
-	if (!left--) {
-		fprintf(stderr, "%llu %llu\n", (unsigned long long)sent_again,
-			(unsigned long long)shut);
-		exit(0);
-	}
+	if (!left--)
+		finish();
 	now_ns += STEP;
 	put16(p + 16, 52 + payload);
 	put16(p + 18, t->id++);
@@ -127,11 +130,14 @@ int main(int argc, char **argv)
 		errx(2, "usage: capture_gen FLOWS PACKETS [SEED]");
 	left = strtoull(argv[2], NULL, 10);
 	state = argc > 3 ? strtoull(argv[3], NULL, 10) | 1 : 1;
-	for (uint32_t n = 0; n < flows && !once; n++)
-		t[n].nxt = t[n].una = dice(UINT32_MAX);
 	fwrite(header, sizeof(header), 1, stdout);
-	for (uint32_t n = 0; once; n++)
-		packet(n, t, 1, dice(UINT32_MAX), 1, MSS);
+	if (once) {
+		for (uint32_t n = 0; n < flows; n++)
+			packet(n, t, 1, dice(UINT32_MAX), 1, MSS);
+		finish();
+	}
+	for (uint32_t n = 0; n < flows; n++)
+		t[n].nxt = t[n].una = dice(UINT32_MAX);
 	for (;;) {
 		uint32_t n = dice(flows);
 

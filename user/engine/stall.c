@@ -510,12 +510,11 @@ void stall_gone(struct engine *e, struct flow *f, const struct flow_gone *gone)
 		struct stall *s;
 
 		crawl_end(e, f, sends, outcomes[gone->reason]);
-		if (untold && gone->reason == GONE_RESET && aborted(e, f, sends)) {
-			s = at < 0 ? stall_take(e, f, sends) : &e->stalls[at];
-			if (s) {
-				note_reset(s, f);
-				confirm(e, s);
-			}
+		if (untold && gone->reason == GONE_RESET && aborted(e, f, sends) &&
+		    (at >= 0 || stall_take(e, f, sends))) {
+			s = &e->stalls[f->stall[sends]];
+			note_reset(s, f);
+			confirm(e, s);
 		}
 		if (f->stall[sends] < 0)
 			continue;

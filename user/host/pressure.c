@@ -6,6 +6,7 @@
  * known.
  */
 #include <fcntl.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -40,7 +41,7 @@ static uint16_t read_pressure(const char *path)
 		return 0;
 	at = strstr(text, "some avg10=");
 	percent = at ? strtod(at + 11, NULL) : 0;
-	return percent > 0 && percent <= 100 ? (uint16_t)(100 * percent + 0.5) : 0;
+	return percent > 0 && percent <= 100 ? (uint16_t)lround(100 * percent) : 0;
 }
 
 static uint64_t read_value(const char *text, const char *key)

@@ -36,8 +36,12 @@ static uint32_t sum16(uint32_t sum, const void *data, size_t len)
 {
 	const uint8_t *at = data;
 
-	for (; len > 1; at += 2, len -= 2)
-		sum += (uint32_t)(at[0] << 8 | at[1]);
+	for (; len > 1; at += 2, len -= 2) {
+		uint16_t word;
+
+		memcpy(&word, at, sizeof(word));
+		sum += ntohs(word);
+	}
 	return len ? sum + (uint32_t)(at[0] << 8) : sum;
 }
 

@@ -88,8 +88,8 @@ struct box_ref boxes_find(const struct ebpf *s, const struct flow_key *key)
 	return none;
 }
 
-/* Copies the slots of a box, whatever state they are in. */
-static int copy_slots(const struct ebpf *s, uint32_t index, struct box_slot *ret)
+/* Copies the slots of a box, whatever state they are in. false: errno says why not. */
+static bool copy_slots(const struct ebpf *s, uint32_t index, struct box_slot *ret)
 {
 	const size_t page = (size_t)sysconf(_SC_PAGESIZE);
 	const size_t size = s->boxes.packets * sizeof(*ret), begin = index * size;
@@ -98,10 +98,10 @@ static int copy_slots(const struct ebpf *s, uint32_t index, struct box_slot *ret
 			       bpf_map__fd(s->skel->maps.slots), (off_t)(begin - lead));
 
 	if (map == MAP_FAILED)
-		return -errno;
+		return false;
 	memcpy(ret, map + lead, size);
 	munmap((void *)map, lead + size);
-	return 0;
+	return true;
 }
 
 /*
@@ -222,9 +222,10 @@ int ebpf_box(struct sensor *sensor, const struct flow_key *key, box_fn take, voi
 		goto out;
 	head = s->boxes.heads[ref.index];
 	__atomic_thread_fence(__ATOMIC_ACQUIRE);
-	err = copy_slots(s, ref.index, slots);
-	if (err)
+	if (!copy_slots(s, ref.index, slots)) {
+		err = -errno;
 		goto out;
+	}
 	__atomic_thread_fence(__ATOMIC_ACQUIRE);
 	after = __atomic_load_n(&s->boxes.heads[ref.index].packets, __ATOMIC_RELAXED);
 	if (head.cookie != key->cookie || s->boxes.heads[ref.index].turn != ref.turn) {

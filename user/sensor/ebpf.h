@@ -44,7 +44,7 @@ struct ebpf {
  * load.c: opens and loads what this kernel takes. Errors as sensor_open(). ret_no_box: why there
  * are no black boxes although they were asked for; NULL otherwise.
  */
-int bpf_load(const struct sensor_config *config, struct tcpstall_bpf **ret, const char **ret_no_box,
+int bpf_load(const struct sensor_config *asked, struct tcpstall_bpf **ret, const char **ret_no_box,
 	     char *ret_why, size_t why_len);
 bool bpf_is_iterator(const struct bpf_program *prog);
 

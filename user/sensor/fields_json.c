@@ -353,6 +353,14 @@ static bool read_addr(const json_t *value, struct ip_addr *ret)
 	return true;
 }
 
+static bool read_real(const json_t *value, uint8_t *ret)
+{
+	const double real = json_number_value(value);
+
+	memcpy(ret, &real, sizeof(real));
+	return json_is_number(value);
+}
+
 static bool read_field(const struct field *f, const json_t *value, uint8_t *at)
 {
 	switch (f->type) {
@@ -365,8 +373,7 @@ static bool read_field(const struct field *f, const json_t *value, uint8_t *at)
 		*(bool *)at = json_is_true(value);
 		return json_is_boolean(value);
 	case FIELD_REAL:
-		*(double *)at = json_number_value(value);
-		return json_is_number(value);
+		return read_real(value, at);
 	case FIELD_ENUM:
 	case FIELD_WORD:
 		return read_word(f, value, at);

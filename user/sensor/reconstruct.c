@@ -195,7 +195,8 @@ static void rewrite(struct box_packet *p, const struct settled *s, uint8_t flags
 	struct boxed b;
 	bool stamped;
 
-	boxed_of(p, &b);
+	if (!boxed_of(p, &b))
+		return;
 	at = b.tcp + TCP_MIN;
 	stamped = s->timestamps && timestamps(&b, stamps);
 	put32(b.tcp + 4, seq);
