@@ -10,6 +10,8 @@ import time
 
 from . import matrix, score, session
 
+NOTES = "## Notes\n"
+
 # Lower bounds of the confidences that are counted together.
 BUCKETS = (0.99, 0.95, 0.9, 0.8, 0.6, 0.0)
 
@@ -102,6 +104,15 @@ def report(results, truths, draws):
     return "\n\n".join(parts) + "\n"
 
 
+def notes(path):
+    """What people have written below the table: it stays."""
+    if not os.path.exists(path):
+        return ""
+    with open(path, encoding="utf-8") as file:
+        _, mark, text = file.read().partition(NOTES)
+    return f"\n{mark}{text}" if mark else ""
+
+
 def heading(seed):
     commit = subprocess.run(["git", "describe", "--always", "--dirty"], cwd=os.path.dirname(score.LAB),
                             capture_output=True, text=True, check=False).stdout.strip()
@@ -152,6 +163,7 @@ def accuracy(patterns, jobs, seed, keep, resume, write):
     text = report(results, cases, draws)
     print("\n" + text)
     if write:
+        text += notes(write)
         with open(write, "w", encoding="utf-8") as file:
             file.write(heading(seed) + text)
     return 0 if len(results) == len(chosen) and all(r["ok"] or r["skipped"] for r in results) else 1
