@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Every observation, whoever made it, takes one way: observe(). It is recorded, the engine takes
- * it, results go to the writer. What the engine wants to know is queued and granted from the loop,
- * never from within observe(): sensor and prober are not entered again while they hand over
+ * Every observation, whoever made it, takes one way: monitor_observe(). It is recorded, the engine
+ * takes it, results go to the writer. What the engine wants to know is queued and granted from the
+ * loop, never from within it: sensor and prober are not entered again while they hand over
  * observations, and the engine not while it hands over outputs.
  */
-#include "monitor.h"
+#include "monitor_impl.h"
 
 #include <errno.h>
 #include <signal.h>
-#include <stdlib.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/signalfd.h>
@@ -26,47 +26,9 @@
 #include "view/live.h"
 #include "view/names.h"
 
-#define WANTS_MAX     4096
 #define REDRAW_NS     NS_PER_S
 #define NAMESPACES_NS (10 * NS_PER_S) /* how long a vanished namespace may be kept alive by us */
 #define SHORTEST_NS   NS_PER_MS	      /* a deadline that does not move must not spin the loop */
-
-enum source {
-	FROM_SENSOR,
-	FROM_PROBER,
-	FROM_TIMER,
-	FROM_SIGNAL,
-	FROM_KEY,
-	FROM_PROCESS,
-	FROM_OUTPUT,
-	FROM_STORE
-};
-
-struct monitor {
-	struct monitor_config config;
-	struct namespaces *namespaces;
-	struct inquiry *inquiry;
-	struct prober *prober; /* NULL: not permitted */
-	struct engine *engine;
-	struct recorder *recorder; /* NULL: none */
-	struct store *store;	   /* NULL: incidents are not kept */
-	struct keeper *keeper;
-	void (*say)(const char *line);
-	struct sensor *sensor;
-	int epoll_fd, timer_fd, signal_fd;
-
-	struct want want[WANTS_MAX]; /* ring */
-	unsigned int first_want, n_wants;
-	bool scan_wanted; /* of all flows */
-	uint64_t wants_lost, not_listened;
-
-	uint64_t end_ns;			     /* UINT64_MAX: never */
-	uint64_t scanned_ns, drawn_ns, refreshed_ns; /* when it was last done */
-	uint64_t prober_ns;			     /* when it wants to run */
-	struct monitor_errors errors;
-	bool ended;
-	enum monitor_end result;
-};
 
 static void end(struct monitor *m, enum monitor_end result)
 {
@@ -112,7 +74,7 @@ static void queue_want(struct monitor *m, const struct want *want)
 	m->want[(m->first_want + m->n_wants++) % WANTS_MAX] = *want;
 }
 
-static void observe(const struct observation *obs, void *arg)
+void monitor_observe(const struct observation *obs, void *arg)
 {
 	struct monitor *m = arg;
 	struct output out;
@@ -134,13 +96,6 @@ static void observe(const struct observation *obs, void *arg)
 			keeper_output(m->keeper, &out);
 		write_result(m, &out);
 	}
-}
-
-static int netns_fd(uint32_t netns, void *arg)
-{
-	struct monitor *m = arg;
-
-	return namespaces_fd(m->namespaces, netns);
 }
 
 static void ask_prober(struct monitor *m, const struct want *want)
@@ -247,7 +202,7 @@ static void run_due(struct monitor *m)
 	if (inquiry_busy(m->inquiry))
 		inquiry_run(m->inquiry);
 	if (now >= engine_deadline(m->engine))
-		observe(&(struct observation){.type = OBS_TICK, .now_ns = mono_ns()}, m);
+		monitor_observe(&(struct observation){.type = OBS_TICK, .now_ns = mono_ns()}, m);
 }
 
 /*
@@ -390,7 +345,7 @@ static void finish(struct monitor *m)
 	sensor_read(m->sensor);
 	sensor_scan(m->sensor, true);
 	last.now_ns = mono_ns();
-	observe(&last, m);
+	monitor_observe(&last, m);
 	if (m->keeper)
 		keeper_run(m->keeper, m->sensor);
 	summarise(m, last.now_ns, &summary);
@@ -421,176 +376,6 @@ int monitor_run(struct monitor *m)
 	}
 	finish(m);
 	return m->result;
-}
-
-static int add_source(struct monitor *m, int fd, enum source source)
-{
-	/* Of the output only errors are of interest, and those are always told. */
-	struct epoll_event event = {.events = source == FROM_OUTPUT ? 0 : EPOLLIN,
-				    .data.u32 = source};
-
-	if (fd < 0)
-		return 0;
-	return epoll_ctl(m->epoll_fd, EPOLL_CTL_ADD, fd, &event) ? -errno : 0;
-}
-
-static int open_loop(struct monitor *m)
-{
-	static const int handled[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGWINCH};
-	sigset_t signals;
-	int err;
-
-	sigemptyset(&signals);
-	for (size_t i = 0; i < sizeof(handled) / sizeof(handled[0]); i++)
-		sigaddset(&signals, handled[i]);
-	if (m->config.forward_to) {
-		sigaddset(&signals, SIGUSR1);
-		sigaddset(&signals, SIGUSR2);
-	}
-	sigprocmask(SIG_BLOCK, &signals, NULL);
-	signal(SIGPIPE, SIG_IGN);
-
-	m->signal_fd = signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK);
-	m->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
-	m->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
-	if (m->signal_fd < 0 || m->timer_fd < 0 || m->epoll_fd < 0)
-		return -errno;
-	err = add_source(m, m->signal_fd, FROM_SIGNAL);
-	err = err ? err : add_source(m, m->timer_fd, FROM_TIMER);
-	err = err ? err : add_source(m, m->config.key_fd, FROM_KEY);
-	err = err ? err : add_source(m, m->config.pidfd, FROM_PROCESS);
-	if (err)
-		return err;
-	/* A plain file cannot be polled and has no reader to lose. */
-	if (add_source(m, m->config.out_fd, FROM_OUTPUT))
-		m->config.out_fd = -1;
-	return 0;
-}
-
-/* Without CAP_NET_RAW everything but probing works. */
-static void open_prober(struct monitor *m)
-{
-	int err = prober_new(netns_fd, observe, m, &m->prober);
-
-	if (!err)
-		err = add_source(m, prober_fd(m->prober), FROM_PROBER);
-	if (!err)
-		return;
-	prober_free(m->prober);
-	m->prober = NULL;
-	if (m->config.engine.probe)
-		m->errors.probe = err;
-	m->config.engine.probe = false;
-}
-
-static int open_recorder(struct monitor *m)
-{
-	struct record_header header = {.config = m->config.engine};
-
-	if (!m->config.record)
-		return 0;
-	snprintf(header.host, sizeof(header.host), "%s", m->config.host);
-	return recorder_open(m->config.record, &header, m->config.anonymize, &m->recorder);
-}
-
-int monitor_new(const struct monitor_config *config, struct monitor **ret, char *ret_why,
-		size_t why_len)
-{
-	struct monitor *m = calloc(1, sizeof(*m));
-	const char *doing = "memory";
-	int err = -ENOMEM;
-
-	*ret_why = '\0';
-	if (!m)
-		goto out;
-	m->config = *config;
-	m->epoll_fd = m->timer_fd = m->signal_fd = -1;
-	m->end_ns = UINT64_MAX;
-
-	doing = "event loop";
-	err = open_loop(m);
-	if (err)
-		goto out;
-	doing = "network namespaces";
-	err = namespaces_new(&m->namespaces);
-	if (err)
-		goto out;
-	namespaces_refresh(m->namespaces);
-	m->refreshed_ns = mono_ns();
-	doing = "processes";
-	err = inquiry_new(m->namespaces, observe, m, &m->inquiry);
-	if (err)
-		goto out;
-	open_prober(m);
-	doing = "engine";
-	err = engine_new(&m->config.engine, &m->engine);
-	if (err)
-		goto out;
-	err = open_recorder(m);
-	if (err) {
-		snprintf(ret_why, why_len, "--record '%s': %s", config->record, strerror(-err));
-		err = -EIO;
-		goto out;
-	}
-	doing = "sensor";
-	err = sensor_open(&m->config.sensor, m->namespaces, observe, m, &m->sensor, ret_why,
-			  why_len);
-	if (err)
-		goto out;
-	err = add_source(m, sensor_fd(m->sensor), FROM_SENSOR);
-	if (err)
-		goto out;
-	sensor_seed(m->sensor); /* where it may not look shows in `check` */
-	sensor_scan(m->sensor, true);
-	m->scanned_ns = mono_ns();
-	if (config->duration_ns)
-		m->end_ns = m->scanned_ns + config->duration_ns;
-	*ret = m;
-	return 0;
-out:
-	if (!*ret_why)
-		snprintf(ret_why, why_len, "%s: %s", doing, strerror(-err));
-	monitor_free(m);
-	return err;
-}
-
-int monitor_keep(struct monitor *m, struct store *store, void (*say)(const char *line))
-{
-	const struct keeper_config config = {
-		.store = store,
-		.prober = m->prober,
-		.netns_fd = netns_fd,
-		.arg = m,
-	};
-	int err = add_source(m, store_fd(store), FROM_STORE);
-
-	if (!err)
-		err = keeper_new(&config, &m->keeper);
-	if (err)
-		return err;
-	m->store = store;
-	m->say = say;
-	return 0;
-}
-
-void monitor_free(struct monitor *m)
-{
-	if (!m)
-		return;
-	sensor_close(m->sensor);
-	keeper_free(m->keeper);
-	prober_free(m->prober);
-	engine_free(m->engine);
-	recorder_close(m->recorder);
-	inquiry_free(m->inquiry);
-	namespaces_free(m->namespaces);
-	if (m->epoll_fd >= 0)
-		close(m->epoll_fd);
-	if (m->timer_fd >= 0)
-		close(m->timer_fd);
-	if (m->signal_fd >= 0)
-		close(m->signal_fd);
-	free(m);
 }
 
 struct monitor_errors monitor_errors(const struct monitor *m)

@@ -15,8 +15,7 @@ struct monitor;
 struct store;
 
 struct monitor_config {
-	struct engine_config
-		engine; /* .probe: false forbids; it ends up false without CAP_NET_RAW */
+	struct engine_config engine; /* .probe false: forbidden, or without CAP_NET_RAW */
 	struct sensor_config sensor;
 	const char *host;
 	const char *record; /* FILE; NULL: keep no recording */
