@@ -13,7 +13,7 @@
 
 #define ETHER_BYTES	14
 #define ETHER_MIN_BYTES 60 /* shorter ones are padded */
-#define USUAL_BYTES	72 /* of headers: Ethernet, IPv4 and TCP with timestamps */
+#define USUAL_BYTES	72 /* of headers: Ethernet, IPv4 and TCP with timestamps; in words of 8 */
 
 /* User space sets the sizes. Box 0 is nobody's. */
 struct {
@@ -66,10 +66,26 @@ static __always_inline void publish(u32 *to, u32 value)
 #endif
 }
 
+/*
+ * Plain loads, which may fault as bpf_probe_read_kernel() may, and cost less. The type is just one
+ * that is long enough.
+ */
+static __always_inline void copy_usual(u8 *to, const unsigned char *from)
+{
+	if (!knobs.has_cast) {
+		bpf_probe_read_kernel(to, USUAL_BYTES, from);
+		return;
+	}
+#pragma unroll
+	for (u32 i = 0; i < USUAL_BYTES; i += 8)
+		*(u64 *)(to + i) = *(const u64 *)bpf_rdonly_cast(
+			from + i, bpf_core_type_id_kernel(struct in6_addr));
+}
+
 /* Copies the headers, from `begin` on; tcp: where in them TCP is. */
 static __always_inline void copy_headers(struct box_slot *slot, const unsigned char *begin, u32 tcp)
 {
-	bpf_probe_read_kernel(slot->data, USUAL_BYTES, begin);
+	copy_usual(slot->data, begin);
 	if (tcp > USUAL_BYTES - TCP_HEADER_BYTES + 6 ||
 	    tcp + (slot->data[tcp + 12] >> 4) * 4 > USUAL_BYTES)
 		bpf_probe_read_kernel(slot->data + USUAL_BYTES, BPF_BOX_BYTES - USUAL_BYTES,
@@ -94,10 +110,13 @@ static __always_inline u8 passed(u32 *high, const struct box_slot *slot, u32 tcp
 	return before(seq, was) ? PACKET_AGAIN : 0;
 }
 
-/* ip, tcp: where these headers are, from skb->head on. */
+/*
+ * ip, tcp: where these headers are, from skb->head on. Callers on the hot path read the clock
+ * before they look at the box: a read waits for all loads that are under way.
+ */
 static __always_inline void box_put(struct box *b, const struct box_ref *ref,
 				    const struct sk_buff *skb, u32 ip, u32 tcp, u32 ifindex,
-				    u8 flags)
+				    u8 flags, u64 now)
 {
 	u32 number = __sync_fetch_and_add(&b->packets, 1);
 	u32 at = box_at(ref, number);
@@ -110,7 +129,7 @@ static __always_inline void box_put(struct box *b, const struct box_ref *ref,
 		link = 0;
 	begin = ip - link;
 	copy_headers(slot, skb->head + begin, tcp - begin);
-	slot->time_ns = bpf_ktime_get_ns();
+	slot->time_ns = now;
 	slot->ifindex = ifindex;
 	slot->length = skb->len + (u32)(skb->data - skb->head) - begin;
 	slot->link = link;
@@ -125,11 +144,12 @@ static __always_inline void box_put(struct box *b, const struct box_ref *ref,
 /* From tcp_probe: skb->data is at the TCP header. */
 static __always_inline void box_in(struct flow *f, const struct sk_buff *skb)
 {
+	u64 now = bpf_ktime_get_ns();
 	struct box *b = box_of(&f->box);
 
 	if (b)
 		box_put(b, &f->box, skb, skb->network_header, skb->data - skb->head, skb->skb_iif,
-			0);
+			0, now);
 }
 
 /* A reset that answers this segment: user space turns it around. */
@@ -139,7 +159,7 @@ static __always_inline void box_reply(struct flow *f, const struct sk_buff *skb)
 
 	if (b)
 		box_put(b, &f->box, skb, skb->network_header, skb->transport_header, skb->skb_iif,
-			PACKET_OUT | PACKET_REPLY);
+			PACKET_OUT | PACKET_REPLY, bpf_ktime_get_ns());
 }
 
 /* What the handshake has settled, for when it is no longer in the box. */

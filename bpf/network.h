@@ -87,7 +87,7 @@ static __always_inline void box_dropped(const struct box_ref *ref, const struct 
 		return;
 	}
 	box_put(b, ref, skb, skb->network_header, skb->transport_header, inbound ? skb->skb_iif : 0,
-		PACKET_DROPPED | (inbound ? 0 : PACKET_OUT));
+		PACKET_DROPPED | (inbound ? 0 : PACKET_OUT), bpf_ktime_get_ns());
 }
 
 static __always_inline void dropped(const struct sk_buff *skb, void *location, u32 reason)

@@ -73,7 +73,7 @@ static __always_inline void packet_apart(const struct sk_buff *skb)
 		return;
 	a->last_skb = (u64)skb;
 	a->last_ns = now;
-	box_put(b, &a->box, skb, ip, ip + ip_bytes, skb->dev->ifindex, 0);
+	box_put(b, &a->box, skb, ip, ip + ip_bytes, skb->dev->ifindex, 0, bpf_ktime_get_ns());
 }
 
 SEC("tp_btf/netif_receive_skb")
@@ -112,18 +112,20 @@ int BPF_PROG(packet_out, struct sk_buff *skb, struct net_device *dev)
 	struct tuple t;
 	struct flow *f;
 	struct box *b;
+	u64 now;
 
 	barrier_var(sk); /* checked and used must be the same load */
 	if (!sk)
 		return 0;
 	f = bpf_sk_storage_get(&flows, sk, NULL, 0);
-	if (!f)
+	if (!f || !f->box.index)
 		return 0;
+	now = bpf_ktime_get_ns();
 	b = box_of(&f->box);
 	if (!b || !first_device(b, skb, dev, sk))
 		return 0;
 	box_put(b, &f->box, skb, skb->network_header, skb->transport_header, dev->ifindex,
-		PACKET_OUT);
+		PACKET_OUT, now);
 	if (sk->__sk_common.skc_state == TCP_SYN_SENT) { /* only now it has a port */
 		tuple_of(&t, sk);
 		apart_begin(&f->box, &t);

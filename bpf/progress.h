@@ -91,9 +91,6 @@ static __noinline int resumed(struct flow *f, const struct tcp_sock *tp, u32 ack
 	return 0;
 }
 
-/* Since 6.2. The verifier turns it into nothing. */
-extern void *bpf_rdonly_cast(const void *obj, __u32 btf_id) __ksym __weak;
-
 /* At tcp_probe the socket is known to be TCP: the check of bpf_skc_to_tcp_sock() is a wasted call.
  */
 static __always_inline struct tcp_sock *tcp_sock_of(struct sock *sk)
