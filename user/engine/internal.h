@@ -219,7 +219,9 @@ struct engine {
 
 static inline uint64_t rate_bps(uint64_t bytes, uint64_t ns)
 {
-	return ns ? (uint64_t)((double)bytes * 8e9 / (double)ns) : 0;
+	const double rate = ns ? (double)bytes * 8e9 / (double)ns : 0;
+
+	return rate < 0x1p64 ? (uint64_t)rate : UINT64_MAX; /* recordings may say anything */
 }
 
 /* From packets, and neither end is this host: nothing can be asked on its behalf. */
