@@ -2,6 +2,7 @@
 #include "incident/nameless.h"
 
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <string.h>
 
 #define LINKTYPE_ETHERNET 1
@@ -9,6 +10,7 @@
 #define ETHERNET_LEN	  14
 #define IP_MIN		  20
 #define IP_NOP		  1
+#define IP_OFFSET	  0x1fff /* of a fragment */
 #define IP6_LEN		  40
 #define TCP_MIN		  20
 #define ICMP_LEN	  8
@@ -69,6 +71,8 @@ static size_t rename_ip(const struct anonymizer *a, uint8_t *p, size_t len, uint
 	header = len ? (size_t)(p[0] & 15) * 4 : 0;
 	if (len < IP_MIN || p[0] >> 4 != 4 || header < IP_MIN || header > len)
 		return 0;
+	if (get16(p + 6) & IP_OFFSET) /* what follows is payload */
+		return 0;
 	rename_v4(a, p + 12);
 	rename_v4(a, p + 16);
 	memset(p + IP_MIN, IP_NOP, header - IP_MIN); /* a record of the route has addresses */
@@ -78,14 +82,39 @@ static size_t rename_ip(const struct anonymizer *a, uint8_t *p, size_t len, uint
 	return header;
 }
 
+/*
+ * Options that say how the connection works stay. Others may hold an address (ADD_ADDR of
+ * Multipath TCP, RFC 8684; what load balancers put in) or a secret (a cookie of Fast Open).
+ */
+static void clean_options(uint8_t *p, size_t len)
+{
+	size_t k = 0;
+
+	while (k < len && p[k] != TCPOPT_EOL) {
+		size_t size = p[k] == TCPOPT_NOP ? 1 : k + 1 < len ? p[k + 1] : 0;
+		bool stays = p[k] <= TCPOPT_SACK || p[k] == TCPOPT_TIMESTAMP;
+
+		if (!size || size > len - k)
+			break; /* cut off, or nonsense */
+		if (!stays)
+			memset(p + k, TCPOPT_NOP, size);
+		k += size;
+	}
+	memset(p + k, TCPOPT_EOL, len - k);
+}
+
 /* How much of a TCP header of `len` bytes at p may stay. */
 static size_t clean_tcp(uint8_t *p, size_t len)
 {
 	const size_t header = len > 12 ? (size_t)(p[12] >> 4) * 4 : len;
 
+	if (header < len)
+		len = header;
 	if (len >= 18)
 		put16(p + 16, 0);
-	return header < len ? header : len;
+	if (len > TCP_MIN)
+		clean_options(p + TCP_MIN, len - TCP_MIN);
+	return len;
 }
 
 static size_t clean_icmp(const struct anonymizer *a, uint8_t *p, size_t len)

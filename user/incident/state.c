@@ -255,10 +255,15 @@ static void rename_in(char *text, size_t size, const char *name, const char *now
 	const size_t name_len = strlen(name), now_len = strlen(now);
 	char *at = text;
 
-	while (name_len && (at = strstr(at, name)) && (size_t)(at - text) + now_len < size) {
-		size_t room = size - (size_t)(at - text) - now_len - 1;
-		size_t rest = strlen(at + name_len);
+	while (name_len && (at = strstr(at, name))) {
+		size_t used = (size_t)(at - text) + now_len + 1, room, rest;
 
+		if (used > size) {
+			*at = '\0';
+			return;
+		}
+		room = size - used;
+		rest = strlen(at + name_len);
 		if (rest > room)
 			rest = room;
 		memmove(at + now_len, at + name_len, rest);
@@ -279,10 +284,9 @@ static void rename_in_verdict(struct verdict *v, const char *name, const char *n
 void state_anonymize(const struct anonymizer *a, struct incident_state *s)
 {
 	struct incident *i = &s->incident;
-	char comm[sizeof(i->process.comm)], ifname[sizeof(i->route.ifname)];
+	const struct process_seen process = i->process;
+	const struct route_seen route = i->route;
 
-	memcpy(comm, i->process.comm, sizeof(comm));
-	memcpy(ifname, i->route.ifname, sizeof(ifname));
 	anonymize_fields(a, incident_fields, i);
 	for (size_t k = 0; k < PARTS; k++) {
 		struct observation obs = {.type = parts[k].type};
@@ -291,6 +295,7 @@ void state_anonymize(const struct anonymizer *a, struct incident_state *s)
 		anonymize_fields(a, observation_table[obs.type].fields, &obs);
 		memcpy((char *)i + parts[k].offset, observed(&obs), parts[k].size);
 	}
-	rename_in_verdict(&i->verdict, comm, i->process.comm);
-	rename_in_verdict(&i->verdict, ifname, i->route.ifname);
+	rename_in_verdict(&i->verdict, process.comm, i->process.comm);
+	rename_in_verdict(&i->verdict, route.ifname, i->route.ifname);
+	rename_in_verdict(&i->verdict, route.lower, i->route.lower);
 }

@@ -15,6 +15,8 @@
 #include <sys/random.h>
 #include <sys/socket.h>
 
+#define MAC_LEN 17 /* of its text */
+
 static const struct range {
 	uint8_t family;
 	uint8_t bits;
@@ -183,6 +185,16 @@ static size_t address_at(const char *text, size_t len, struct ip_addr *ret)
 	return 0;
 }
 
+static bool mac_at(const char *text, size_t len, uint8_t ret[6])
+{
+	int taken = 0;
+
+	return len >= MAC_LEN &&
+	       sscanf(text, "%2hhx:%2hhx:%2hhx:%2hhx:%2hhx:%2hhx%n", &ret[0], &ret[1], &ret[2],
+		      &ret[3], &ret[4], &ret[5], &taken) == 6 &&
+	       taken == MAC_LEN;
+}
+
 void anonymize_prose(const struct anonymizer *a, char *text, size_t size)
 {
 	char *copy = strndup(text, size - 1);
@@ -193,9 +205,15 @@ void anonymize_prose(const struct anonymizer *a, char *text, size_t size)
 		size_t len = strspn(p, "0123456789abcdef:."), taken;
 		char word[ADDR_TEXT_LEN];
 		struct ip_addr addr;
+		uint8_t mac[6];
 
 		taken = address_at(p, len, &addr);
-		if (taken) {
+		if (!taken && mac_at(p, len, mac)) {
+			taken = MAC_LEN;
+			anonymize_mac(a, mac);
+			snprintf(word, sizeof(word), "%02x:%02x:%02x:%02x:%02x:%02x", mac[0],
+				 mac[1], mac[2], mac[3], mac[4], mac[5]);
+		} else if (taken) {
 			addr = anonymize_addr(a, &addr);
 			addr_text(&addr, word);
 		} else {
