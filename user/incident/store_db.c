@@ -79,6 +79,7 @@ static int move_aside(struct store_db *d, char *ret_moved, size_t len)
 	const long now = (long)time(NULL);
 
 	close_all(d);
+	d->damaged = false; /* or, if it stays where it is, found to be so again */
 	for (size_t i = 0; i < sizeof(suffixes) / sizeof(suffixes[0]); i++) {
 		snprintf(from, sizeof(from), "%s%s", d->path, suffixes[i]);
 		snprintf(to, sizeof(to), "%s.damaged-%ld%s", d->path, now, suffixes[i]);
@@ -87,7 +88,6 @@ static int move_aside(struct store_db *d, char *ret_moved, size_t len)
 		if (!i)
 			snprintf(ret_moved, len, "%s", to);
 	}
-	d->damaged = false;
 	return 0;
 }
 
@@ -241,11 +241,12 @@ int db_ready(struct store_db *d, char *ret_moved, size_t moved_len)
 	int err;
 
 	*ret_moved = '\0';
-	if (d->db && !d->damaged) {
-		if (still_there(d))
-			return 0;
+	if (d->db && !still_there(d)) { /* another process has moved it, or somebody removed it */
 		close_all(d);
+		d->damaged = false;
 	}
+	if (d->db && !d->damaged)
+		return 0;
 	if (d->damaged) {
 		err = move_aside(d, ret_moved, moved_len);
 		if (err)
@@ -262,7 +263,7 @@ int db_ready(struct store_db *d, char *ret_moved, size_t moved_len)
 		return err;
 	}
 	remove_orphans(d);
-	return db_prune(d);
+	return 0;
 }
 
 int db_begin(struct store_db *d)
@@ -421,16 +422,20 @@ static int end_killed(struct store_db *d)
 	return err;
 }
 
+/* -ESTALE: none of them was there; another process was faster, or they are no ids. */
 static int forget(struct store_db *d, char ids[][INCIDENT_ID], int n)
 {
 	char path[PATH_MAX + 64];
-	int err = db_begin(d);
+	int err = db_begin(d), gone = 0;
 
 	for (int k = 0; k < n && !err; k++) {
 		err = run(d, "DELETE FROM event WHERE incident = ?", "t", ids[k], NULL);
 		if (!err)
 			err = run(d, "DELETE FROM incident WHERE id = ?", "t", ids[k], NULL);
+		gone += err ? 0 : sqlite3_changes(d->db);
 	}
+	if (!err && !gone)
+		err = -ESTALE;
 	if (!err)
 		err = db_commit(d);
 	if (err) {
@@ -446,7 +451,7 @@ static int forget(struct store_db *d, char ids[][INCIDENT_ID], int n)
 /* The oldest that are over: at most max of them, all begun before a time. How many, or an error. */
 static int oldest(struct store_db *d, int64_t before_ns, int max, char ids[][INCIDENT_ID])
 {
-	int n = 0, err;
+	int n = 0, rc, err;
 	sqlite3_stmt *statement =
 		prepare(d,
 			"SELECT id FROM incident WHERE ended_ns IS NOT NULL AND begun_ns < ?"
@@ -457,11 +462,14 @@ static int oldest(struct store_db *d, int64_t before_ns, int max, char ids[][INC
 		return err;
 	sqlite3_bind_int64(statement, 1, before_ns);
 	sqlite3_bind_int(statement, 2, max);
-	while (sqlite3_step(statement) == SQLITE_ROW)
-		snprintf(ids[n++], INCIDENT_ID, "%s",
-			 (const char *)sqlite3_column_text(statement, 0));
+	while ((rc = sqlite3_step(statement)) == SQLITE_ROW) {
+		const char *id = (const char *)sqlite3_column_text(statement, 0);
+
+		snprintf(ids[n++], INCIDENT_ID, "%s", id ? id : "");
+	}
+	err = store_error(d->db, rc);
 	sqlite3_finalize(statement);
-	return n;
+	return err ? err : n;
 }
 
 /* How many of the oldest must go to make this much room. */
@@ -494,13 +502,14 @@ int db_prune(struct store_db *d)
 		if (err || used <= d->config.max_bytes)
 			break;
 		n = oldest(d, INT64_MAX, count_for(d, used - d->config.max_bytes), ids);
-		if (n <= 0)
-			return n; /* all that is left goes on */
-		err = forget(d, ids, n);
+		if (!n)
+			break; /* all that is left goes on */
+		err = n < 0 ? n : forget(d, ids, n);
 		if (!err) /* or the log keeps what the database has given up */
 			sqlite3_wal_checkpoint_v2(d->db, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL,
 						  NULL);
 	}
+	d->damaged |= err == -EBADMSG;
 	return err;
 }
 
