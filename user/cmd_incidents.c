@@ -36,7 +36,8 @@ static int parse_time(const char *name, const char *text, int64_t *ret_ns)
 		const char *end = strptime(text, forms[k], &tm);
 
 		if (end && !*end) {
-			*ret_ns = (int64_t)timegm(&tm) * (int64_t)NS_PER_S;
+			if (__builtin_mul_overflow(timegm(&tm), (int64_t)NS_PER_S, ret_ns))
+				break; /* before 1678 or after 2261 */
 			return STATUS_DONE;
 		}
 	}

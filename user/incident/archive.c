@@ -27,14 +27,15 @@ struct archive {
 static int open_at(const char *path, const char *options, sqlite3 **ret)
 {
 	char *uri = sqlite3_mprintf("file:%s%s", path, options);
-	int version, err = uri ? 0 : -ENOMEM;
+	int rc, version, err = -ENOMEM;
 	sqlite3 *db = NULL;
 
-	if (!err)
-		err = store_error(db, sqlite3_open_v2(uri, &db,
-						      SQLITE_OPEN_READONLY | SQLITE_OPEN_URI |
-							      SQLITE_OPEN_NOMUTEX,
-						      NULL));
+	if (uri) {
+		rc = sqlite3_open_v2(uri, &db,
+				     SQLITE_OPEN_READONLY | SQLITE_OPEN_URI | SQLITE_OPEN_NOMUTEX,
+				     NULL);
+		err = store_error(db, rc);
+	}
 	sqlite3_free(uri);
 	if (!err) {
 		sqlite3_busy_timeout(db, STORE_WAIT_MS);
@@ -175,7 +176,7 @@ static int row_read(const struct archive *a, sqlite3_stmt *row, struct archived 
 	object = json_loads(text_at(row, ROW_STATE), 0, NULL);
 	err = object ? state_read(object, ret_state) : -EINVAL;
 	json_decref(object);
-	if (err || strcmp(ret->id, ret_state->incident.id))
+	if (err || !store_is_id(ret->id) || strcmp(ret->id, ret_state->incident.id))
 		return err == -ENOMEM ? err : -EBADMSG;
 	ret_out->incident = &ret_state->incident;
 	return 0;
@@ -332,7 +333,7 @@ int archive_find(struct archive *a, const char *prefix, char ret_id[INCIDENT_ID]
 		const char *id = rc == SQLITE_ROW ? text_at(row, 0) : "";
 
 		err = store_error(a->db, rc);
-		if (err || strlen(id) >= INCIDENT_ID)
+		if (err || !store_is_id(id))
 			continue;
 		keep_nearest(prefix, id, ret_ids, &n);
 		if (!len || strncmp(id, prefix, len))

@@ -19,6 +19,9 @@ const char *store_kind(enum output_kind kind);
 /* -EINVAL */
 int store_kind_of(const char *word, enum output_kind *ret);
 
+/* Nothing but what ids are made of: it is printed, and becomes the name of a file. */
+bool store_is_id(const char *word);
+
 /* dir/packets/ID. -EINVAL: the id could lead elsewhere. */
 int store_packets_path(const char *dir, const char *id, char *buf, size_t len);
 

@@ -78,11 +78,18 @@ int store_make_dir(const char *dir)
 	return S_ISDIR(st.st_mode) ? 0 : -ENOTDIR;
 }
 
+bool store_is_id(const char *word)
+{
+	const size_t len = strspn(word, "0123456789abcdefT-");
+
+	return len && len < INCIDENT_ID && !word[len];
+}
+
 int store_packets_path(const char *dir, const char *id, char *buf, size_t len)
 {
 	int n;
 
-	if (!*id || strspn(id, "0123456789abcdefT-") != strlen(id))
+	if (!store_is_id(id))
 		return -EINVAL;
 	n = snprintf(buf, len, "%s/" STORE_PACKETS "/%s", dir, id);
 	return n < 0 || (size_t)n >= len ? -ENAMETOOLONG : 0;
