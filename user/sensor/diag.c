@@ -104,10 +104,14 @@ static int take_socket(const struct nlmsghdr *nlh, void *arg)
 static int ask(struct diag *d, const struct inet_diag_req_v2 *what, struct answer *ret)
 {
 	char buf[REPLY_BYTES] __attribute__((aligned(NLMSG_ALIGNTO)));
-	struct nlmsghdr *nlh = mnl_nlmsg_put_header(buf);
+	struct nlmsghdr *nlh;
 	unsigned int port = mnl_socket_get_portid(d->nl);
 	int r = MNL_CB_OK;
 
+	/* An answer that came too late for its question would be taken for the next one's. */
+	while (recv(mnl_socket_get_fd(d->nl), buf, sizeof(buf), MSG_DONTWAIT) > 0)
+		;
+	nlh = mnl_nlmsg_put_header(buf);
 	nlh->nlmsg_type = SOCK_DIAG_BY_FAMILY;
 	nlh->nlmsg_flags = NLM_F_REQUEST | NLM_F_ACK;
 	nlh->nlmsg_seq = ++d->seq;
