@@ -111,6 +111,46 @@ static void a_shaper_builds_a_queue(void **state)
 	world_free(&w);
 }
 
+/* What is left of the line differs from look to look; the queue does not. */
+static void a_shaper_that_others_use_too_is_told_by_its_queue(void **state)
+{
+	struct tick t = {.segs = 100, .retrans = 15, .runs = 11, .rtt_us = 300000};
+	struct world w;
+
+	(void)state;
+	world_init(&w, true, false);
+	w.has_witness = false;
+	ticks(&w, 10, fast);
+	for (int i = 0; i < 9; i++) {
+		t.bps = i % 2 ? CRAWL : CRAWL / 3;
+		tick(&w, &t);
+	}
+	assert_int_equal(w.slow_begins, 1);
+	assert_int_equal(w.incident.verdict.cause, CAUSE_RATE_LIMIT);
+	assert_int_equal(w.incident.pace.limit, PACE_SHAPER);
+	world_free(&w);
+}
+
+/* A long round trip now and then is no queue that stands. */
+static void a_late_answer_among_losses_is_no_queue(void **state)
+{
+	struct tick t = {.bps = CRAWL, .segs = 700, .retrans = 30, .runs = 29};
+	struct world w;
+
+	(void)state;
+	world_init(&w, true, false);
+	w.has_witness = false;
+	ticks(&w, 10, fast);
+	for (int i = 0; i < 9; i++) {
+		t.rtt_us = i % 2 ? 300000 : 20000;
+		tick(&w, &t);
+		assert_int_not_equal(w.incident.pace.limit, PACE_SHAPER);
+	}
+	assert_int_equal(w.slow_begins, 1);
+	assert_int_equal(w.incident.verdict.cause, CAUSE_PATH_LOSS);
+	world_free(&w);
+}
+
 /* 10 kB a round trip of 20 ms are 4 Mbit/s. */
 static void a_small_window_limits_what_is_on_the_way(void **state)
 {
@@ -230,6 +270,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(loss_makes_a_transfer_crawl),
+		cmocka_unit_test(a_shaper_that_others_use_too_is_told_by_its_queue),
+		cmocka_unit_test(a_late_answer_among_losses_is_no_queue),
 		cmocka_unit_test(a_policer_loses_in_rows_at_a_steady_rate),
 		cmocka_unit_test(a_shaper_builds_a_queue),
 		cmocka_unit_test(a_small_window_limits_what_is_on_the_way),

@@ -138,7 +138,9 @@ static enum pace_limit limit_of(const struct crawl *c, const struct flow_snapsho
 		 rwnd_us = s->rwnd_limited_us - c->base.rwnd_limited_us;
 	uint64_t window_bps = s->rtt_us ? (uint64_t)c->most_wnd * 8000000 / s->rtt_us : 0;
 	uint32_t runs = s->retrans_runs - c->base.runs;
-	bool queue = p->rtt_us > 2 * p->min_rtt_us && p->rtt_us > p->min_rtt_us + QUEUE_US;
+	/* One that others fill as well keeps its length, whatever share of the rate is left. */
+	bool queue =
+		c->least_rtt_us > 2 * p->min_rtt_us && c->least_rtt_us > p->min_rtt_us + QUEUE_US;
 	bool steady = c->most_bps * 100 <= c->least_bps * STEADY_PERCENT;
 	uint32_t lost_permille = p->segs ? (uint32_t)((uint64_t)p->lost_segs * 1000 / p->segs) : 0;
 
@@ -146,7 +148,7 @@ static enum pace_limit limit_of(const struct crawl *c, const struct flow_snapsho
 		return flow_own_window_shut(s) ? PACE_SHUT : PACE_LOSS;
 	if (rwnd_us * 100 >= busy_us * FULL_PERCENT)
 		return p->rate_bps * 5 >= window_bps * 2 ? PACE_WINDOW : PACE_SHUT;
-	if (queue && steady && p->min_rtt_us)
+	if (queue && p->min_rtt_us)
 		return PACE_SHAPER;
 	if (lost_permille >= POLICED_PERMILLE && steady && runs &&
 	    p->lost_segs >= POLICED_RUN * runs)
@@ -275,13 +277,18 @@ static void low(struct engine *e, struct flow *f, bool sends, const struct crawl
 		c->base = *was;
 		c->least_bps = c->most_bps = c->rate_bps;
 		c->most_wnd = 0;
+		c->least_rtt_us = f->last.rtt_us;
 	}
-	if (++c->ticks == 2) /* the first holds the end of better times */
+	if (++c->ticks == 2) { /* the first holds the end of better times */
 		c->least_bps = c->most_bps = c->rate_bps;
+		c->least_rtt_us = f->last.rtt_us;
+	}
 	if (c->rate_bps < c->least_bps)
 		c->least_bps = c->rate_bps;
 	if (c->rate_bps > c->most_bps)
 		c->most_bps = c->rate_bps;
+	if (f->last.rtt_us < c->least_rtt_us)
+		c->least_rtt_us = f->last.rtt_us;
 	if (f->last.snd_wnd > c->most_wnd)
 		c->most_wnd = f->last.snd_wnd;
 	if (c->stall >= 0) {

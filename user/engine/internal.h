@@ -40,7 +40,7 @@ struct crawl {
 	uint64_t since_ns; /* slow since then; 0: it is not */
 	struct crawl_counts base;
 	uint64_t least_bps, most_bps; /* in the phase */
-	uint32_t most_wnd;
+	uint32_t most_wnd, least_rtt_us;
 	uint32_t ticks;
 	int32_t stall; /* the incident, or -1 */
 	uint8_t history[RATE_BUCKETS];

@@ -14,6 +14,7 @@ VERDICT_S = 20  # from the fault to a verdict: past that it counts as missed
 SLOW_S = 60  # the same of a transfer that crawls
 LATEST_S = 10  # from the last byte of progress to what it says in the end
 SETTLE_S = 3  # a verdict may still change for so long
+SETTLE_SLOW_S = 25  # the same of a transfer that crawls: a share of loss takes probes to place
 RECOVER_S = 30
 
 
@@ -26,7 +27,7 @@ def run_faulty(stage, result):
     found = stage.bus.until(lambda: (i := stage.incident()) and i.verdicts,
                             VERDICT_S if truth.slow is False else SLOW_S)
     if found and not truth.outcome:
-        stage.bus.until(lambda: False, SETTLE_S)
+        stage.bus.until(lambda: False, SETTLE_SLOW_S if stage.incident().slow else SETTLE_S)
     if found and truth.outcome:
         stage.bus.until(lambda: stage.incident().end, RECOVER_S)
     if found and truth.outcome == "recovered":

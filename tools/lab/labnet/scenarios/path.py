@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """What happens to all that goes the same way, beyond the first link: routers, lines, sizes."""
 
-from ..scenario import CRAWL_AFTER, CRAWL_BPS, MBIT, Fault, Scenario, Transfer, Truth
+from ..scenario import (CRAWL_AFTER, CRAWL_BPS, MBIT, WITNESSES, Fault, Scenario, Transfer,
+                        Truth)
 
 # A wire stands between two routers: what it does may be laid to the link or to the routers that it
 # belongs to.
@@ -46,7 +47,8 @@ SCENARIOS = [
              Fault("police", "r3", CRAWL_AFTER, options={"rate_bps": MBIT}),
              Truth(("rate-limit",), ("hop r3", "path"), slow=True,
                    why="a policer drops, which tells of itself and not of its place"),
-             hops=5, beside={"c": (2, None)}, rate_bps=CRAWL_BPS, seed=43, quick=False),
+             hops=5, beside={"c": (2, None)}, others=WITNESSES[1:], rtt_ms=150, rate_bps=CRAWL_BPS,
+             seed=43, quick=False),
     Scenario("shaper-hop2", "the line behind router 2 is shaped to 1 Mbit/s, with a queue",
              Fault("line", "r2-r3", CRAWL_AFTER,
                    options={"rate_bps": MBIT, "queue_bytes": 40000}),
