@@ -36,6 +36,16 @@ static __always_inline void turn(struct tuple *t)
 	t->remote_port = was.local_port;
 }
 
+/* TCP takes the device off what it hands to a socket; the route still knows one. */
+static __always_inline u32 netns_at(const struct sk_buff *skb)
+{
+	const struct dst_entry *dst = (const void *)(skb->_skb_refdst & ~1ul);
+
+	if (skb->dev)
+		return skb->dev->nd_net.net->ns.inum;
+	return dst ? BPF_CORE_READ(dst, dev, nd_net.net, ns.inum) : 0;
+}
+
 /*
  * The flow that is listened to and owns this packet. A packet on its way out carries its socket,
  * one on its way in has a device (skb->dev is not to be trusted before ip_output() has set it).
@@ -54,12 +64,14 @@ static __always_inline struct listening *listening_to(const struct sk_buff *skb,
 		tuple_of(&t, sk);
 		return bpf_map_lookup_elem(&listen, &t);
 	}
-	if (!skb->dev || !parse(skb->head + skb->network_header, &t))
+	if (!parse(skb->head + skb->network_header, &t))
 		return NULL;
 	/* Not traffic: a dummy that inet_rtm_getroute() makes to ask for the route of this flow. */
-	if (skb->dev->ifindex == LOOPBACK_IFINDEX && !skb->skb_iif)
+	if (skb->dev && skb->dev->ifindex == LOOPBACK_IFINDEX && !skb->skb_iif)
 		return NULL;
-	t.netns = skb->dev->nd_net.net->ns.inum;
+	t.netns = netns_at(skb);
+	if (!t.netns)
+		return NULL;
 	*ret_inbound = 1;
 	l = bpf_map_lookup_elem(&listen, &t);
 	if (l)

@@ -226,6 +226,10 @@ struct net_device {
 	possible_net_t nd_net;
 };
 
+struct dst_entry {
+	struct net_device *dev;
+};
+
 struct sk_buff {
 	union {
 		struct {
@@ -236,6 +240,7 @@ struct sk_buff {
 	};
 	struct sock *sk;
 	char cb[48];
+	unsigned long _skb_refdst;
 	unsigned int len;
 	int skb_iif;
 	s64 tstamp; /* in a union of anonymous type, as the kernel has it */
