@@ -57,20 +57,30 @@ static int list_tasks(struct task *tasks)
 	return n;
 }
 
+static int by_pid(const void *a, const void *b)
+{
+	const struct task *x = a, *y = b;
+
+	return x->pid < y->pid ? -1 : x->pid > y->pid;
+}
+
 /* Marks the root and everything below it. A pass may reach children listed before their parents. */
-static void mark_ours(struct task *tasks, int n, uint32_t root)
+static void mark_ours(struct task *tasks, size_t n, uint32_t root)
 {
 	bool more = true;
 
-	for (int i = 0; i < n; i++)
+	qsort(tasks, n, sizeof(*tasks), by_pid);
+	for (size_t i = 0; i < n; i++)
 		tasks[i].ours = tasks[i].pid == root;
 	while (more) {
 		more = false;
-		for (int i = 0; i < n; i++) {
+		for (size_t i = 0; i < n; i++) {
+			const struct task key = {.pid = tasks[i].parent}, *parent;
+
 			if (tasks[i].ours)
 				continue;
-			for (int k = 0; k < n && !tasks[i].ours; k++)
-				tasks[i].ours = tasks[k].ours && tasks[k].pid == tasks[i].parent;
+			parent = bsearch(&key, tasks, n, sizeof(*tasks), by_pid);
+			tasks[i].ours = parent && parent->ours;
 			more |= tasks[i].ours;
 		}
 	}
@@ -107,7 +117,7 @@ int processes_below(pid_t root, void (*process)(uint32_t, void *),
 	if (!tasks)
 		return -ENOMEM;
 	n = list_tasks(tasks);
-	mark_ours(tasks, n, (uint32_t)root);
+	mark_ours(tasks, (size_t)n, (uint32_t)root);
 	for (int i = 0; i < n; i++) {
 		if (!tasks[i].ours)
 			continue;
