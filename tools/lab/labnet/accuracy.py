@@ -144,9 +144,6 @@ def accuracy(patterns, jobs, seed, keep, resume, write):
 
     os.makedirs(keep, exist_ok=True)
     to_run = [name for name in chosen if not (resume and known(path(name)))]
-    for name in to_run:
-        if os.path.exists(path(name)):
-            os.unlink(path(name))
     left = len(to_run)
 
     def finished(name, _result, said):

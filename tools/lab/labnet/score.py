@@ -30,10 +30,12 @@ def check_and_print(scenario):
 
 def _run_one(name, keep, seed):
     """A scenario in a lab of its own: what it kept, or None, and what it printed."""
+    path = f"{keep}/{name}.json"
+    if os.path.exists(path):
+        os.unlink(path)
     done = subprocess.run([sys.executable, LAB, "run", "--seed", str(seed), "--keep", keep, name],
                           stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                           stderr=subprocess.STDOUT, text=True, check=False)
-    path = f"{keep}/{name}.json"
     if not os.path.exists(path):
         return None, done.stdout.strip()
     with open(path, encoding="utf-8") as file:

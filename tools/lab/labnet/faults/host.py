@@ -22,7 +22,7 @@ def buffer_cut(stage, at, bytes):  # pylint: disable=redefined-builtin
     stage.traffic.end(stage.main, at).say(f"buffer={bytes}")
 
 
-def throttled(stage, at, percent, work=2000):
+def throttled(stage, at, percent, work=20000):
     """The program gets so much of one processor, by a control group, and has to compute much for
     each byte from now on."""
     stage.traffic.end(stage.main, at).say(f"work={work}")
