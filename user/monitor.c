@@ -348,6 +348,11 @@ static void finish(struct monitor *m)
 	monitor_observe(&last, m);
 	if (m->keeper)
 		keeper_run(m->keeper, m->sensor);
+	if (m->store) { /* the summary tells what was not kept */
+		on_news(m);
+		store_finish(m->store);
+		on_news(m);
+	}
 	summarise(m, last.now_ns, &summary);
 	close_recorder(m, &summary);
 	if (m->errors.output)

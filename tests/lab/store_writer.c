@@ -183,6 +183,9 @@ int main(int argc, char **argv)
 	while (wait_for(s, -1))
 		;
 out:
+	store_finish(s);
+	wait_for(s, 0);
+	printf("LOST %llu\n", (unsigned long long)store_counts(s).incidents_lost);
 	store_free(s);
 	return 0;
 }

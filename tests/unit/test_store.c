@@ -486,6 +486,10 @@ static void a_newer_store_is_refused_and_left_alone(void **state)
 	s = open_store(STORE_BYTES);
 	assert_non_null(strstr(news_of(s), "newer"));
 	put_whole(s, &i);
+	store_finish(s);
+	assert_int_equal(store_counts(s).incidents_lost, 1);
+	assert_int_equal(store_counts(s).lost, 3);
+	assert_non_null(strstr(news_of(s), "1 incidents were not kept"));
 	store_free(s);
 	assert_int_equal(pread(fd, version, 4, 60), 4);
 	assert_int_equal(version[3], 99);

@@ -52,7 +52,7 @@ struct store {
 	struct job *first, **last;
 	size_t queued; /* bytes */
 	int n_jobs;
-	bool stopping, refused;
+	bool stopping, refused, joined;
 	char news[NEWS_LEN];
 	struct store_counts counts;
 
@@ -110,6 +110,11 @@ static void tell_state(struct store *s, int err)
 	s->failing = err;
 }
 
+static bool begins(const struct job *job)
+{
+	return job->incident && (job->kind == OUT_STALL_BEGIN || job->kind == OUT_SLOW_BEGIN);
+}
+
 /* What can never be stored is lost, and no reason to keep the others waiting. */
 static int write_job(struct store *s, const struct job *job, struct store_counts *counts)
 {
@@ -120,12 +125,12 @@ static int write_job(struct store *s, const struct job *job, struct store_counts
 
 	if (err == -EINVAL || err == -ENOMEM) {
 		counts->lost++;
+		counts->incidents_lost += begins(job);
 		return 0;
 	}
 	if (err == -EEXIST) /* another process keeps it */
 		return 0;
-	counts->incidents += !err && job->incident &&
-			     (job->kind == OUT_STALL_BEGIN || job->kind == OUT_SLOW_BEGIN);
+	counts->incidents += !err && begins(job);
 	return err;
 }
 
@@ -151,6 +156,7 @@ static int write_batch(struct store *s, const struct job *job, int n)
 	pthread_mutex_lock(&s->lock);
 	s->counts.incidents += counts.incidents;
 	s->counts.lost += counts.lost;
+	s->counts.incidents_lost += counts.incidents_lost;
 	pthread_mutex_unlock(&s->lock);
 	return 0;
 }
@@ -176,6 +182,15 @@ static void drop_jobs(struct store *s, int n)
 	}
 	if (!s->first)
 		s->last = &s->first;
+}
+
+/* Nothing of what is in the queue will be written. */
+static void count_queue(struct store *s)
+{
+	for (const struct job *job = s->first; job; job = job->next) {
+		s->counts.lost++;
+		s->counts.incidents_lost += begins(job);
+	}
 }
 
 /* One round of the thread, unlocked, over the first n jobs. */
@@ -220,6 +235,8 @@ static void *serve(void *arg)
 		err = work(s, first, n);
 		pthread_mutex_lock(&s->lock);
 		s->refused = err == -EPROTO;
+		if (s->refused)
+			count_queue(s);
 		if (!err || s->refused)
 			drop_jobs(s, err ? s->n_jobs : n);
 		if (err && s->stopping)
@@ -286,21 +303,45 @@ int store_new(const struct store_config *config, struct store **ret)
 }
 
 /* Nobody can stop a thread that a dead disk holds: what it uses is then left to the kernel. */
-void store_free(struct store *s)
+void store_finish(struct store *s)
 {
+	struct store_counts counts;
 	struct timespec until;
+	int err;
 
 	if (!s)
 		return;
 	pthread_mutex_lock(&s->lock);
+	if (s->stopping) {
+		pthread_mutex_unlock(&s->lock);
+		return;
+	}
 	s->stopping = true;
 	pthread_cond_signal(&s->wake);
 	pthread_mutex_unlock(&s->lock);
 	clock_gettime(CLOCK_MONOTONIC, &until);
 	until.tv_sec += CLOSE_NS / NS_PER_S;
-	if (pthread_clockjoin_np(s->thread, NULL, CLOCK_MONOTONIC, &until))
+	s->joined = !pthread_clockjoin_np(s->thread, NULL, CLOCK_MONOTONIC, &until);
+	err = s->joined ? s->failing : -ETIMEDOUT;
+	pthread_mutex_lock(&s->lock);
+	count_queue(s);
+	if (s->joined)
+		drop_jobs(s, s->n_jobs);
+	counts = s->counts;
+	pthread_mutex_unlock(&s->lock);
+	if (counts.lost)
+		tell(s, "%s: %s%s%llu incidents were not kept; records lost: %llu", s->dir,
+		     err ? strerror(-err) : "", err ? ": " : "",
+		     (unsigned long long)counts.incidents_lost, (unsigned long long)counts.lost);
+}
+
+void store_free(struct store *s)
+{
+	if (!s)
 		return;
-	drop_jobs(s, s->n_jobs);
+	store_finish(s);
+	if (!s->joined)
+		return;
 	close(s->news_fd);
 	free(s);
 }
@@ -311,8 +352,9 @@ static void enqueue(struct store *s, struct job *job, size_t size)
 	const bool whole = job && (job->incident || job->packets);
 
 	pthread_mutex_lock(&s->lock);
-	if (!whole || s->refused || s->queued + size > QUEUE_BYTES) {
+	if (!whole || s->refused || s->stopping || s->queued + size > QUEUE_BYTES) {
 		s->counts.lost++;
+		s->counts.incidents_lost += job && begins(job);
 		job_free(job);
 	} else {
 		job->size = size;
@@ -407,6 +449,11 @@ int store_new(const struct store_config *config, struct store **ret)
 	(void)config;
 	(void)ret;
 	return -ENOTSUP;
+}
+
+void store_finish(struct store *s)
+{
+	(void)s;
 }
 
 void store_free(struct store *s)

@@ -39,7 +39,12 @@ int store_make_dir(const char *dir);
 /* -ENOTSUP: not in this build; -ENOMEM, -EAGAIN. What is wrong with the disk comes as news. */
 int store_new(const struct store_config *config, struct store **ret);
 
-/* Writes what still waits, if the disk takes it, for a few seconds at most. NULL is fine. */
+/*
+ * Writes what still waits, if the disk takes it, for a few seconds at most; what it did not take is
+ * counted as lost, and told as news. Whatever is handed over later is lost. NULL is fine.
+ */
+void store_finish(struct store *s);
+/* Finishes it, if that has not been done. NULL is fine. */
 void store_free(struct store *s);
 
 /* Any output of the engine; those that are about no incident are ignored. NULL is fine. */
@@ -54,8 +59,9 @@ int store_fd(const struct store *s);
 bool store_news(struct store *s, char *ret_line, size_t len);
 
 struct store_counts {
-	uint64_t incidents; /* begun by us and written */
-	uint64_t lost;	    /* outputs and packet lists that were not kept */
+	uint64_t incidents;	 /* begun by us and written */
+	uint64_t lost;		 /* outputs and packet lists that were not kept */
+	uint64_t incidents_lost; /* begins among them */
 };
 struct store_counts store_counts(struct store *s);
 
