@@ -135,6 +135,13 @@ static int give_name(const struct newfile *f)
 	return rename(f->temporary, f->path) ? -errno : 0;
 }
 
+int newfile_error(const struct newfile *f)
+{
+	if (!ferror(f->stream))
+		return 0;
+	return errno ? -errno : -EIO;
+}
+
 int newfile_commit(struct newfile *f)
 {
 	int err = 0;

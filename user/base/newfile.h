@@ -18,6 +18,9 @@ struct newfile;
 int newfile_open(const char *path, bool force, struct newfile **ret);
 FILE *newfile_stream(const struct newfile *f);
 
+/* Right after writing to the stream: 0, or why not all could be: -ENOSPC, -EPIPE, -EIO ... */
+int newfile_error(const struct newfile *f);
+
 /* All of it is on disk under its name, or nothing is: -EEXIST, -ENOSPC, -EPIPE ... */
 int newfile_commit(struct newfile *f);
 void newfile_free(struct newfile *f); /* not committed: removed. NULL is fine */

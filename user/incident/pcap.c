@@ -54,7 +54,7 @@ int pcap_file_packet(struct pcap_file *p, int64_t time_ns, const uint8_t *data, 
 
 	fwrite(head, sizeof(head), 1, out);
 	fwrite(data, 1, captured, out);
-	return ferror(out) ? -EIO : 0;
+	return newfile_error(p->file);
 }
 
 int pcap_file_finish(struct pcap_file *p)

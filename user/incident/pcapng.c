@@ -167,8 +167,12 @@ int pcapng_create(const char *path, bool force, const char *comment, const char 
 	}
 	p->out = newfile_stream(p->file);
 	section(p, comment, application);
-	*ret = p;
-	return 0;
+	err = newfile_error(p->file);
+	if (err)
+		pcapng_free(p);
+	else
+		*ret = p;
+	return err;
 }
 
 void pcapng_free(struct pcapng *p)
@@ -227,7 +231,7 @@ int pcapng_packet(struct pcapng *p, const struct pcapng_packet *k)
 		option(p, OPTION_END, "", 0);
 	put32(p, len);
 	p->interfaces[k->interface].last_ns = time_ns;
-	return ferror(p->out) ? -EIO : 0;
+	return newfile_error(p->file);
 }
 
 void pcapng_lost(struct pcapng *p, uint32_t interface, uint64_t seen, uint64_t lost)
