@@ -10,6 +10,19 @@
 	NS_PER_MS /* between the program that sees progress and the one that keeps                 \
 		   */
 
+#define SPANS	 64	    /* holes of the sequence space that are remembered */
+#define SPAN_MAX (1u << 30) /* before comparisons wrap */
+
+/* Sequence numbers that the packets so far carried, merged; the oldest are forgotten first. */
+struct span {
+	uint32_t from, to;
+};
+
+struct sent {
+	struct span spans[SPANS];
+	int n;
+};
+
 static bool is_probe(const struct kept_packet *p)
 {
 	return p->role == KEPT_PROBE || p->role == KEPT_ANSWER;
@@ -32,17 +45,40 @@ static bool moved_last(const struct incident *i, const struct frame *f, enum exc
 	return side == EXCERPT_DATA && f->payload && f->seq + f->payload == i->first.rcv_nxt;
 }
 
-/* As its source says, or the segment at the edge of what was acknowledged for a second time. */
-static bool sent_again(const struct incident *i, const struct kept_packet *p, const struct frame *f,
-		       enum excerpt_side side, bool *sent_edge)
+/* Whether a byte of [from, to) was in the file before; and remembers it. */
+static bool seen_before(struct sent *s, uint32_t from, uint32_t to)
 {
-	bool edge = i->local_sends && f->seq == i->first.snd_una, again;
+	struct span whole = {from, to};
+	bool before = false;
+	int n = 0;
 
-	if (f->kind != FRAME_TCP || side != EXCERPT_DATA || !f->payload)
-		return false;
-	again = p->packet.flags & BOX_AGAIN || (edge && *sent_edge);
-	*sent_edge |= edge;
-	return again;
+	for (int k = 0; k < s->n; k++) {
+		const struct span *old = &s->spans[k];
+
+		before |= (int32_t)(old->to - from) > 0 && (int32_t)(to - old->from) > 0;
+		if ((int32_t)(old->to - from) < 0 || (int32_t)(to - old->from) < 0) {
+			s->spans[n++] = *old;
+			continue;
+		}
+		if ((int32_t)(old->from - whole.from) < 0)
+			whole.from = old->from;
+		if ((int32_t)(old->to - whole.to) > 0)
+			whole.to = old->to;
+	}
+	if (whole.to - whole.from > SPAN_MAX)
+		whole.from = whole.to - SPAN_MAX;
+	if (n == SPANS)
+		memmove(s->spans, s->spans + 1, (size_t)--n * sizeof(s->spans[0]));
+	s->spans[n++] = whole;
+	s->n = n;
+	return before;
+}
+
+/* What only came late, out of order, was not sent again: the first time must be in the file. */
+static bool sent_again(struct sent *sent, const struct frame *f, enum excerpt_side side)
+{
+	return f->kind == FRAME_TCP && side == EXCERPT_DATA && f->payload &&
+	       seen_before(sent, f->seq, f->seq + f->payload);
 }
 
 /*
@@ -55,7 +91,7 @@ static void find_frames(struct incident *i, const struct kept_packet *packets, s
 	struct capture_seen *c = &i->capture;
 	uint64_t number = 0, before = 0, first = 0, again = 0, decided = 0, last = 0;
 	struct excerpt excerpt;
-	bool sent_edge = false;
+	struct sent sent = {.n = 0};
 
 	excerpt_init(&excerpt, i);
 	for (size_t k = 0; k < n; k++) {
@@ -77,7 +113,7 @@ static void find_frames(struct incident *i, const struct kept_packet *packets, s
 			before = number;
 		if (!first && moved_last(i, &f, side))
 			first = number;
-		if (sent_again(i, p, &f, side, &sent_edge) && !again && at_ns > i->last_progress_ns)
+		if (sent_again(&sent, &f, side) && !again && at_ns > i->last_progress_ns)
 			again = number;
 		if (!decided && at_ns >= i->begun_ns)
 			decided = number;
