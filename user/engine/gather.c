@@ -237,8 +237,9 @@ static void ask_path_once(struct engine *e, struct stall *s)
 
 	if (!lead && busy)
 		lead = group_beside(e, s);
-	/* Where ways part, another connection may have met other routers. */
-	if (lead && lead->asked && !busy && path_look(lead).balanced)
+	/* Where ways part, another connection may have met other routers; and one that reaches the
+	 * peer does not tell where this one ends. */
+	if (lead && lead->asked && !busy && (path_look(lead).balanced || lead->peer.acked))
 		lead = NULL;
 	if (!lead && !busy) {
 		group_register(e, s);
