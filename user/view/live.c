@@ -177,9 +177,9 @@ static void flow_text(const struct row *r, int width, char *buf, size_t len)
 	endpoint_text(&r->key.remote, remote);
 	snprintf(both, sizeof(both), "%s %s %s%s%s%s", local, r->local_sends ? "->" : "<-", remote,
 		 *r->name ? " (" : "", r->name, *r->name ? ")" : "");
-	if ((int)strlen(both) > width)
-		memcpy(both + width - 1, "~", 2);
-	snprintf(buf, len, "%-*s", width, both);
+	snprintf(buf, len, "%-*.*s", width, width, both);
+	if ((int)strlen(both) > width && (size_t)width < len)
+		buf[width - 1] = '~';
 }
 
 static void table_row(struct live *l, const struct row *r)
