@@ -67,7 +67,7 @@ static void a_name_whose_pseudonym_does_not_fit_is_cut_off(void **state)
 	strcpy(i->process.comm, "sshd");
 	i->verdict.n_evidence = 1;
 	memset(text, '-', size - 1);
-	memcpy(text + size - 5, "sshd", 4);
+	strcpy(text + size - 5, "sshd");
 	state_anonymize(&a, s);
 	assert_null(strstr(text, "sshd"));
 	free(s);

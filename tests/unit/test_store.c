@@ -49,7 +49,7 @@ static int at_end(void **state)
 
 static struct incident any_incident(void)
 {
-	static char ids[MAX_EVIDENCE][8];
+	static char ids[MAX_EVIDENCE][16];
 	struct incident i;
 
 	memset(&i, 0, sizeof(i));
@@ -62,7 +62,7 @@ static struct incident any_incident(void)
 	i.verdict.n_candidates = 1;
 	i.verdict.n_evidence = MAX_EVIDENCE;
 	for (int k = 0; k < MAX_EVIDENCE; k++) {
-		snprintf(ids[k], sizeof(ids[k]), "id-%d", k);
+		snprintf(ids[k], sizeof(ids[k]), "id-%u", (unsigned int)k & 0xff);
 		i.verdict.evidence[k].id = ids[k];
 	}
 	return i;

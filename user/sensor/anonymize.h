@@ -24,7 +24,8 @@ struct ip_addr anonymize_addr(const struct anonymizer *a, const struct ip_addr *
 /* Changes the members of base that this table calls addresses, MAC addresses and names. */
 void anonymize_fields(const struct anonymizer *a, const struct field *table, void *base);
 
-/* Changes the addresses and MAC addresses in a text, in place; what then does not fit into size is cut off. */
+/* Changes the addresses and MAC addresses in a text, in place; what then does not fit into size is
+ * cut off. */
 void anonymize_prose(const struct anonymizer *a, char *text, size_t size);
 
 /* SipHash-2-4 (Aumasson and Bernstein): 64 bits that only who has the key can tell. */
