@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * Stands in for a tcpstall that sees one stall after the other: store_writer DIR COUNT PAUSE_US.
- * Prints "END ID" when all of an incident has been handed over, "NEWS line" when the store has
- * something to say, and ends at the end of its standard input or after COUNT incidents.
+ * Prints "END ID" when all of an incident has been handed over, "KEPT" when the first one is on
+ * disk, "NEWS line" when the store has something to say, and ends at the end of its standard input
+ * or after COUNT incidents.
  */
 #include <inttypes.h>
 #include <poll.h>
@@ -146,13 +147,18 @@ static void hand_over(struct store *s, unsigned int number)
 	printf("END %s\n", i.id);
 }
 
-/* Tells news; false: nobody wants more. */
+/* Tells what is new; false: nobody wants more. */
 static bool wait_for(struct store *s, int ms)
 {
 	struct pollfd p[] = {{.fd = store_fd(s), .events = POLLIN},
 			     {.fd = STDIN_FILENO, .events = POLLIN}};
+	static bool kept;
 	char line[1024];
 
+	if (!kept && store_counts(s).incidents) {
+		printf("KEPT\n");
+		kept = true;
+	}
 	fflush(stdout);
 	poll(p, 2, ms);
 	if (p[0].revents && store_news(s, line, sizeof(line)))
@@ -180,7 +186,7 @@ int main(int argc, char **argv)
 			goto out;
 		usleep((useconds_t)atoi(argv[3]));
 	}
-	while (wait_for(s, -1))
+	while (wait_for(s, 100))
 		;
 out:
 	store_finish(s);

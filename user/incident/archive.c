@@ -87,6 +87,16 @@ static int open_database(const char *dir, sqlite3 **ret)
 	return err;
 }
 
+/* What is there before anything has been kept. */
+static int open_empty(sqlite3 **db)
+{
+	int err;
+
+	sqlite3_close(*db);
+	err = store_error(NULL, sqlite3_open(":memory:", db));
+	return err ? err : store_migrate(*db);
+}
+
 static const char *why_not(int err)
 {
 	switch (err) {
@@ -116,8 +126,8 @@ int archive_open(const char *dir, struct archive **ret, char *ret_why, size_t wh
 		err = store_version(a->db, &version);
 	if (!err && version > store_schema)
 		err = -EPROTO;
-	if (!err && !version)
-		err = -ENOENT; /* made, but not yet begun */
+	if (!err && !version) /* its writer has only just made it */
+		err = open_empty(&a->db);
 	if (err)
 		goto out;
 	snprintf(path, sizeof(path), "%s/" STORE_RUNNING, dir);
