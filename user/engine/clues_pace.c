@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Clues of a phase in which a transfer crawls, of a capture or of a watched transfer: what held it
+ * back. Weights as in clues.c.
+ */
+#include "engine/judge.h"
+
+#define DECISIVE 8.0
+#define STRONG	 4.0
+#define CLEAR	 2.5
+#define HINT	 1.0
+
+static void some_are_damaged(struct judgement *j, const struct pace_seen *p)
+{
+	if (p->bad_sums < 2 || p->bad_sums * 2 < p->lost_segs)
+		return;
+	j->cause[CAUSE_PATH_CORRUPTION] += DECISIVE + CLEAR;
+	evidence(j, "checksum-bad", DECISIVE + CLEAR,
+		 "%u segments came by with a bad checksum, most have a good one: they were damaged "
+		 "between the sender and the capture point",
+		 p->bad_sums);
+}
+
+void weigh_pace(struct judgement *j)
+{
+	const struct pace_seen *p = &j->s->pub.pace;
+	double kbps = (double)p->ceiling_bps / 1e3;
+
+	switch (p->limit) {
+	case PACE_POLICER:
+		j->cause[CAUSE_RATE_LIMIT] += STRONG + CLEAR;
+		if (p->fit_permille)
+			evidence(j, "token-bucket", STRONG + CLEAR,
+				 "%u of %u segments were lost, %.0f %% of them when a bucket "
+				 "filled at "
+				 "%.0f kbit/s was empty%s",
+				 p->lost_segs, p->segs, p->fit_permille / 10.0, kbps,
+				 p->flows > 1 ? "; other connections share it" : "");
+		else
+			evidence(j, "lost-in-rows", STRONG + CLEAR,
+				 "%u of %u segments were lost, several in a row each time, while "
+				 "the rate stayed at %.0f kbit/s and no queue built up",
+				 p->lost_segs, p->segs, kbps);
+		break;
+	case PACE_SHAPER:
+		j->cause[CAUSE_RATE_LIMIT] += STRONG + CLEAR;
+		evidence(
+			j, "queue", STRONG + CLEAR,
+			"the round trip grew from %u to %u us while data arrived at %.0f kbit/s: a "
+			"queue in front of a ceiling",
+			p->min_rtt_us, p->rtt_us, kbps);
+		break;
+	case PACE_LOSS:
+		some_are_damaged(j, p);
+		j->cause[CAUSE_PATH_LOSS] += STRONG + CLEAR;
+		evidence(j, "loss", STRONG + CLEAR,
+			 "%u of %u segments were lost, at no particular rate", p->lost_segs,
+			 p->segs);
+		if (p->lost_upstream * 2 > p->lost_segs)
+			evidence(j, "lost-upstream", 0,
+				 "%u of them between the sender and the capture point",
+				 p->lost_upstream);
+		break;
+	case PACE_WINDOW:
+		j->cause[CAUSE_WINDOW_LIMITED] += STRONG + CLEAR;
+		evidence(j, "window-full", STRONG + CLEAR,
+			 "for %.1f s the sender had filled the receive window of %u bytes and "
+			 "waited, round trip %u us",
+			 (double)p->paused_ns / 1e9, p->window_bytes, p->rtt_us);
+		if (p->unscaled)
+			evidence(j, "window-unscaled", HINT,
+				 "one end offered window scaling, the other did not take it up%s",
+				 p->cookie ? ": an old server, or one that answers with SYN cookies"
+					   : "");
+		break;
+	case PACE_SHUT:
+		j->cause[CAUSE_RECEIVER_NOT_READING] += STRONG + CLEAR;
+		evidence(j, "window-shut", STRONG + CLEAR,
+			 "the receive window was shut %u times for %.2f s in all, %.2f s at the "
+			 "longest, and opened again",
+			 p->pauses, (double)p->paused_ns / 1e9, (double)p->longest_ns / 1e9);
+		break;
+	case PACE_PAUSES:
+		some_are_damaged(j, p);
+		j->cause[CAUSE_PATH_LOSS] += STRONG + CLEAR;
+		evidence(j, "pauses", STRONG + CLEAR,
+			 "it paused %u times for %.2f s in all, %.2f s at the longest, until a "
+			 "retransmission got through",
+			 p->pauses, (double)p->paused_ns / 1e9, (double)p->longest_ns / 1e9);
+		break;
+	case PACE_UNKNOWN:
+		break;
+	}
+}
