@@ -224,6 +224,63 @@ static void a_path_that_heals_does_not_change_the_verdict(void **state)
 	}
 }
 
+/*
+ * The path heals while the flow waits for its timer; another connection to the same peer goes on at
+ * once. That one moves does not mean that this one is dropped.
+ */
+static void who_waits_for_the_timer_is_not_dropped(void **state)
+{
+	const uint64_t next_try_ns = 6820 * NS_PER_MS;
+
+	(void)state;
+	for (int tenths = 36; tenths < 66; tenths += 3) {
+		uint64_t heals_ns = (uint64_t)tenths * NS_PER_S / 10;
+		struct observation seen = {.type = OBS_SNAPSHOT};
+		struct world w;
+
+		world_init(&w, true, tenths & 1);
+		w.fault.blackhole_at = 3;
+		w.fault.heals_ns = w.now_ns + heals_ns;
+		w.witness_stalls = true;
+		world_run(&w, heals_ns);
+		w.witness_stalls = false;
+		w.witness.snd.run_start_ns = w.now_ns;
+		world_run(&w, next_try_ns - heals_ns);
+		seen.now_ns = w.now_ns;
+		seen.snapshot = w.witness;
+		world_step(&w, &seen);
+		seen.type = OBS_SCANNED;
+		world_step(&w, &seen);
+		world_progress(&w, 64000);
+		world_run(&w, NS_PER_S);
+		assert_int_equal(w.incident.key.cookie, w.flow.key.cookie);
+		assert_int_equal(w.incident.outcome, OUTCOME_RECOVERED);
+		expect(&w, CAUSE_PATH_BLACKHOLE, PLACE_LINK, 0);
+		world_free(&w);
+	}
+}
+
+/* The same of probes: those of the flow were lost before the path healed, those beside it not. */
+static void what_is_lost_before_others_pass_is_no_lost_state(void **state)
+{
+	(void)state;
+	for (int v6 = 0; v6 < 2; v6++) {
+		struct world w;
+
+		world_init(&w, true, v6);
+		w.has_witness = false;
+		w.controls_late_ns = 30 * NS_PER_MS;
+		w.fault.blackhole_at = 3;
+		while (!w.probes) { /* it heals between the two kinds */
+			w.fault.heals_ns = w.now_ns + NS_PER_S / 10 + 1;
+			world_run(&w, NS_PER_S / 10);
+		}
+		world_run(&w, 4 * NS_PER_S);
+		assert_int_not_equal(w.incident.verdict.cause, CAUSE_CONNECTION_STATE_LOST);
+		world_free(&w);
+	}
+}
+
 static void without_probes_the_cause_is_said_to_be_open(void **state)
 {
 	struct engine_config config = engine_defaults();
@@ -259,6 +316,8 @@ int main(void)
 		cmocka_unit_test(large_packets_that_vanish_are_a_size_black_hole),
 		cmocka_unit_test(lost_answers_leave_the_place_open),
 		cmocka_unit_test(a_path_that_heals_does_not_change_the_verdict),
+		cmocka_unit_test(who_waits_for_the_timer_is_not_dropped),
+		cmocka_unit_test(what_is_lost_before_others_pass_is_no_lost_state),
 		cmocka_unit_test(without_probes_the_cause_is_said_to_be_open),
 	};
 

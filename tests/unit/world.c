@@ -116,10 +116,11 @@ static bool comes_back(struct world *w, int one_in)
 }
 
 /* How far this packet gets, and what comes back. */
-static void travel(struct world *w, struct probe_seen *p, bool of_flow)
+static void travel(struct world *w, struct probe_seen *p, bool dropped_flow)
 {
 	const struct world_fault *f = &w->fault;
-	bool in_flow = p->kind != PROBE_CONTROL && of_flow, other = !in_flow;
+	bool in_flow = p->kind != PROBE_CONTROL && dropped_flow, other = !in_flow;
+	bool healed = f->heals_ns && p->sent_ns >= f->heals_ns;
 	int target = p->ttl < w->hops ? p->ttl : w->hops;
 
 	if (w->first_link_loses && !comes_back(w, p->size > 200 ? w->next_full : w->next_small))
@@ -127,7 +128,7 @@ static void travel(struct world *w, struct probe_seen *p, bool of_flow)
 	if (w->member_dead)
 		other = p->kind == PROBE_CONTROL && p->way & 1;
 	for (int node = 1; node < target; node++) {
-		bool dropped = node == f->blackhole_at ||
+		bool dropped = (node == f->blackhole_at && !healed) ||
 			       (w->member_dead && node == w->balanced && !other) ||
 			       (in_flow && node == f->state_at) ||
 			       (node == f->mtu_at && p->size > f->mtu) ||
@@ -155,7 +156,9 @@ static void travel(struct world *w, struct probe_seen *p, bool of_flow)
 	if (target == w->balanced && other)
 		p->from.bytes[3]++;
 	p->answered_ns = w->now_ns + (uint64_t)target * NS_PER_MS;
-	p->answer = target < w->hops ? ANSWER_TIME_EXCEEDED : in_flow ? ANSWER_ACK : ANSWER_SYN_ACK;
+	p->answer = target < w->hops	       ? ANSWER_TIME_EXCEEDED
+		    : p->kind == PROBE_CONTROL ? ANSWER_SYN_ACK
+					       : ANSWER_ACK;
 	p->seq = w->flow.rcv_nxt + (w->sends || f->peer_idle ? 0 : 100000);
 	p->answer_ttl = (uint8_t)(64 - target + 1);
 }
@@ -173,6 +176,8 @@ static void queue_push(struct queue *q, const struct observation *obs)
 
 static void grant_probes(struct world *w, struct queue *q, const struct want *want)
 {
+	const struct flow_key *dropped = w->fault.of_witness ? &w->witness.key : &w->flow.key;
+
 	for (int ttl = want->probe.first_ttl; ttl <= want->probe.last_ttl; ttl++) {
 		for (int i = 0; i < want->probe.count; i++) {
 			struct observation o = {.type = OBS_PROBE, .now_ns = w->now_ns};
@@ -183,11 +188,13 @@ static void grant_probes(struct world *w, struct queue *q, const struct want *wa
 			o.probe.way = (uint8_t)i;
 			o.probe.size = want->probe.size ? want->probe.size : 53;
 			o.probe.sent_ns = w->now_ns;
+			if (o.probe.kind == PROBE_CONTROL)
+				o.probe.sent_ns += w->controls_late_ns;
 			if (w->unsendable) {
 				o.probe.answer = ANSWER_NOT_SENT;
 				o.probe.error = ENETUNREACH;
 			} else {
-				travel(w, &o.probe, want->key.cookie == w->flow.key.cookie);
+				travel(w, &o.probe, want->key.cookie == dropped->cookie);
 				w->probes++;
 			}
 			queue_push(q, &o);

@@ -10,12 +10,14 @@
 
 /* TTL-limited packets are dropped by this node after its TTL check; 0: nowhere; n: the peer. */
 struct world_fault {
-	int state_at;	  /* drops only this connection */
-	int reverse_at;	  /* drops what the peer sends in this connection, on its way back */
-	int blackhole_at; /* drops everything */
-	int refused_by;	  /* answers SYNs that go beyond it with a reset; n: the peer */
-	int mtu_at, mtu;  /* drops packets above mtu */
-	int content_at;	  /* drops the segment that is owed, and its copies */
+	int state_at;	   /* drops only this connection */
+	int reverse_at;	   /* drops what the peer sends in this connection, on its way back */
+	int blackhole_at;  /* drops everything */
+	uint64_t heals_ns; /* until then; 0: for ever */
+	bool of_witness;   /* it is the witness's connection that is dropped, not the flow's */
+	int refused_by;	   /* answers SYNs that go beyond it with a reset; n: the peer */
+	int mtu_at, mtu;   /* drops packets above mtu */
+	int content_at;	   /* drops the segment that is owed, and its copies */
 	int damaged_at; /* changes what it forwards; quotes from behind show it: enum probe_altered
 			 */
 	uint8_t damage;
@@ -34,6 +36,7 @@ struct world {
 	int balanced;	      /* at this node a new connection meets another router; 0: nowhere */
 	bool unsendable;      /* no probe leaves this host */
 	int icmp_burst;	      /* answers a node gives in all; 0: no limit */
+	uint64_t controls_late_ns; /* they are sent so much after the flow's */
 	struct world_fault fault;
 
 	uint16_t gateway_nud;		 /* NUD_* of the first hop's neighbour entry */

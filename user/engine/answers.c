@@ -23,6 +23,45 @@ static void learn_way_of_flow(struct stall *s, const struct probe_seen *p)
 	*hop = p->from;
 }
 
+/* A control was sent this way no later, and got through: to this node or past it. */
+static bool open_before(const struct stall *s, const struct probe_seen *p)
+{
+	int node = p->ttl <= MAX_DISTANCE ? p->ttl : 0;
+
+	for (int i = node ? node : MAX_DISTANCE + 1; i <= MAX_DISTANCE; i++)
+		if (s->open_ns[i] && s->open_ns[i] <= p->sent_ns)
+			return true;
+	return s->open_ns[0] && s->open_ns[0] <= p->sent_ns;
+}
+
+/* Answers come within the time after which a probe counts as lost: the order is that of sending. */
+static void learn_open(struct stall *s, const struct probe_seen *p)
+{
+	int node = p->ttl <= MAX_DISTANCE ? p->ttl : 0;
+
+	if (p->kind == PROBE_CONTROL &&
+	    (p->answer == ANSWER_TIME_EXCEEDED || p->answer == ANSWER_SYN_ACK ||
+	     p->answer == ANSWER_RST) &&
+	    (!s->open_ns[node] || p->sent_ns < s->open_ns[node]))
+		s->open_ns[node] = p->sent_ns;
+	if (p->kind != PROBE_IN_FLOW || p->answer != ANSWER_NONE)
+		return;
+	s->shut_out[node] += open_before(s, p);
+	if (p->sent_ns > s->lost_ns)
+		s->lost_ns = p->sent_ns;
+}
+
+/* A node answers again, or for the first time, after a whole round in which it did not. */
+static bool is_new_answer(const struct stall *s, const struct hop *h, enum probe_kind kind)
+{
+	int sent = 0;
+
+	for (int i = 0; i < PROBE_KINDS; i++)
+		sent += h->probes[i].sent;
+	return s->asked && ((!h->probes[kind].answered && h->probes[kind].sent > 2) ||
+			    (!h->address.family && sent > PROBES_A_HOP));
+}
+
 static void learn_hop(struct stall *s, const struct probe_seen *p)
 {
 	struct hop *h = &s->pub.hops[p->ttl - 1];
@@ -38,8 +77,7 @@ static void learn_hop(struct stall *s, const struct probe_seen *p)
 	if (p->answer == ANSWER_NONE || p->answer == ANSWER_TOO_BIG ||
 	    (p->answer == ANSWER_UNREACHABLE && !addr_equal(&p->from, &p->key.remote.addr)))
 		return;
-	if (s->asked && !h->probes[p->kind].answered && h->probes[p->kind].sent > 2)
-		s->path_changed = true;
+	s->path_changed |= is_new_answer(s, h, p->kind);
 	h->probes[p->kind].answered++;
 	if (p->answer == ANSWER_TIME_EXCEEDED && s->distance && p->ttl >= s->distance) {
 		/* The TTL of what comes in has told the way back; this one is longer. */
@@ -154,6 +192,7 @@ void answer_probe(struct stall *s, const struct probe_seen *p)
 		learn_size(s, p);
 		return;
 	}
+	learn_open(s, p);
 	learn_peer(s, p);
 	if (p->ttl < END_TTL)
 		learn_hop(s, p);

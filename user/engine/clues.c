@@ -463,6 +463,10 @@ static void others_live(struct judgement *j)
 			 "%d other connection%s to the same peer moved data in the silence",
 			 j->same_peer, j->same_peer > 1 ? "s" : "");
 	}
+	if (j->returned)
+		evidence(j, "witness-returned", 0,
+			 "%d other connection%s move%s again, and this one has not tried since",
+			 j->returned, j->returned > 1 ? "s" : "", j->returned > 1 ? "" : "s");
 	if (j->elsewhere)
 		evidence(j, "witness-elsewhere", HINT,
 			 "%d connection%s to other peers moved data in the silence%s", j->elsewhere,

@@ -24,7 +24,6 @@
 #define BUSY_S		2 /* seconds of probes that wait: who comes now does without */
 #define COUNT_EVERY_NS	(100 * NS_PER_MS)
 #define LONGEST_WAIT_NS (8 * NS_PER_S)
-#define PROBES_A_HOP	5  /* in the first round */
 #define BLIND_DISTANCE	12 /* hops to ask where the distance is unknown */
 #define FRONTIER_BEHIND 3  /* hops behind the frontier that later rounds ask */
 #define LOSS_AT_PEER	4  /* whose ACKs are not limited */
@@ -198,12 +197,13 @@ static void ask_path(struct engine *e, struct stall *s)
 	int last_ttl = gather_reach(s);
 
 	s->probing = true;
+	/* Controls go first: what the flow loses after one has passed is no outage. */
+	want_probes(e, s, PROBE_CONTROL, 1, last_ttl, 2, 0);
+	want_probes(e, s, PROBE_CONTROL, END_TTL, END_TTL, 1, 0);
 	if (in_flow_possible(s)) {
 		want_probes(e, s, PROBE_IN_FLOW, 1, last_ttl, 2, 0);
 		want_probes(e, s, PROBE_IN_FLOW, END_TTL, END_TTL, 1, 0);
 	}
-	want_probes(e, s, PROBE_CONTROL, 1, last_ttl, 2, 0);
-	want_probes(e, s, PROBE_CONTROL, END_TTL, END_TTL, 1, 0);
 	if (gather_full_possible(s)) {
 		want_probes(e, s, PROBE_IN_FLOW_FULL, 1, last_ttl, 1, s->full_size);
 		want_probes(e, s, PROBE_IN_FLOW_FULL, END_TTL, END_TTL, 1, s->full_size);
@@ -292,9 +292,9 @@ static void ask_frontier(struct engine *e, struct stall *s)
 		last_ttl = MAX_DISTANCE;
 	if (first > last_ttl)
 		first = last_ttl;
+	want_probes(e, s, PROBE_CONTROL, first, last_ttl, 1, 0);
 	if (in_flow_possible(s))
 		want_probes(e, s, PROBE_IN_FLOW, first, last_ttl, 1, 0);
-	want_probes(e, s, PROBE_CONTROL, first, last_ttl, 1, 0);
 	if (gather_full_possible(s))
 		want_probes(e, s, PROBE_IN_FLOW_FULL, first, last_ttl, 1, s->full_size);
 	begin_round(e, s);
@@ -431,6 +431,8 @@ static void start_over(struct stall *s)
 	for (int i = 0; i < s->pub.n_hops; i++)
 		memset(s->pub.hops[i].probes, 0, sizeof(s->pub.hops[i].probes));
 	memset(&s->peer, 0, sizeof(s->peer));
+	memset(s->open_ns, 0, sizeof(s->open_ns));
+	memset(s->shut_out, 0, sizeof(s->shut_out));
 	s->asked = s->probing = s->sizing = false;
 	s->n_sizes = 0;
 	s->rounds = 1; /* what the peer said by itself was counted before the first */

@@ -87,6 +87,9 @@ void group_adopt(struct stall *s, const struct stall *lead)
 	s->pub.n_hops = lead->pub.n_hops;
 	s->peer = lead->peer;
 	s->peer.nxt_ns = s->peer.full_ns = 0;
+	memcpy(s->open_ns, lead->open_ns, sizeof(s->open_ns));
+	memcpy(s->shut_out, lead->shut_out, sizeof(s->shut_out));
+	s->lost_ns = lead->lost_ns;
 	s->full_size = lead->full_size;
 	s->rounds = 1;
 }
@@ -100,6 +103,7 @@ int group_follow(struct stall *s, const struct stall *lead)
 	s->distance = s->distance ? s->distance : lead->distance;
 	memcpy(s->pub.hops, lead->pub.hops, sizeof(s->pub.hops));
 	s->pub.n_hops = lead->pub.n_hops;
+	memcpy(s->open_ns, lead->open_ns, sizeof(s->open_ns));
 	s->peer = lead->peer;
 	s->peer.acked = false; /* that is for this connection to find out */
 	s->peer.nxt_ns = 0;

@@ -17,6 +17,7 @@
 #define MAX_DROP_KINDS	  6
 #define MAX_SIZES	  12
 #define PROBES_MAX	  300	   /* for an incident, witnesses' included */
+#define PROBES_A_HOP	  5	   /* in the first round */
 #define SCAN_EVERY_NS	  NS_PER_S /* full ones, while a verdict is due */
 #define PATHS		  64	   /* destinations whose hops are remembered */
 #define LEADS		  64	   /* paths that are being asked */
@@ -125,6 +126,11 @@ struct stall {
 
 	/* what was gathered */
 	struct peer_answers peer;
+	/* By TTL, 0: the peer. A passing control shows the path to be open from then on; what the
+	 * flow loses later is shut out, what it lost before speaks of an outage that is over. */
+	uint64_t open_ns[MAX_DISTANCE + 1]; /* the first that passed was sent then; 0: none did */
+	uint16_t shut_out[MAX_DISTANCE + 1];
+	uint64_t lost_ns; /* the latest in-flow probe without answer was sent then; 0: none */
 	struct drop_tally drops[MAX_DROP_KINDS];
 	int n_drops;
 	struct icmp_seen icmp; /* the latest */

@@ -46,6 +46,25 @@ const char *node_text(const struct judgement *j, int node, char *buf, size_t len
 	return buf;
 }
 
+/*
+ * Whether this flow has tried, and failed, since the witness moves without a break. If not, an
+ * outage may be over for the one and go on for the other until its timer fires, which doubles (RFC
+ * 6298 5.5): the peer's is not seen, but it tries again before the silence is twice as long.
+ */
+static bool has_tried_since(const struct judgement *j, uint64_t since_ns)
+{
+	const struct flow_snapshot *last = &j->s->pub.last;
+	uint64_t stopped_ns = j->s->pub.last_progress_ns, tried_ns = j->s->lost_ns;
+
+	if (since_ns <= stopped_ns || j->s->pub.slow || passes_by(j->s))
+		return true;
+	if (!j->s->sends && j->e->now_ns >= 2 * since_ns - stopped_ns + NS_PER_S)
+		return true;
+	if (j->s->sends && last->retrans_ns > tried_ns)
+		tried_ns = last->retrans_ns;
+	return tried_ns >= since_ns && j->e->now_ns >= tried_ns + 2 * NS_PER_US * last->rtt_us;
+}
+
 static void count_witnesses(struct judgement *j)
 {
 	const struct incident *pub = &j->s->pub;
@@ -53,6 +72,10 @@ static void count_witnesses(struct judgement *j)
 	for (int i = 0; i < pub->n_witnesses; i++) {
 		const struct witness *w = &pub->witnesses[i];
 
+		if (!has_tried_since(j, w->since_ns)) {
+			j->returned++;
+			continue;
+		}
 		if (w->same_peer) {
 			j->same_peer++;
 			continue;

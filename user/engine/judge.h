@@ -61,6 +61,7 @@ struct judgement {
 	const struct stall *s;
 	struct path_view path;
 	int same_peer, elsewhere; /* witnesses */
+	int returned;		  /* those that move again since this flow has last tried */
 	int shared;		  /* most hops shared with a witness to another destination */
 	double cause[CAUSES];
 	double part[MAX_PARTS];

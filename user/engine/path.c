@@ -36,6 +36,15 @@ static int missed_more(const struct tally *kind, const struct tally *twin)
 	return missed > 0 ? missed : 0;
 }
 
+/* The same of the flow's probes, as far as they were lost while controls passed. */
+static int shut_out(const struct stall *s, int ttl, const struct tally *flow,
+		    const struct tally *control)
+{
+	int missed = missed_more(flow, control);
+
+	return missed < s->shut_out[ttl] ? missed : s->shut_out[ttl];
+}
+
 static int farthest(const struct stall *s, enum probe_kind kind, int n)
 {
 	int at = 0;
@@ -154,7 +163,7 @@ struct path_view path_look(const struct stall *s)
 
 		if (ttl > p.flow && answered(h, PROBE_CONTROL))
 			p.flow_missed +=
-				missed_more(&probes[PROBE_IN_FLOW], &probes[PROBE_CONTROL]);
+				shut_out(s, ttl, &probes[PROBE_IN_FLOW], &probes[PROBE_CONTROL]);
 		if (ttl > p.flow && ttl > p.control)
 			p.beyond_missed +=
 				unanswered(h, PROBE_IN_FLOW) + unanswered(h, PROBE_CONTROL);
@@ -167,7 +176,7 @@ struct path_view path_look(const struct stall *s)
 	}
 	/* Probes that were meant for the peer itself. */
 	if (!p.peer_in_flow && p.peer_control)
-		p.flow_missed += unanswered_of(&peer->probes[PROBE_IN_FLOW]);
+		p.flow_missed += s->shut_out[0];
 	if (!p.peer_full && p.peer_in_flow)
 		p.full_missed += unanswered_of(&peer->probes[PROBE_IN_FLOW_FULL]);
 	if (!p.peer_in_flow && !p.peer_control)

@@ -78,6 +78,7 @@ struct witness {
 	bool same_peer;	     /* it ends at the host of the stalled flow */
 	uint8_t shared_hops; /* IP nodes that both cross, the peer included */
 	int8_t new_reach;    /* hops that a new connection to its peer gets; -1 not asked, or all */
+	uint64_t since_ns;   /* it moves without a break since then */
 	uint64_t rate_bps;   /* during the stall */
 };
 

@@ -156,6 +156,7 @@ static bool bear_witness(struct engine *e, struct stall *s, struct flow *f, bool
 		.key = f->last.key,
 		.sends = sends,
 		.same_peer = same_peer,
+		.since_ns = flow_dir(&f->last, sends)->run_start_ns,
 		.rate_bps = f->rate_bps[sends],
 		.shared_hops = (uint8_t)shared_hops(e, s, f),
 		.new_reach = (int8_t)new_reach(e, f),

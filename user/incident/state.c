@@ -78,6 +78,7 @@ static const struct field witness_fields[] = {
 	BOOLEAN(struct witness, same_peer),
 	NUMBER(struct witness, shared_hops),
 	INTEGER(struct witness, new_reach),
+	NUMBER(struct witness, since_ns),
 	NUMBER(struct witness, rate_bps),
 	END,
 };
