@@ -281,6 +281,42 @@ static void what_is_lost_before_others_pass_is_no_lost_state(void **state)
 	}
 }
 
+/* One connection is dropped, another stalls for a reason of its own and reaches the peer. */
+static void who_reaches_the_peer_does_not_speak_for_another(void **state)
+{
+	struct world w;
+
+	(void)state;
+	world_init(&w, true, false);
+	w.witness_stalls = true;
+	w.fault.state_at = 2;
+	w.fault.of_witness = true;
+	world_run(&w, 8 * NS_PER_S);
+	assert_int_equal(w.begins, 2);
+	assert_int_equal(w.incident.key.cookie, w.witness.key.cookie);
+	expect(&w, CAUSE_CONNECTION_STATE_LOST, PLACE_HOP, 2);
+	world_free(&w);
+}
+
+/* What was found of the first connection that is dropped is no word about large packets of another.
+ */
+static void who_follows_takes_over_nothing_of_the_leads_own(void **state)
+{
+	struct world w;
+
+	(void)state;
+	world_init(&w, true, false);
+	w.witness_stalls = true;
+	w.fault.state_at = 2;
+	for (int i = 0; i < 40; i++) {
+		world_run(&w, NS_PER_S / 5);
+		if (w.incident.key.cookie == w.witness.key.cookie)
+			assert_int_not_equal(w.incident.verdict.cause, CAUSE_SIZE_BLACKHOLE);
+	}
+	assert_int_equal(w.begins, 2);
+	world_free(&w);
+}
+
 static void without_probes_the_cause_is_said_to_be_open(void **state)
 {
 	struct engine_config config = engine_defaults();
@@ -318,6 +354,8 @@ int main(void)
 		cmocka_unit_test(a_path_that_heals_does_not_change_the_verdict),
 		cmocka_unit_test(who_waits_for_the_timer_is_not_dropped),
 		cmocka_unit_test(what_is_lost_before_others_pass_is_no_lost_state),
+		cmocka_unit_test(who_reaches_the_peer_does_not_speak_for_another),
+		cmocka_unit_test(who_follows_takes_over_nothing_of_the_leads_own),
 		cmocka_unit_test(without_probes_the_cause_is_said_to_be_open),
 	};
 

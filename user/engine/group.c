@@ -94,6 +94,13 @@ void group_adopt(struct stall *s, const struct stall *lead)
 	s->rounds = 1;
 }
 
+/* What the lead's connection found for itself alone. */
+static void forget_flow(struct tally *probes)
+{
+	probes[PROBE_IN_FLOW] = probes[PROBE_IN_FLOW_FULL] = probes[PROBE_IN_FLOW_COPY] =
+		(struct tally){0};
+}
+
 int group_follow(struct stall *s, const struct stall *lead)
 {
 	int frontier = 0;
@@ -106,12 +113,12 @@ int group_follow(struct stall *s, const struct stall *lead)
 	memcpy(s->open_ns, lead->open_ns, sizeof(s->open_ns));
 	s->peer = lead->peer;
 	s->peer.acked = false; /* that is for this connection to find out */
-	s->peer.nxt_ns = 0;
-	s->peer.probes[PROBE_IN_FLOW] = (struct tally){0};
+	s->peer.nxt_ns = s->peer.full_ns = 0;
+	forget_flow(s->peer.probes);
 	for (int i = 0; i < s->pub.n_hops; i++)
 		if (s->pub.hops[i].probes[PROBE_IN_FLOW].answered)
 			frontier = i + 1;
 	for (int i = frontier; i < s->pub.n_hops; i++)
-		s->pub.hops[i].probes[PROBE_IN_FLOW] = (struct tally){0};
+		forget_flow(s->pub.hops[i].probes);
 	return frontier;
 }
