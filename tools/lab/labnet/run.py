@@ -117,6 +117,15 @@ def one_line(result):
         + (f": {result.why}" if result.why else "")
 
 
+def usual_s(scenario):
+    """About how long a scenario takes when all goes well."""
+    fault = scenario.fault
+    if not fault:
+        return SETTLE_S + scenario.seconds
+    settle_s = SETTLE_SLOW_S if scenario.truth.slow is not False else SETTLE_S
+    return fault.after_bytes * 8 / scenario.rate_bps + fault.undo_after_s + settle_s + 5
+
+
 def wall_limit_s(scenario):
     """No scenario takes longer, whatever happens."""
     undo = scenario.fault.undo_after_s if scenario.fault else 0

@@ -13,7 +13,7 @@ SCENARIOS = [
              rtt_ms=5, seed=18),
     Scenario("sender-stopped", "the sending program is stopped; the user named the connection",
              Fault("program_stopped", "sender"), Truth(("sender-idle",), ("sender-app",)),
-             options=("port {port}",), rtt_ms=5, seed=19),
+             options=("port {port}",), rtt_ms=5, seed=19, quick=False),
     Scenario("sender-stopped-receiver", "the same, seen by the receiver",
              Fault("program_stopped", "sender"), Truth(("sender-idle",), ("sender-app",)),
              options=("port {port}",), vantage="receiver", rtt_ms=40, seed=20),

@@ -22,7 +22,8 @@ MIX = (
 SCENARIOS = [
     Scenario("healthy", "bulk, paced, idle, bursty, lossy, slow, web: nothing may be reported",
              nat=(1,), mtus={1: 1492}, rtt_ms=25, rate_bps=150 * MBIT, seconds=40,
-             beside={"c": (4, LOSSY)}, main=Transfer("main", send=BULK), others=MIX, seed=31),
+             beside={"c": (4, LOSSY)}, main=Transfer("main", send=BULK), others=MIX, seed=31,
+             quick=False),
     Scenario("healthy-receiver", "the same, IPv6, seen from the other end, 80 ms",
              hops=3, family=6, rtt_ms=80, rate_bps=150 * MBIT, seconds=40,
              beside={"c": (3, LOSSY)}, main=Transfer("main", send=BULK), others=MIX,

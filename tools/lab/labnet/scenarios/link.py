@@ -10,7 +10,7 @@ SCENARIOS = [
              seed=21),
     Scenario("peer-silent", "the peer answers ARP and nothing else, 80 ms away",
              Fault("host_silent", "b"), Truth(("peer-gone",), ("receiver-host", "link r4-b")),
-             switches=("sw", "sw2"), rtt_ms=80, seed=22),
+             switches=("sw", "sw2"), rtt_ms=80, seed=22, quick=False),
     Scenario("peer-silent-v6", "the same, IPv6",
              Fault("host_silent", "b"), Truth(("peer-gone",), ("receiver-host", "link r4-b")),
              switches=("sw", "sw2"), family=6, seed=23),

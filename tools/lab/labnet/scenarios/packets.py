@@ -14,7 +14,7 @@ SCENARIOS = [
     Scenario("packets-receiver", "packets at the receiver: the NAT at hop 2 loses the entry",
              Fault("state_deleted", "r2"), lost_at("r2"), nat=(2,),
              main=DOWNLOAD, others=DOWNLOAD_WITNESSES, vantage="receiver", options=PACKETS,
-             seed=52),
+             seed=52, quick=False),
     Scenario("packets-router-blackhole", "packets on router 2: router 3 forwards nothing any more",
              Fault("blackhole", "r3"), Truth(("path-blackhole",), ("path", "hop r3")), vantage="r2",
              beside={"c": (2, None)}, seed=53),
