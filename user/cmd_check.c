@@ -23,7 +23,6 @@
 #include "view/terminal.h"
 
 #define FEATURES_MAX 64
-#define NAME_WIDTH   40
 #define BTF_PATH     "/sys/kernel/btf/vmlinux"
 
 struct report {
@@ -219,12 +218,19 @@ static void check_packets(struct report *r)
 static void print_text(const struct report *r)
 {
 	const bool colour = terminal_colour(STDOUT_FILENO);
+	int width = 0;
 
+	for (int i = 0; i < r->n; i++) {
+		int len = (int)strlen(r->feature[i].name);
+
+		if (*r->feature[i].why && len > width)
+			width = len;
+	}
 	for (int i = 0; i < r->n; i++) {
 		const struct feature *f = &r->feature[i], *next = i + 1 < r->n ? f + 1 : NULL;
 
 		printf("%s%s%s  %-*s%s\n", colour ? f->ok ? "\033[32m" : "\033[1;31m" : "",
-		       f->ok ? "ok" : "no", colour ? "\033[0m" : "", *f->why ? NAME_WIDTH : 0,
+		       f->ok ? "ok" : "no", colour ? "\033[0m" : "", *f->why ? width + 2 : 0,
 		       f->name, f->why);
 		if (!f->ok && *f->fix && !(next && !next->ok && !strcmp(next->fix, f->fix)))
 			printf("      fix: %s\n", f->fix);

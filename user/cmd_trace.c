@@ -90,7 +90,10 @@ static void on_probe(const struct probe_seen *p, struct trace *t)
 	}
 	t->result.sent++;
 	t->result.hops[p->ttl - 1].probes[p->kind].sent++;
-	if (p->answer != ANSWER_NONE)
+	/* Says a router that knows no way on: its own hop has answered already, or never will. */
+	if (p->answer == ANSWER_UNREACHABLE && !addr_equal(&p->from, &t->result.key.remote.addr))
+		t->result.unreachable = p->from;
+	else if (p->answer != ANSWER_NONE)
 		note_hop(t, p);
 }
 

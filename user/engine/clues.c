@@ -434,7 +434,7 @@ static void packets_go_round(struct judgement *j)
 	if (j->s->expired > 1) {
 		j->cause[CAUSE_PATH_BLACKHOLE] += STRONG;
 		evidence(j, "ttl-expired", STRONG,
-			 "%s says that %u of this host's own segments ran out of hops",
+			 "%s says that %u segments of this connection ran out of hops",
 			 addr_text(&j->s->expired_at, from), j->s->expired);
 	}
 }

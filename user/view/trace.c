@@ -8,7 +8,8 @@
 #include "view/format.h"
 #include "view/json_stream.h"
 
-#define CONCLUSION_LEN 256
+#define CONCLUSION_LEN 320
+#define REACH_LEN      88
 
 static const char *hop_text(const struct trace_result *t, int ttl, char *buf, size_t len)
 {
@@ -42,7 +43,7 @@ static const char *reach_text(const struct trace_result *t, enum probe_kind kind
 static const char *conclusion(const struct trace_result *t, char buf[CONCLUSION_LEN])
 {
 	const int own = t->frontier[PROBE_IN_FLOW], fresh = t->frontier[PROBE_CONTROL];
-	char reach[2][CONCLUSION_LEN / 3], hop[ADDR_TEXT_LEN + 24];
+	char reach[2][REACH_LEN], hop[ADDR_TEXT_LEN + 24], addr[ADDR_TEXT_LEN];
 
 	reach_text(t, PROBE_IN_FLOW, reach[0], sizeof(reach[0]));
 	reach_text(t, PROBE_CONTROL, reach[1], sizeof(reach[1]));
@@ -63,6 +64,10 @@ static const char *conclusion(const struct trace_result *t, char buf[CONCLUSION_
 		snprintf(buf, CONCLUSION_LEN,
 			 "packets of this connection %s, those of a new one %s", reach[0],
 			 reach[1]);
+	if (t->unreachable.family)
+		snprintf(buf + strlen(buf), CONCLUSION_LEN - strlen(buf),
+			 "; %s says that the peer cannot be reached",
+			 addr_text(&t->unreachable, addr));
 	return buf;
 }
 
@@ -184,6 +189,7 @@ int trace_json(const struct trace_view *v, const struct trace_result *t)
 	}
 	jsonw_bool(&j, "control_reached", t->reached[PROBE_CONTROL]);
 	jsonw_known(&j, "control_frontier", (uint64_t)t->frontier[PROBE_CONTROL]);
+	json_address(&j, "unreachable_from", &t->unreachable);
 	jsonw_string(&j, "conclusion", conclusion(t, text));
 	jsonw_close(&j);
 	return jsonw_line_end(&j);

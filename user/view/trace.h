@@ -12,8 +12,9 @@ struct trace_result {
 	bool in_flow; /* the connection itself was probed too */
 	struct hop hops[MAX_HOPS];
 	int n_hops;
-	bool reached[PROBE_KINDS]; /* the peer answered */
-	int frontier[PROBE_KINDS]; /* largest TTL that was answered by anybody */
+	bool reached[PROBE_KINDS];  /* the peer answered */
+	int frontier[PROBE_KINDS];  /* largest TTL that was answered by anybody */
+	struct ip_addr unreachable; /* the router that says so of the peer; no hop of its own */
 	uint64_t sent, not_sent;
 	int error; /* errno of the last probe that could not be sent */
 	uint64_t done_ns;
