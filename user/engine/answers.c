@@ -77,7 +77,7 @@ static void learn_hop(struct stall *s, const struct probe_seen *p)
 	if (p->answer == ANSWER_NONE || p->answer == ANSWER_TOO_BIG ||
 	    (p->answer == ANSWER_UNREACHABLE && !addr_equal(&p->from, &p->key.remote.addr)))
 		return;
-	s->path_changed |= is_new_answer(s, h, p->kind);
+	s->path_changed |= !passes_by(s) && is_new_answer(s, h, p->kind);
 	h->probes[p->kind].answered++;
 	if (p->answer == ANSWER_TIME_EXCEEDED && s->distance && p->ttl >= s->distance) {
 		/* The TTL of what comes in has told the way back; this one is longer. */
@@ -151,6 +151,31 @@ static void learn_size(struct stall *s, const struct probe_seen *p)
 	}
 }
 
+/*
+ * Packets tell of probes that somebody else has sent: there are no rounds, what is known is what
+ * there is. The largest are full-size ones, others look for the size that passes. Whether it is
+ * one of these.
+ */
+static bool learn_passing(struct stall *s, const struct probe_seen *p)
+{
+	s->asked = s->probing = true;
+	if (p->kind != PROBE_IN_FLOW_FULL)
+		return false;
+	if (p->size >= s->full_seen) {
+		s->full_size = s->full_seen = p->size;
+		return false;
+	}
+	if (!s->sizing) {
+		s->sizing = true;
+		s->size_fail = s->full_seen;
+	}
+	if (p->answer == ANSWER_ACK || p->answer == ANSWER_TIME_EXCEEDED)
+		s->size_pass = p->size > s->size_pass ? p->size : s->size_pass;
+	else if (p->size > s->size_pass && p->size < s->size_fail)
+		s->size_fail = p->size;
+	return true;
+}
+
 static void note_altered(uint8_t *first, uint8_t ttl, bool altered)
 {
 	if (altered && (!*first || ttl < *first))
@@ -188,6 +213,8 @@ void answer_probe(struct stall *s, const struct probe_seen *p)
 		s->icmp.type = p->from.family == AF_INET6 ? 1 : 3;
 		s->icmp_count++;
 	}
+	if (passes_by(s) && learn_passing(s, p))
+		return;
 	if (p->kind == PROBE_IN_FLOW_FULL && s->sizing && p->size != s->full_size) {
 		learn_size(s, p);
 		return;

@@ -156,6 +156,7 @@ struct stall {
 	uint16_t size_of[MAX_SIZES];
 	int n_sizes;
 	uint16_t full_size; /* bytes of the IP packet of the transfer's own full segments */
+	uint16_t full_seen; /* of the largest probe that passed by */
 	/* Segments and duplicate ACKs of the peer in the silence, before our own probes. */
 	uint32_t in_segs_before, dup_acks_before;
 	uint64_t last_in_before_ns;

@@ -285,10 +285,11 @@ struct capture_seen {
 	uint64_t first_frame, last_frame;     /* last progress; the newest packet of the stall */
 	uint64_t retrans_frame, decide_frame; /* first retransmission, 0 none; when confirmed */
 	enum capture_position position;
-	bool acks_lost; /* all is acknowledged and sent again all the same */
-	bool on_link;	/* no router between the capture point and the end that it is near to */
-	bool one_way;	/* nothing of the receiver was captured */
-	bool missing;	/* the receiver acknowledged what the capture does not have */
+	bool local_receives; /* the local end is the receiver, and asks a silent sender in vain */
+	bool acks_lost;	     /* all is acknowledged and sent again all the same */
+	bool on_link; /* no router between the capture point and the end that it is near to */
+	bool one_way; /* nothing of the receiver was captured */
+	bool missing; /* the receiver acknowledged what the capture does not have */
 	bool mid_connection; /* no handshake in the capture: window scale unknown */
 	bool recovered;	     /* it went on afterwards */
 	bool jumped;	     /* the first ACK then covered more than was sent again */

@@ -389,11 +389,13 @@ static bool recovered(const struct stall *s)
  * A flow that passes by has only its packets to speak for it: the tracker of packets tells when
  * there is something to show for a stall, and live whatever moves as well.
  */
-static bool may_stall(const struct engine *e, const struct flow *f)
+static bool may_stall(const struct engine *e, const struct flow *f, bool sends)
 {
-	if (!(f->last.flags & SNAP_OFFLINE) || e->config.offline)
+	if (!(f->last.flags & SNAP_OFFLINE))
 		return true;
-	return f->capture.key.cookie && !f->capture.recovered;
+	if (sends == f->capture.local_receives)
+		return false; /* the other direction is a flow of its own there */
+	return e->config.offline || (f->capture.key.cookie && !f->capture.recovered);
 }
 
 void stall_look(struct engine *e, struct flow *f, bool sends)
@@ -406,7 +408,7 @@ void stall_look(struct engine *e, struct flow *f, bool sends)
 	if (!s) {
 		if (!flow_is_transfer(e, now, sends) ||
 		    !flow_suspicious(e, now, sends, silence_ns) ||
-		    silence_ns < suspect_after_ns(e, now, sends) || !may_stall(e, f) ||
+		    silence_ns < suspect_after_ns(e, now, sends) || !may_stall(e, f, sends) ||
 		    (f->idle_bytes[sends] && f->idle_bytes[sends] == d->bytes && !now->hole_segs &&
 		     !flow_peer_repeats(now)))
 			return;

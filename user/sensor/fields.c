@@ -286,6 +286,7 @@ static const struct field capture_observation[] = {
 	NUMBER(struct observation, capture.retrans_frame),
 	NUMBER(struct observation, capture.decide_frame),
 	WORD(struct observation, capture.position, positions),
+	BOOLEAN(struct observation, capture.local_receives),
 	BOOLEAN(struct observation, capture.acks_lost),
 	BOOLEAN(struct observation, capture.on_link),
 	BOOLEAN(struct observation, capture.one_way),

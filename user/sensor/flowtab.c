@@ -132,6 +132,7 @@ static void end(struct tracker *t, struct flow_entry *e)
 	uint32_t node = (uint32_t)(e - t->flows) * 2;
 
 	for (int dir = 0; dir < 2; dir++) {
+		probes_over(t, node + (uint32_t)dir, false, GONE_CLOSED);
 		if (e->half[dir].flags & HALF_OPEN)
 			report_gone(t, node + (uint32_t)dir, GONE_CLOSED);
 		life_end(t, node + (uint32_t)dir);
@@ -232,6 +233,7 @@ __attribute__((cold, noinline)) static struct flow_entry *make_entry(struct trac
 	if (!e)
 		return NULL;
 	e->used = 1;
+	e->probed = 0;
 	e->addr[0] = f->src;
 	e->addr[1] = f->dst;
 	e->port[0] = f->sport;

@@ -245,6 +245,7 @@ static void quoted(struct cursor *c, const struct frame *icmp)
 		memcpy(p->src.bytes, q + 12, 4);
 		memcpy(p->dst.bytes, q + 16, 4);
 		p->ip_len = be16(q + 2);
+		p->ip_id = be16(q + 4);
 	} else if (q[0] >> 4 == 6) {
 		header = 40;
 		if (left(c) < header + 8 || q[6] != 6)

@@ -63,7 +63,7 @@ struct frame {
 	uint32_t seq, ack;
 	uint32_t payload; /* bytes of TCP data (fragments: of IP payload) by the IP header */
 	uint16_t window;  /* not scaled */
-	uint16_t ip_id;	  /* 0 in IPv6 */
+	uint16_t ip_id;	  /* 0 in IPv6; FRAME_ICMP: of the segment that is quoted */
 	uint16_t ip_len;  /* of the whole IP packet, 65535 if more */
 	uint16_t mss;	  /* 0: no such option */
 	uint8_t ttl, n_sacks;

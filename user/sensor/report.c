@@ -30,6 +30,14 @@ static struct flow_key key_of(const struct flow_entry *e, int dir)
 	};
 }
 
+/* Of what the receiver sends: the routers between the sender and here count it down as well. */
+static uint8_t ttl_at_sender(const struct half *h, const struct half *o)
+{
+	int behind = routers_behind(h->ttl);
+
+	return (uint8_t)(o->ttl > behind ? o->ttl - behind : o->ttl);
+}
+
 struct flow_snapshot report_snapshot(struct tracker *t, uint32_t node)
 {
 	const struct flow_entry *e = &t->flows[node >> 1];
@@ -66,7 +74,7 @@ struct flow_snapshot report_snapshot(struct tracker *t, uint32_t node)
 		.in_segs = h->heard,
 		.wnd_shut_acks = d ? d->shut_acks : 0,
 		.state = TCP_ESTABLISHED,
-		.ttl_in = o->ttl,
+		.ttl_in = ttl_at_sender(h, o),
 		.flags = SNAP_OFFLINE,
 	};
 
@@ -82,12 +90,6 @@ struct flow_snapshot report_snapshot(struct tracker *t, uint32_t node)
 static void observe(struct tracker *t, const struct observation *obs)
 {
 	t->config.observe(obs, t->config.arg);
-}
-
-/* Routers that have counted this TTL down, from the value that systems begin with. */
-static int routers_behind(uint8_t ttl)
-{
-	return (ttl <= 64 ? 64 : ttl <= 128 ? 128 : 255) - ttl;
 }
 
 static bool is_fresh(uint8_t ttl)
@@ -171,7 +173,7 @@ void report_tunnel(const struct tracker *t, uint32_t node, char ret[TUNNEL_TEXT]
 		 addr_text(&ends[node & 1], src), addr_text(&ends[!(node & 1)], dst));
 }
 
-static struct capture_seen capture_of(struct tracker *t, uint32_t node)
+struct capture_seen report_capture(struct tracker *t, uint32_t node)
 {
 	const struct flow_entry *e = &t->flows[node >> 1];
 	int dir = node & 1;
@@ -224,11 +226,12 @@ static void tell(struct tracker *t, uint32_t node, uint64_t now_ns, const struct
 	obs = (struct observation){.type = OBS_SNAPSHOT, .now_ns = now_ns};
 	obs.snapshot = report_snapshot(t, node);
 	observe(t, &obs);
+	probes_tell(t, node);
 }
 
 void report_again(struct tracker *t, uint32_t node)
 {
-	struct capture_seen c = capture_of(t, node);
+	struct capture_seen c = report_capture(t, node);
 
 	tell(t, node, t->now_ns, &c);
 }
@@ -259,7 +262,8 @@ void report_stall(struct tracker *t, uint32_t node, uint64_t now_ns)
 		return;
 	if (!(h->flags & HALF_TRANSFER) && !half_opening(h))
 		return;
-	c = capture_of(t, node);
+	probes_over(t, node, false, GONE_CLOSED);
+	c = report_capture(t, node);
 	wheel_open(t, node);
 	tell(t, node, now_ns, &c);
 	tell_kept_icmp(t, node);
@@ -267,7 +271,7 @@ void report_stall(struct tracker *t, uint32_t node, uint64_t now_ns)
 
 void report_before(struct tracker *t, uint32_t node, bool recovered, bool jumped)
 {
-	struct capture_seen c = capture_of(t, node);
+	struct capture_seen c = report_capture(t, node);
 
 	c.recovered = recovered;
 	c.jumped = jumped;
@@ -297,7 +301,7 @@ void report_recovered(struct tracker *t, uint32_t node)
 
 void report_gone(struct tracker *t, uint32_t node, enum gone_reason reason)
 {
-	struct capture_seen c = capture_of(t, node);
+	struct capture_seen c = report_capture(t, node);
 
 	tell(t, node, t->now_ns, &c);
 	forget(t, node, reason);
@@ -316,7 +320,7 @@ void report_reset(struct tracker *t, uint32_t node, const struct frame *f)
 	if (!(half_at(t, node)->flags & HALF_TRANSFER) || live_is_ours(t, node))
 		return;
 	half_at(t, node)->flags |= HALF_ABORTED;
-	c = capture_of(t, node);
+	c = report_capture(t, node);
 	obs.reset = (struct reset_seen){
 		.key = c.key,
 		.inbound = inbound,
@@ -371,7 +375,7 @@ void report_refused(struct tracker *t, uint32_t node, const struct frame *f)
 	};
 	observe(t, &obs);
 	obs = (struct observation){.type = OBS_CAPTURE, .now_ns = t->now_ns};
-	obs.capture = capture_of(t, node);
+	obs.capture = report_capture(t, node);
 	observe(t, &obs);
 	forget(t, node, GONE_RESET);
 }

@@ -531,8 +531,7 @@ static void window_update(struct tracker *t, uint32_t node, uint16_t window)
 	h->window = window;
 }
 
-/* f comes from the peer of `node` and acknowledges what `node` has sent. */
-void sequence_ack(struct tracker *t, uint32_t node, const struct frame *f)
+void sequence_ack(struct tracker *t, uint32_t node, const struct frame *f, bool elicited)
 {
 	struct half *h = half_at(t, node);
 	int32_t ahead;
@@ -544,11 +543,11 @@ void sequence_ack(struct tracker *t, uint32_t node, const struct frame *f)
 	ahead = seq_diff(f->ack, h->una);
 	if (ahead > 0 && ahead < MAX_JUMP) {
 		advance_una(t, node, f->ack);
-	} else if (!ahead) {
+	} else if (!ahead && !elicited) {
 		count16(&h->heard);
 		if (!f->payload && h->nxt != h->una && !(f->flags & (TCP_SYN | TCP_FIN)))
 			count16(&h->dup_acks);
-	} else {
+	} else if (ahead) {
 		return; /* an old one */
 	}
 	if (!(f->flags & (TCP_SYN | TCP_RST)))

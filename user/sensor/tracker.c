@@ -103,6 +103,8 @@ static void reset(struct tracker *t, uint32_t node, const struct frame *f)
 	struct half *h = half_at(t, node), *o = half_at(t, node ^ 1);
 
 	t->counts.resets++;
+	probes_over(t, node, false, GONE_RESET);
+	probes_over(t, node ^ 1, false, GONE_RESET);
 	sequence_gap(t, node ^ 1);
 	if (o->flags & HALF_OPEN)
 		report_gone(t, node ^ 1, GONE_RESET);
@@ -132,6 +134,7 @@ static void segment(struct tracker *t, const struct frame *f, uint32_t hash)
 {
 	int dir;
 	struct flow_entry *e = flowtab_get(t, f, hash, true, &dir);
+	enum probe_part part = NO_PROBE;
 	struct half *h;
 	uint32_t node;
 
@@ -150,6 +153,13 @@ static void segment(struct tracker *t, const struct frame *f, uint32_t hash)
 		return;
 	}
 	e->last_frame = (uint32_t)t->frame;
+	if (probes_maybe(e, f))
+		part = probes_look(t, e, dir, f);
+	if (part == IS_PROBE) {
+		if (t->live)
+			live_packet(t, node, f);
+		return;
+	}
 	if (!(h->flags & HALF_SEEN)) {
 		h->flags |= HALF_SEEN;
 		h->wscale = 0xff;
@@ -184,8 +194,10 @@ static void segment(struct tracker *t, const struct frame *f, uint32_t hash)
 	if (f->has & (HAS_GOOD_SUM | HAS_BAD_SUM))
 		sequence_sum(t, node, f);
 	if (f->flags & TCP_ACK)
-		sequence_ack(t, node ^ 1, f);
+		sequence_ack(t, node ^ 1, f, part == ANSWERS_PROBE);
 	sequence_data(t, node, f);
+	if (e->probed && e->half[!dir].progress_ns == t->now_ns)
+		probes_over(t, node ^ 1, true, GONE_CLOSED);
 	h->last_ns = t->now_ns;
 	if ((h->flags & e->half[!dir].flags & HALF_FIN) && h->una == h->nxt &&
 	    e->half[!dir].una == e->half[!dir].nxt) {
@@ -201,6 +213,8 @@ static void icmp(struct tracker *t, const struct frame *f)
 	int dir;
 	struct flow_entry *e = flowtab_get(t, f, flowtab_hash(f), false, &dir);
 
+	if (t->n_probes && probes_icmp(t, f))
+		return;
 	if (e)
 		report_icmp(t, e, dir, f);
 }
@@ -364,6 +378,7 @@ void tracker_end(struct tracker *t)
 			segment(t, &t->held[i].first, flowtab_hash(&t->held[i].first));
 	for (uint32_t node = t->open; node != NONE; node = half_at(t, node)->next)
 		report_before(t, node, false, false);
+	probes_end(t);
 	for (uint32_t i = 0; i < t->top; i++) {
 		const struct half *a = &t->flows[i].half[0], *b = &t->flows[i].half[1];
 

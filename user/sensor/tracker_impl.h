@@ -20,6 +20,9 @@
 #define NO_DETAIL      UINT16_MAX
 #define MAX_LIVES      (1u << 18)
 #define LIFE_TOLD      (NONE - 1)
+#define PROBES_KEPT    1024
+#define LOW_TTL	       32 /* systems begin with 64 and more, and hardly a path has so many hops */
+#define ASKING	       64
 #define PIPE	       16	 /* packets on their way; a power of two */
 #define MAX_JUMP       (1 << 28) /* bytes; a sequence number farther off is not of this flow */
 
@@ -72,6 +75,9 @@ struct flow_entry {
 	uint8_t family, tunnel, opener, used;
 	uint8_t slot[2];  /* of the halves in the wheel */
 	uint8_t print[2]; /* where the next fingerprint goes */
+	uint8_t probed;	  /* bits: this half has sent probes of the path */
+	uint8_t pad;
+	uint16_t mss; /* smaller of the two that the handshake offers; 0 unknown */
 	uint64_t born_ns;
 	uint32_t number; /* of the connection in the file, from 1 */
 	uint32_t next;	 /* in the hash chain or the free list */
@@ -100,6 +106,21 @@ struct detail {
 	uint32_t sacked_bytes, sacked_longest, bad_sacks, resumed_len, shut_acks;
 	uint32_t bad_sums;
 	bool upstream;
+	uint64_t probes_told_ns; /* what has settled until then was told to the engine */
+};
+
+/* A probe of a path, and what answered it. */
+struct kept_probe {
+	union frame_addr src, dst;
+	uint16_t sport, dport;
+	uint8_t family, kind, answer; /* enum probe_kind, enum probe_answer */
+	uint8_t ttl, answer_ttl;      /* at the capture point; 0: the sender's usual one */
+	uint8_t code;		      /* of ICMP */
+	bool by_range;		      /* a D-SACK names it (RFC 2883) */
+	uint16_t ip_id, size;	      /* size: bytes of the IP packet */
+	uint32_t seq, ack, len, answer_seq, mtu;
+	struct ip_addr from;
+	uint64_t sent_ns, answered_ns;
 };
 
 struct held_fragment {
@@ -163,6 +184,10 @@ struct tracker {
 	struct live_flow *live; /* beside each flow; NULL in captures */
 	struct kept_icmp icmp[ICMP_KEPT];
 	uint32_t next_icmp;
+	struct kept_probe probes[PROBES_KEPT];
+	uint32_t n_probes;	 /* so far */
+	uint32_t asking[ASKING]; /* nodes; their receivers ask why they are silent */
+	uint32_t n_asking;
 	struct dialer dialers[DIALERS];
 	struct tunnel tunnels[TUNNELS]; /* a hash table that is not emptied */
 };
@@ -195,6 +220,12 @@ static inline uint64_t half_moved_bytes(const struct half *h)
 static inline void count16(uint16_t *n)
 {
 	*n = (uint16_t)(*n + (*n != UINT16_MAX));
+}
+
+/* Routers that have counted this TTL down, from the value that systems begin with. */
+static inline int routers_behind(uint8_t ttl)
+{
+	return (ttl <= 64 ? 64 : ttl <= 128 ? 128 : 255) - ttl;
 }
 
 static inline struct half *half_at(struct tracker *t, uint32_t node)
@@ -239,8 +270,8 @@ void half_silent(struct tracker *t, uint32_t node, uint64_t due_ns);
 void sequence_gap(struct tracker *t, uint32_t node); /* the receiver is about to speak */
 void sequence_sum(struct tracker *t, uint32_t node, const struct frame *f);
 void sequence_data(struct tracker *t, uint32_t node, const struct frame *f);
-/* f comes from the peer of `node` and acknowledges what `node` has sent. */
-void sequence_ack(struct tracker *t, uint32_t node, const struct frame *f);
+/* f comes from the peer of `node` and acknowledges what `node` has sent. elicited: by a probe. */
+void sequence_ack(struct tracker *t, uint32_t node, const struct frame *f, bool elicited);
 
 /* There is something to show for its silence, perhaps: arms it, or tells the stall it waits for. */
 void sequence_show(struct tracker *t, uint32_t node);
@@ -271,6 +302,22 @@ void life_sum(struct tracker *t, uint32_t node, bool good);
 uint32_t life_bad_sums(struct tracker *t, uint32_t node);
 uint16_t life_ip_id(struct tracker *t, uint32_t node); /* of its latest data; 0 unknown */
 void life_end(struct tracker *t, uint32_t node);
+/* probes.c */
+enum probe_part { NO_PROBE, IS_PROBE, ANSWERS_PROBE };
+/* What this segment is, of a low TTL or of a flow that is probed. IS_PROBE: none of the flow's. */
+enum probe_part probes_look(struct tracker *t, struct flow_entry *e, int dir,
+			    const struct frame *f);
+bool probes_icmp(struct tracker *t, const struct frame *f); /* it answers one */
+void probes_tell(struct tracker *t, uint32_t node);	    /* those in its silence that are new */
+/* The silence that the receiver of `node` has asked about is over, if there was one. */
+void probes_over(struct tracker *t, uint32_t node, bool recovered, enum gone_reason reason);
+void probes_end(struct tracker *t);
+
+static inline bool probes_maybe(const struct flow_entry *e, const struct frame *f)
+{
+	return __builtin_expect(e->probed || f->ttl <= LOW_TTL || f->payload == 1, 0);
+}
+
 /* tracker.c */
 void tracker_drain(struct tracker *t); /* what still waits in the pipe */
 
@@ -281,6 +328,7 @@ bool live_is_ours(struct tracker *t, uint32_t node);
 
 /* report.c: towards the engine */
 struct flow_snapshot report_snapshot(struct tracker *t, uint32_t node);
+struct capture_seen report_capture(struct tracker *t, uint32_t node);
 void report_again(struct tracker *t, uint32_t node); /* of an open stall, what it has come to */
 void report_stall(struct tracker *t, uint32_t node, uint64_t now_ns);
 void report_before(struct tracker *t, uint32_t node, bool recovered, bool jumped);
