@@ -165,6 +165,7 @@ static int pcap_header(struct capture *c, uint32_t magic)
 
 static int pcap_next(struct capture *c, struct captured *ret)
 {
+	const struct interface *i = &c->interfaces[0];
 	size_t header = c->modified ? 24 : 16;
 	const uint8_t *h;
 	uint32_t a, b;
@@ -187,10 +188,10 @@ static int pcap_next(struct capture *c, struct captured *ret)
 		if (err < 0)
 			return err;
 		c->counts.packets++;
-	} while (!link_known(c, &c->interfaces[0]));
+	} while (!link_known(c, i));
 	if (ret->length < ret->captured)
 		ret->length = ret->captured;
-	ret->linktype = c->interfaces[0].linktype;
+	ret->linktype = i->linktype;
 	ret->interface = 0;
 	ret->number = c->counts.packets;
 	c->counts.packets_read++;

@@ -59,7 +59,6 @@ static void tcp_options(struct frame *p, const uint8_t *o, const uint8_t *end)
 	}
 }
 
-/* ip_payload: bytes behind the IP header, as the header says. */
 /* RFC 1071: the sum of 16-bit words in any byte order, so of larger ones as well. */
 static uint64_t sum_of(const uint8_t *at, size_t len, uint64_t sum)
 {
@@ -88,28 +87,26 @@ static bool sum_is_good(const struct frame *p, const uint8_t *segment, uint32_t 
 	return sum == 0xffff;
 }
 
-static void check_sum(struct cursor *c, uint32_t len)
+/* left: bytes of the segment that were captured, here and below. */
+static inline void check_sum(struct frame *p, const uint8_t *segment, uint32_t len, size_t left)
 {
-	struct frame *p = c->p;
 	bool fresh = p->ttl == 64 || p->ttl == 128 || p->ttl == 255;
 
-	if (!fresh && p->payload && len <= SUM_LONGEST && left(c) >= len &&
-	    !(p->has & HAS_MORE_FRAGS))
-		p->has |= sum_is_good(p, c->at, len) ? HAS_GOOD_SUM : HAS_BAD_SUM;
+	if (!fresh && p->payload && len <= SUM_LONGEST && left >= len && !(p->has & HAS_MORE_FRAGS))
+		p->has |= sum_is_good(p, segment, len) ? HAS_GOOD_SUM : HAS_BAD_SUM;
 }
 
-static void tcp(struct cursor *c, uint32_t ip_payload)
+/* ip_payload: bytes behind the IP header, as the header says. */
+static inline void tcp(struct frame *p, const uint8_t *t, size_t left, uint32_t ip_payload)
 {
-	const uint8_t *t = c->at;
-	struct frame *p = c->p;
 	unsigned int header, got;
 
 	p->kind = FRAME_CUT;
-	if (left(c) < 4)
+	if (left < 4)
 		return;
 	p->sport = be16(t);
 	p->dport = be16(t + 2);
-	if (left(c) < 16)
+	if (left < 16)
 		return;
 	header = (t[12] >> 4) * 4;
 	if (header < 20 || header > ip_payload)
@@ -120,8 +117,8 @@ static void tcp(struct cursor *c, uint32_t ip_payload)
 	p->flags = t[13];
 	p->window = be16(t + 14);
 	p->payload = ip_payload - header;
-	check_sum(c, ip_payload);
-	got = left(c) < header ? (unsigned int)left(c) : header;
+	check_sum(p, t, ip_payload, left);
+	got = left < header ? (unsigned int)left : header;
 	if (got == header)
 		p->has |= HAS_OPTIONS;
 	if (got == 32 && be32(t + 20) == 0x0101080a) { /* what nearly every segment has */
@@ -292,7 +289,7 @@ static void icmp(struct cursor *c)
 static void transport(struct cursor *c, int proto, uint32_t length)
 {
 	if (__builtin_expect(proto == 6, 1)) {
-		tcp(c, length);
+		tcp(c->p, c->at, left(c), length);
 		return;
 	}
 	switch (proto) {
@@ -345,6 +342,17 @@ static inline void set_v4(union frame_addr *a, const uint8_t *p)
 	a->words[1] = 0;
 }
 
+static inline void ipv4_header(struct frame *p, const uint8_t *h, uint32_t total)
+{
+	p->family = 4;
+	set_v4(&p->src, h + 12);
+	set_v4(&p->dst, h + 16);
+	p->ttl = h[8];
+	p->ip_id = be16(h + 4);
+	p->ip_len = (uint16_t)(total > 65535 ? 65535 : total);
+	p->has = ecn[h[1] & 3];
+}
+
 static void ipv4(struct cursor *c)
 {
 	const uint8_t *h = c->at;
@@ -361,13 +369,7 @@ static void ipv4(struct cursor *c)
 		total = (uint32_t)(c->wire_end - h);
 	if (total < header)
 		return;
-	p->family = 4;
-	set_v4(&p->src, h + 12);
-	set_v4(&p->dst, h + 16);
-	p->ttl = h[8];
-	p->ip_id = be16(h + 4);
-	p->ip_len = (uint16_t)(total > 65535 ? 65535 : total);
-	p->has = ecn[h[1] & 3];
+	ipv4_header(p, h, total);
 	if ((size_t)(c->end - h) > total) /* padding of short frames is no data */
 		c->end = h + total;
 	c->at += header;
@@ -448,15 +450,27 @@ void frame_ip(struct cursor *c)
 		ipv6(c);
 }
 
+/* What nearly every packet is: Ethernet, IPv4 without options or fragments, TCP. */
+static inline bool is_plain(const uint8_t *data, uint32_t captured)
+{
+	return captured >= 34 && be16(data + 12) == ETHERTYPE_IPV4 && data[14] == 0x45 &&
+	       data[23] == 6 && !(be16(data + 20) & 0x3fff) && be16(data + 16) >= 20;
+}
+
+static inline void plain(const uint8_t *data, uint32_t captured, struct frame *p)
+{
+	const uint8_t *h = data + 14;
+	uint32_t total = be16(h + 2);
+	size_t ip = captured - 14 < total ? captured - 14 : total; /* the rest is padding */
+
+	ipv4_header(p, h, total);
+	tcp(p, h + 20, ip - 20, total - 20);
+}
+
 void frame_decode(int linktype, const uint8_t *data, uint32_t captured, uint32_t length,
 		  struct frame *ret)
 {
-	struct cursor c = {
-		.at = data,
-		.end = data + captured,
-		.wire_end = data + (length > captured ? length : captured),
-		.p = ret,
-	};
+	struct cursor c;
 
 	/* Addresses and what is only read for its own kind stay as they are. */
 	ret->kind = FRAME_OTHER;
@@ -466,11 +480,20 @@ void frame_decode(int linktype, const uint8_t *data, uint32_t captured, uint32_t
 	ret->payload = 0;
 	ret->frag_off = 0;
 	ret->icmp_mtu = 0;
-	if (__builtin_expect(linktype == 1, 1)) {
-		frame_ethernet(&c);
+	if (linktype == 1 && __builtin_expect(is_plain(data, captured), 1)) {
+		plain(data, captured, ret);
 		return;
 	}
-	frame_link(&c, linktype);
+	c = (struct cursor){
+		.at = data,
+		.end = data + captured,
+		.wire_end = data + (length > captured ? length : captured),
+		.p = ret,
+	};
+	if (linktype == 1)
+		frame_ethernet(&c);
+	else
+		frame_link(&c, linktype);
 }
 
 struct ip_addr frame_addr_of(const union frame_addr *a, uint8_t family)
