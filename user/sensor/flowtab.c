@@ -98,19 +98,20 @@ static void drop_detail(struct tracker *t, struct half *h)
 	h->detail = NO_DETAIL;
 }
 
-struct detail *detail_of(struct tracker *t, struct half *h, bool make)
+struct detail *detail_make(struct tracker *t, struct half *h)
 {
-	if (h->detail == NO_DETAIL && make) {
-		if (t->detail_free != NONE) {
-			h->detail = (uint16_t)t->detail_free;
-			t->detail_free = t->details[h->detail].next_free;
-		} else if (t->detail_top < MAX_DETAILS) {
-			h->detail = (uint16_t)t->detail_top++;
-		}
-		if (h->detail != NO_DETAIL)
-			memset(&t->details[h->detail], 0, sizeof(*t->details));
+	if (h->detail != NO_DETAIL)
+		return &t->details[h->detail];
+	if (t->detail_free != NONE) {
+		h->detail = (uint16_t)t->detail_free;
+		t->detail_free = t->details[h->detail].next_free;
+	} else if (t->detail_top < MAX_DETAILS) {
+		h->detail = (uint16_t)t->detail_top++;
+	} else {
+		return NULL;
 	}
-	return h->detail == NO_DETAIL ? NULL : &t->details[h->detail];
+	memset(&t->details[h->detail], 0, sizeof(*t->details));
+	return &t->details[h->detail];
 }
 
 /* A connection begins in this entry, the ends of which are set. */

@@ -36,7 +36,7 @@ void handshake_syn(struct tracker *t, uint32_t node, const struct frame *f)
 		h->owe_ns = t->now_ns;
 		h->progress_frame = (uint32_t)t->frame;
 	} else {
-		struct detail *d = detail_of(t, h, true);
+		struct detail *d = detail_make(t, h);
 
 		count16(&h->tries);
 		h->retrans++;

@@ -290,7 +290,7 @@ static void tell(struct tracker *t, uint32_t node, uint64_t since_ns)
 {
 	struct half *h = half_at(t, node);
 	const struct flow_entry *e = &t->flows[node >> 1];
-	struct detail *d = t->n_probes ? detail_of(t, h, true) : NULL;
+	struct detail *d = t->n_probes ? detail_make(t, h) : NULL;
 	uint16_t ports[PROBE_WAYS] = {0};
 
 	for (uint32_t i = 0; d && i < n_kept(t); i++) {

@@ -34,7 +34,7 @@ static bool acks_lost(const struct half *h, const struct detail *d)
 
 uint32_t half_known_una(const struct tracker *t, const struct half *h)
 {
-	const struct detail *d = h->detail == NO_DETAIL ? NULL : &t->details[h->detail];
+	const struct detail *d = detail_of(t, h);
 
 	return acks_lost(h, d) ? d->repeat_seq : h->una;
 }
@@ -54,7 +54,7 @@ bool half_owes(struct tracker *t, uint32_t node)
 static bool shown(struct tracker *t, uint32_t node)
 {
 	const struct half *h = half_at(t, node), *o = other(t, node);
-	const struct detail *d = h->detail == NO_DETAIL ? NULL : &t->details[h->detail];
+	const struct detail *d = detail_of(t, h);
 
 	if (half_opening(h))
 		return handshake_shown(h, o);
@@ -75,7 +75,7 @@ static bool shown(struct tracker *t, uint32_t node)
 void sequence_gap(struct tracker *t, uint32_t node)
 {
 	const struct half *h = half_at(t, node);
-	const struct detail *d = h->detail == NO_DETAIL ? NULL : &t->details[h->detail];
+	const struct detail *d = detail_of(t, h);
 
 	if (!(h->flags & HALF_WAITING) || !d || !d->n_holes || d->holes[0].seq != h->una ||
 	    one_way(other(t, node)) || t->now_ns - h->last_ns < t->config.stall_after_ns / 2 ||
@@ -99,10 +99,8 @@ void half_silent(struct tracker *t, uint32_t node, uint64_t due_ns)
 		h->flags |= HALF_WAITING;
 }
 
-static void arm(struct tracker *t, uint32_t node)
+static void arm(struct tracker *t, uint32_t node, const struct half *h)
 {
-	struct half *h = half_at(t, node);
-
 	if (!(h->flags & (HALF_ARMED | HALF_OPEN | HALF_WAITING)) && half_owes(t, node))
 		wheel_arm(t, node, half_silent_since(h) + t->config.stall_after_ns);
 }
@@ -113,7 +111,7 @@ void sequence_show(struct tracker *t, uint32_t node)
 	struct half *h = half_at(t, node);
 
 	if (!(h->flags & HALF_WAITING)) {
-		arm(t, node);
+		arm(t, node, h);
 	} else if (shown(t, node) && half_owes(t, node)) {
 		h->flags &= (uint16_t)~HALF_WAITING;
 		report_stall(t, node, t->now_ns);
@@ -124,7 +122,7 @@ void sequence_show(struct tracker *t, uint32_t node)
 
 static void hole_add(struct tracker *t, struct half *h, uint32_t seq, uint32_t end)
 {
-	struct detail *d = detail_of(t, h, true);
+	struct detail *d = detail_make(t, h);
 
 	if (!d || d->n_holes == HOLES)
 		return;
@@ -174,10 +172,9 @@ static void holes_acked(struct tracker *t, struct half *h, struct detail *d)
 
 /* --- data ------------------------------------------------------------------------------------- */
 
-static void progressed(struct tracker *t, uint32_t node)
+static void progressed(struct tracker *t, uint32_t node, struct half *h)
 {
-	struct half *h = half_at(t, node);
-	struct detail *d = detail_of(t, h, false);
+	struct detail *d = detail_of(t, h);
 
 	h->progress_ns = t->now_ns;
 	h->progress_frame = (uint32_t)t->frame;
@@ -193,7 +190,7 @@ static void progressed(struct tracker *t, uint32_t node)
 	if (h->una == h->nxt && !(h->flags & HALF_SHUT))
 		h->owe_ns = 0;
 	else
-		arm(t, node);
+		arm(t, node, h);
 }
 
 static void count_transfer(struct tracker *t, struct half *h)
@@ -224,14 +221,15 @@ static void append(struct tracker *t, uint32_t node, const struct frame *f, uint
 		   uint32_t end, bool fin)
 {
 	struct half *h = half_at(t, node);
+	const struct half *o = other(t, node);
 	bool was_idle = h->una == h->nxt;
 
-	if (one_way(other(t, node)) && end != seq) {
+	if (one_way(o) && end != seq) {
 		/* Nobody tells what has arrived; new data says that the sender goes on. */
 		if (h->flags & HALF_OPEN)
 			report_before(t, node, true, false);
 		h->una = seq;
-		progressed(t, node);
+		progressed(t, node, h);
 		if (h->flags & HALF_OPEN)
 			report_recovered(t, node);
 	}
@@ -249,14 +247,17 @@ static void append(struct tracker *t, uint32_t node, const struct frame *f, uint
 	if (was_idle) {
 		h->heard = h->dup_acks = 0;
 		h->owe_ns = t->now_ns;
-		arm(t, node);
+		arm(t, node, h);
 	}
 	if (!(h->flags & HALF_RTT_PENDING)) {
 		h->rtt_seq = end;
 		h->rtt_sent_us = (uint32_t)(t->now_ns / NS_PER_US);
 		h->flags |= HALF_RTT_PENDING;
 	}
-	life_sent(t, node, f);
+	if (h->life == NONE)
+		life_begin(t, h, o);
+	if (life_goes_on(h))
+		life_data(t, h, f);
 	if (h->pace)
 		pace_sent(t->pace, h->pace, seq, f->ip_len, t->now_ns, t->frame);
 }
@@ -270,7 +271,7 @@ static uint64_t round_trip_ns(const struct half *h, const struct half *o)
 static void needless(struct tracker *t, uint32_t node, uint32_t seq)
 {
 	struct half *h = half_at(t, node);
-	struct detail *d = detail_of(t, h, true);
+	struct detail *d = detail_make(t, h);
 
 	if (!d)
 		return;
@@ -294,7 +295,7 @@ static void repeated(struct tracker *t, uint32_t node, const struct frame *f, ui
 		     uint32_t end)
 {
 	struct half *h = half_at(t, node), *o = other(t, node);
-	struct detail *d = detail_of(t, h, false);
+	struct detail *d = detail_of(t, h);
 	struct hole hole;
 
 	if (hole_fill(d, seq, end, &hole)) {
@@ -318,7 +319,7 @@ static void repeated(struct tracker *t, uint32_t node, const struct frame *f, ui
 	}
 	if (end == seq)
 		return;
-	d = detail_of(t, h, true);
+	d = detail_make(t, h);
 	h->flags &= (uint16_t)~HALF_RTT_PENDING;
 	h->retrans++;
 	t->counts.retransmissions++;
@@ -364,7 +365,7 @@ void sequence_sum(struct tracker *t, uint32_t node, const struct frame *f)
 	life_sum(t, node, good);
 	if (good)
 		return;
-	d = detail_of(t, h, true);
+	d = detail_make(t, h);
 	if (d)
 		d->bad_sums++;
 	pace_damaged(t->pace, h->pace);
@@ -383,7 +384,7 @@ void sequence_data(struct tracker *t, uint32_t node, const struct frame *f)
 	}
 	if (is_probe(h, seq, len) && !fin) {
 		if (h->flags & HALF_SHUT) {
-			struct detail *d = detail_of(t, h, true);
+			struct detail *d = detail_make(t, h);
 
 			if (d && !d->retrans_frame)
 				d->retrans_frame = (uint32_t)t->frame;
@@ -431,9 +432,8 @@ void sequence_data(struct tracker *t, uint32_t node, const struct frame *f)
 
 /* --- acknowledgements ------------------------------------------------------------------------- */
 
-static void rtt_sample(struct tracker *t, uint32_t node)
+static void rtt_sample(struct tracker *t, struct half *h)
 {
-	struct half *h = half_at(t, node);
 	uint32_t us = (uint32_t)(t->now_ns / NS_PER_US) - h->rtt_sent_us;
 
 	h->flags &= (uint16_t)~HALF_RTT_PENDING;
@@ -441,14 +441,15 @@ static void rtt_sample(struct tracker *t, uint32_t node)
 	if (!h->min_rtt_us || us < h->min_rtt_us)
 		h->min_rtt_us = us;
 	pace_rtt(t->pace, h->pace, us);
-	life_rtt(t, node, us);
+	if (life_goes_on(h))
+		life_rtt(t, h, us);
 	h->srtt_us = h->srtt_us ? h->srtt_us - h->srtt_us / 8 + us / 8 : us;
 }
 
 static void sacks(struct tracker *t, uint32_t node, const struct frame *f)
 {
 	struct half *h = half_at(t, node);
-	struct detail *d = detail_of(t, h, true);
+	struct detail *d = detail_make(t, h);
 
 	for (int i = 0; i < f->n_sacks && d; i++) {
 		uint32_t left = f->sacks[i][0], len = f->sacks[i][1] - left;
@@ -467,13 +468,14 @@ static void sacks(struct tracker *t, uint32_t node, const struct frame *f)
 	}
 }
 
-static void advance_una(struct tracker *t, uint32_t node, uint32_t ack)
+static void advance_una(struct tracker *t, uint32_t node, struct half *h, uint32_t ack)
 {
-	struct half *h = half_at(t, node), *o = other(t, node);
-	struct detail *d = detail_of(t, h, false);
+	const struct half *o = other(t, node);
+	struct detail *d = detail_of(t, h);
 	bool unseen = seq_diff(ack, h->nxt) > 0;
 
-	sequence_gap(t, node);
+	if (h->flags & HALF_WAITING)
+		sequence_gap(t, node);
 	if (h->flags & HALF_OPEN)
 		report_before(t, node, true, d && seq_diff(ack, d->rtx_top) > 0);
 	if (unseen && h->nxt - h->una < MAX_JUMP && (h->flags & HALF_SEEN)) {
@@ -484,9 +486,10 @@ static void advance_una(struct tracker *t, uint32_t node, uint32_t ack)
 			h->flags |= HALF_MISSING;
 		}
 	}
-	life_progress(t, node);
+	if (h->tries && life_goes_on(h))
+		life_progress(t, node);
 	if ((h->flags & HALF_RTT_PENDING) && seq_diff(ack, h->rtt_seq) >= 0)
-		rtt_sample(t, node);
+		rtt_sample(t, h);
 	if (h->tries == 0 && h->mss > h->passed && ack - h->una >= h->mss)
 		h->passed = h->mss;
 	h->una = ack;
@@ -496,16 +499,14 @@ static void advance_una(struct tracker *t, uint32_t node, uint32_t ack)
 		holes_acked(t, h, d);
 	if ((o->flags & HALF_FIN) && !(h->flags & HALF_OPEN))
 		h->flags |= HALF_LATE_ACK;
-	progressed(t, node);
+	progressed(t, node, h);
 	if (h->flags & HALF_OPEN)
 		report_recovered(t, node);
 }
 
 /* The window of `node` is what its peer has just advertised. */
-static void window_update(struct tracker *t, uint32_t node, uint16_t window)
+static void window_update(struct tracker *t, uint32_t node, struct half *h, uint16_t window)
 {
-	struct half *h = half_at(t, node);
-
 	if (!window && h->detail != NO_DETAIL)
 		t->details[h->detail].shut_acks++;
 	if (!window && !(h->flags & HALF_SHUT)) {
@@ -523,7 +524,7 @@ static void window_update(struct tracker *t, uint32_t node, uint16_t window)
 		h->window = window;
 		if (idle) {
 			h->owe_ns = h->nxt == h->una ? 0 : t->now_ns;
-			progressed(t, node);
+			progressed(t, node, h);
 			if (h->flags & HALF_OPEN)
 				report_recovered(t, node);
 		}
@@ -542,7 +543,7 @@ void sequence_ack(struct tracker *t, uint32_t node, const struct frame *f, bool 
 	}
 	ahead = seq_diff(f->ack, h->una);
 	if (ahead > 0 && ahead < MAX_JUMP) {
-		advance_una(t, node, f->ack);
+		advance_una(t, node, h, f->ack);
 	} else if (!ahead && !elicited) {
 		count16(&h->heard);
 		if (!f->payload && h->nxt != h->una && !(f->flags & (TCP_SYN | TCP_FIN)))
@@ -551,9 +552,9 @@ void sequence_ack(struct tracker *t, uint32_t node, const struct frame *f, bool 
 		return; /* an old one */
 	}
 	if (!(f->flags & (TCP_SYN | TCP_RST)))
-		window_update(t, node, f->window);
-	life_acked(t, node, f);
-	life_window(t, node);
+		window_update(t, node, h, f->window);
+	if (life_goes_on(h))
+		life_acked(t, node, f);
 	if (f->n_sacks) {
 		sacks(t, node, f);
 		sequence_show(t, node);

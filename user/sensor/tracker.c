@@ -190,7 +190,10 @@ static void segment(struct tracker *t, const struct frame *f, uint32_t hash)
 		return;
 	}
 	h->ttl = f->ttl;
-	life_step(t, node);
+	if (life_goes_on(h))
+		life_account(t, h, &e->half[!dir]);
+	if (life_goes_on(&e->half[!dir]))
+		life_account(t, &e->half[!dir], h);
 	if (f->has & (HAS_GOOD_SUM | HAS_BAD_SUM))
 		sequence_sum(t, node, f);
 	if (f->flags & TCP_ACK)

@@ -18,7 +18,6 @@
 #define DIALERS	       256
 #define MAX_DETAILS    65535
 #define NO_DETAIL      UINT16_MAX
-#define MAX_LIVES      (1u << 18)
 #define LIFE_TOLD      (NONE - 1)
 #define PROBES_KEPT    1024
 #define LOW_TTL	       32 /* systems begin with 64 and more, and hardly a path has so many hops */
@@ -176,7 +175,7 @@ struct tracker {
 	uint32_t detail_top, detail_free;
 
 	struct life *lives; /* of directions that are more than an exchange */
-	uint32_t life_top, life_free;
+	uint32_t life_top, life_free, n_lives;
 
 	struct pace *pace;
 	struct held_fragment *held;
@@ -233,6 +232,11 @@ static inline struct half *half_at(struct tracker *t, uint32_t node)
 	return &t->flows[node >> 1].half[node & 1];
 }
 
+static inline struct detail *detail_of(const struct tracker *t, const struct half *h)
+{
+	return h->detail == NO_DETAIL ? NULL : &t->details[h->detail];
+}
+
 /* The window that `h` was given, scaled as far as that is known. */
 static inline uint32_t half_window(const struct half *h, const struct half *o)
 {
@@ -250,8 +254,8 @@ void flowtab_free(struct tracker *t);
 struct flow_entry *flowtab_get(struct tracker *t, const struct frame *f, uint32_t hash, bool make,
 			       int *ret_dir);
 uint32_t flowtab_hash(const struct frame *f);
-void flowtab_renew(struct tracker *t, struct flow_entry *e); /* the same ends, a new connection */
-struct detail *detail_of(struct tracker *t, struct half *h, bool make); /* NULL: none, no room */
+void flowtab_renew(struct tracker *t, struct flow_entry *e);   /* the same ends, a new connection */
+struct detail *detail_make(struct tracker *t, struct half *h); /* if there is none; NULL: no room */
 
 /* wheel.c */
 void wheel_arm(struct tracker *t, uint32_t node, uint64_t due_ns);
@@ -283,25 +287,36 @@ void handshake_syn(struct tracker *t, uint32_t node, const struct frame *f);
 /* This handshake in vain is told; false: its source has many of them. */
 bool handshake_told(struct tracker *t, uint32_t node);
 
-/* life.c: what a transfer waits for, and its pauses. Nothing for what is no transfer. */
+/* life.c: what a transfer waits for. What is no transfer has none, and nothing is done for it. */
 int life_init(struct tracker *t);
 void life_free(struct tracker *t);
-void life_fetch(const struct tracker *t, const struct half *h); /* into the cache */
-void life_step(struct tracker *t, uint32_t node); /* before a packet of either end counts */
-void life_sent(struct tracker *t, uint32_t node, const struct frame *f); /* new data */
+void life_fetch(const struct tracker *t, const struct half *h);		  /* into the cache */
+void life_begin(struct tracker *t, struct half *h, const struct half *o); /* if it is time */
 void life_tried(struct tracker *t, uint32_t node); /* sent again, or a window probe */
 void life_lost(struct tracker *t, uint32_t node);
 void life_found(struct tracker *t, uint32_t node); /* it was only late */
-void life_acked(struct tracker *t, uint32_t node, const struct frame *f);
-void life_progress(struct tracker *t, uint32_t node); /* una is about to advance */
-void life_window(struct tracker *t, uint32_t node);   /* una and the window are up to date */
-void life_rtt(struct tracker *t, uint32_t node, uint32_t us);
 uint64_t life_best_bps(struct tracker *t, uint32_t node);
 void life_sum(struct tracker *t, uint32_t node, bool good);
 /* Segments that came by damaged, if most were good: where none is, the sums are yet to be made. */
 uint32_t life_bad_sums(struct tracker *t, uint32_t node);
 uint16_t life_ip_id(struct tracker *t, uint32_t node); /* of its latest data; 0 unknown */
-void life_end(struct tracker *t, uint32_t node);
+
+static inline bool life_goes_on(const struct half *h)
+{
+	return h->life < LIFE_TOLD;
+}
+
+/* Only while it goes on. account: before a packet of either end counts; o is the other end. */
+void life_account(struct tracker *t, const struct half *h, const struct half *o);
+void life_data(struct tracker *t, const struct half *h, const struct frame *f); /* new data */
+/* f is from the receiver of `node`; una and the window are up to date. */
+void life_acked(struct tracker *t, uint32_t node, const struct frame *f);
+void life_rtt(struct tracker *t, const struct half *h, uint32_t us);
+void life_end(struct tracker *t, uint32_t node); /* life_report.c; told once */
+
+/* pauses.c: una is about to advance, for the first time after something was sent again. */
+void life_progress(struct tracker *t, uint32_t node);
+
 /* probes.c */
 enum probe_part { NO_PROBE, IS_PROBE, ANSWERS_PROBE };
 /* What this segment is, of a low TTL or of a flow that is probed. IS_PROBE: none of the flow's. */

@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* What life.c, pauses.c and life_report.c share; for nobody else. */
+#ifndef TCPSTALL_SENSOR_LIFE_IMPL_H
+#define TCPSTALL_SENSOR_LIFE_IMPL_H
+
+#include "sensor/tracker_impl.h"
+
+#define LINE 16 /* steps of the delay line; a power of two */
+
+struct step {
+	uint32_t at_us, una, edge;
+};
+
+/* Pauses of one kind that follow each other closely; each of them too short for a stall. */
+struct pauses {
+	uint64_t begin_ns, end_ns, paused_ns, longest_ns, sent; /* sent: when they began */
+	uint32_t n, first_frame, last_frame, retrans;
+};
+
+/* Of a direction that is more than an exchange; first what every packet looks at. */
+struct life {
+	uint64_t since_ns; /* what holds it back now does so since then */
+	uint32_t last_frame;
+	uint32_t recover;		 /* RecoveryPoint of RFC 6675 */
+	uint32_t above_us, min_above_us; /* round trip from the capture point to the sender */
+	uint32_t below_us;		 /* to the receiver, latest */
+	uint32_t echo, echo_us;		 /* a timestamp that the sender has yet to echo */
+	uint32_t max_window, drained, line_head;
+	uint64_t shut_since_ns;
+	uint16_t ip_id; /* of the sender's last segment */
+	bool recovering, small, echoing;
+	uint8_t latest; /* enum limit: the interval that was accounted last */
+	uint64_t latest_ns;
+	uint64_t limited_ns[LIMITS];
+	uint64_t second_ns, second_sent, best_bps;
+	struct step line[LINE];
+
+	uint64_t begin_ns;
+	uint64_t small_window_ns; /* of the receive window's: it is as large as it ever was */
+	struct pauses shut, loss;
+	uint64_t queued_ns, queued_bytes; /* through a deep queue */
+	uint32_t longest_us, first_frame, shut_tries;
+	uint32_t good_sums, bad_sums;
+	uint32_t next_free;
+};
+
+static inline struct life *life_of(const struct tracker *t, const struct half *h)
+{
+	return h->life < LIFE_TOLD ? &t->lives[h->life] : NULL;
+}
+
+/* Both SYNs were seen: it is known how windows are scaled. */
+static inline bool window_known(const struct half *h, const struct half *o)
+{
+	return h->flags & o->flags & HALF_SYN;
+}
+
+void life_release(struct tracker *t, struct half *h); /* its record */
+
+/* pauses.c: una and the window are up to date; what is left of them is told. */
+void pauses_window(struct tracker *t, uint32_t node, struct life *l, uint32_t window);
+void pauses_end(struct tracker *t, uint32_t node, struct life *l);
+
+#endif
