@@ -94,6 +94,24 @@ static void an_outage_of_one_second_is_no_stall(void **state)
 	world_free(&w);
 }
 
+/* The clock comes with what is heard of others, when the machine was too busy to look. */
+static void a_flow_that_moved_while_nobody_looked_is_no_stall(void **state)
+{
+	struct observation tick = {.type = OBS_TICK};
+	struct world w;
+
+	(void)state;
+	world_init(&w, true, false);
+	world_run(&w, 1600 * NS_PER_MS);
+	tick.now_ns = w.now_ns += 3 * NS_PER_S;
+	world_step(&w, &tick);
+	assert_int_equal(w.begins, 0);
+	world_progress(&w, 64000);
+	world_run(&w, NS_PER_S / 2);
+	assert_int_equal(w.begins, 0);
+	world_free(&w);
+}
+
 static void a_shut_window_that_is_answered_needs_no_probe(void **state)
 {
 	struct world w;
@@ -358,6 +376,7 @@ int main(void)
 		cmocka_unit_test(a_small_request_that_is_stuck_counts_if_it_was_named),
 		cmocka_unit_test(a_small_named_flow_may_fall_idle),
 		cmocka_unit_test(an_outage_of_one_second_is_no_stall),
+		cmocka_unit_test(a_flow_that_moved_while_nobody_looked_is_no_stall),
 		cmocka_unit_test(a_shut_window_that_is_answered_needs_no_probe),
 		cmocka_unit_test(an_own_program_that_does_not_read_is_named),
 		cmocka_unit_test(an_idle_peer_is_asked_once_and_not_reported),

@@ -298,6 +298,16 @@ static bool peer_says_idle(const struct stall *s)
 	       !s->pub.last.hole_segs && !flow_peer_repeats(&s->pub.last);
 }
 
+/*
+ * What is known of a flow may be older than the decision, where the machine was too busy to look: it
+ * may have moved since.
+ */
+static bool seen_in_time(const struct engine *e, const struct stall *s, const struct flow *f)
+{
+	return (f->last.flags & SNAP_OFFLINE) ||
+	       f->seen_ns >= s->pub.last_progress_ns + e->config.stall_after_ns;
+}
+
 static void consider_suspect(struct engine *e, struct stall *s)
 {
 	const struct flow_snapshot *last = &s->pub.last;
@@ -306,7 +316,7 @@ static void consider_suspect(struct engine *e, struct stall *s)
 	bool askable = e->config.probe && !s->pub.route.loopback && !(last->flags & SNAP_SECURED);
 	bool asked = !askable || (s->rounds && !s->outstanding);
 
-	if (!silent_enough(e, s))
+	if (!silent_enough(e, s) || !seen_in_time(e, s, f))
 		return;
 	if (s->sends || flow_own_window_shut(last) || flow_peer_repeats(last) || last->hole_segs) {
 		confirm(e, s);
