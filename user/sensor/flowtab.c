@@ -52,20 +52,6 @@ void flowtab_free(struct tracker *t)
 	flowtab_release(t->details, MAX_DETAILS * sizeof(*t->details));
 }
 
-/*
- * The same for both directions. The two halves of a product of 128 bits stir well enough that
- * addresses counted up, with ports counted up beside them, fall apart.
- */
-uint32_t flowtab_hash(const struct frame *f)
-{
-	uint64_t a = f->src.words[0] ^ f->dst.words[0], b = f->src.words[1] ^ f->dst.words[1];
-	uint64_t ports = (uint64_t)(f->sport ^ f->dport) << 32 | (uint32_t)(f->sport + f->dport);
-	unsigned __int128 m = (unsigned __int128)(a ^ b << 1 ^ 0x9e3779b97f4a7c15ull) *
-			      (ports ^ b ^ 0xbf58476d1ce4e5b9ull);
-
-	return (uint32_t)(m >> 64) ^ (uint32_t)(m >> 32);
-}
-
 /* 0 if the ends are src and dst of the packet. */
 static inline uint64_t unlike(const struct flow_entry *e, const struct frame *f, int src)
 {
@@ -164,7 +150,7 @@ static uint32_t entry_hash(const struct flow_entry *e)
 	struct frame f = {
 		.src = e->addr[0], .dst = e->addr[1], .sport = e->port[0], .dport = e->port[1]};
 
-	return flowtab_hash(&f);
+	return flow_hash(&f);
 }
 
 static void unlink_entry(struct tracker *t, struct flow_entry *e)

@@ -55,15 +55,20 @@ static uint32_t now_us(const struct tracker *t)
  */
 
 /* What the sender knew of the receiver: as of a round trip to it before. */
-static struct step known(const struct half *h, const struct half *o, const struct life *l,
-			 uint32_t at_us)
+static struct step known(const struct half *h, const struct half *o, struct life *l, uint32_t at_us)
 {
-	uint32_t then_us = at_us - l->above_us, i = l->line_head;
+	uint32_t then_us = at_us - l->above_us, head = l->line_head, i = l->line_known;
 
 	if (l->above_us < LINE_MIN_US)
 		return (struct step){.una = h->una, .edge = h->una + half_window(h, o)};
-	for (uint32_t n = 1; n < LINE && (int32_t)(then_us - l->line[i % LINE].at_us) < 0; n++)
+	/* Time goes on, so it is that of the last look or soon after it. */
+	if (head - i >= LINE)
+		i = head - LINE + 1;
+	while (i != head && (int32_t)(then_us - l->line[(i + 1) % LINE].at_us) >= 0)
+		i++;
+	while (head - i < LINE - 1 && (int32_t)(then_us - l->line[i % LINE].at_us) < 0)
 		i--;
+	l->line_known = i;
 	return l->line[i % LINE];
 }
 
@@ -137,7 +142,7 @@ static enum limit limit_at(const struct tracker *t, const struct half *h, const 
 
 /* The ACK of the last byte reached it in the meantime: for how long was it idle since? */
 static uint64_t idle_ns(const struct tracker *t, const struct half *h, const struct half *o,
-			const struct life *l, uint64_t ns)
+			struct life *l, uint64_t ns)
 {
 	const struct step *head = &l->line[l->line_head % LINE];
 	struct step k;

@@ -17,32 +17,36 @@ struct pauses {
 	uint32_t n, first_frame, last_frame, retrans;
 };
 
-/* Of a direction that is more than an exchange; first what every packet looks at. */
+/* Of a direction that is more than an exchange. */
 struct life {
+	/* What every packet looks at, in one line of the cache. */
 	uint64_t since_ns; /* what holds it back now does so since then */
-	uint32_t last_frame;
-	uint32_t recover;		 /* RecoveryPoint of RFC 6675 */
-	uint32_t above_us, min_above_us; /* round trip from the capture point to the sender */
-	uint32_t below_us;		 /* to the receiver, latest */
-	uint32_t echo, echo_us;		 /* a timestamp that the sender has yet to echo */
-	uint32_t max_window, drained, line_head;
-	uint64_t shut_since_ns;
-	uint16_t ip_id; /* of the sender's last segment */
+	uint64_t shut_since_ns, second_ns;
+	uint32_t last_frame, max_window, line_head;
+	uint32_t recover;	/* RecoveryPoint of RFC 6675 */
+	uint32_t above_us;	/* round trip from the capture point to the sender */
+	uint32_t below_us;	/* to the receiver, latest */
+	uint32_t echo, echo_us; /* a timestamp that the sender has yet to echo */
+	uint16_t ip_id;		/* of the sender's last segment */
 	bool recovering, small, echoing;
 	uint8_t latest; /* enum limit: the interval that was accounted last */
+
+	/* What each interval looks at. */
 	uint64_t latest_ns;
 	uint64_t limited_ns[LIMITS];
-	uint64_t second_ns, second_sent, best_bps;
-	struct step line[LINE];
+	uint32_t drained, min_above_us;
+	uint32_t line_known;	/* the step that was looked up last */
+	struct step line[LINE]; /* head and known count on, modulo its length */
 
-	uint64_t begin_ns;
+	uint64_t begin_ns, second_sent, best_bps;
 	uint64_t small_window_ns; /* of the receive window's: it is as large as it ever was */
 	struct pauses shut, loss;
 	uint64_t queued_ns, queued_bytes; /* through a deep queue */
 	uint32_t longest_us, first_frame, shut_tries;
 	uint32_t good_sums, bad_sums;
 	uint32_t next_free;
-};
+} __attribute__((aligned(64)));
+_Static_assert(offsetof(struct life, latest_ns) == 64, "one line of the cache");
 
 static inline struct life *life_of(const struct tracker *t, const struct half *h)
 {

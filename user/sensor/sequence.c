@@ -126,8 +126,7 @@ static void hole_add(struct tracker *t, struct half *h, uint32_t seq, uint32_t e
 
 	if (!d || d->n_holes == HOLES)
 		return;
-	d->holes[d->n_holes++] = (struct hole){
-		.seq = seq, .end = end, .since_ns = t->now_ns, .frame = (uint32_t)t->frame};
+	d->holes[d->n_holes++] = (struct hole){.seq = seq, .end = end, .since_ns = t->now_ns};
 }
 
 /* The hole that [seq, end) touches, taken away as far as it is filled. false: none. */

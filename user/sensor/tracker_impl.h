@@ -88,25 +88,25 @@ _Static_assert(sizeof(struct flow_entry) <= 296, "300 bytes a flow with its hash
 struct hole {
 	uint32_t seq, end;
 	uint64_t since_ns;
-	uint32_t frame;
 };
 
 /* Beside a direction that has lost something. */
 struct detail {
-	struct hole holes[HOLES]; /* bytes below nxt that were not captured, ascending */
+	/* What each packet looks at, in one line of the cache; until rtx_top since the last
+	 * progress */
+	uint32_t stuck_len, stuck_seen, retrans_frame, repeats;
+	uint32_t sacked_bytes, sacked_longest, bad_sacks, resumed_len, shut_acks, bad_sums;
+	uint64_t retrans_ns;
+	uint32_t rtx_top; /* highest byte sent again */
 	uint32_t n_holes;
 	uint32_t next_free;
-	/* since the last progress */
-	uint32_t stuck_len, stuck_seen, retrans_frame, repeats;
-	uint64_t retrans_ns;
-	uint32_t rtx_top;    /* highest byte sent again */
-	uint32_t repeat_seq; /* lowest byte that was sent again although it was acknowledged */
-	uint64_t repeat_ns;  /* when that began */
-	uint32_t sacked_bytes, sacked_longest, bad_sacks, resumed_len, shut_acks;
-	uint32_t bad_sums;
 	bool upstream;
-	uint64_t probes_told_ns; /* what has settled until then was told to the engine */
-};
+	struct hole holes[HOLES]; /* bytes below nxt that were not captured, ascending */
+	uint64_t repeat_ns;	  /* when that began */
+	uint64_t probes_told_ns;  /* what has settled until then was told to the engine */
+	uint32_t repeat_seq;	  /* lowest byte that was sent again although it was acknowledged */
+} __attribute__((aligned(64)));
+_Static_assert(offsetof(struct detail, holes) == 64, "one line of the cache");
 
 /* A probe of a path, and what answered it. */
 struct kept_probe {
@@ -245,6 +245,20 @@ static inline uint32_t half_window(const struct half *h, const struct half *o)
 	return (uint32_t)h->window << (scaled ? o->wscale : 0);
 }
 
+/*
+ * The same for both directions. The two halves of a product of 128 bits stir well enough that
+ * addresses counted up, with ports counted up beside them, fall apart.
+ */
+static inline uint32_t flow_hash(const struct frame *f)
+{
+	uint64_t a = f->src.words[0] ^ f->dst.words[0], b = f->src.words[1] ^ f->dst.words[1];
+	uint64_t ports = (uint64_t)(f->sport ^ f->dport) << 32 | (uint32_t)(f->sport + f->dport);
+	unsigned __int128 m = (unsigned __int128)(a ^ b << 1 ^ 0x9e3779b97f4a7c15ull) *
+			      (ports ^ b ^ 0xbf58476d1ce4e5b9ull);
+
+	return (uint32_t)(m >> 64) ^ (uint32_t)(m >> 32);
+}
+
 /* flowtab.c */
 void *flowtab_reserve(size_t bytes); /* touched as it fills; NULL */
 void flowtab_release(void *p, size_t bytes);
@@ -253,7 +267,6 @@ void flowtab_free(struct tracker *t);
 /* The flow of these two ends, made if there is none. NULL: no room. ret_dir: which half src is. */
 struct flow_entry *flowtab_get(struct tracker *t, const struct frame *f, uint32_t hash, bool make,
 			       int *ret_dir);
-uint32_t flowtab_hash(const struct frame *f);
 void flowtab_renew(struct tracker *t, struct flow_entry *e);   /* the same ends, a new connection */
 struct detail *detail_make(struct tracker *t, struct half *h); /* if there is none; NULL: no room */
 
