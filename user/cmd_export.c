@@ -11,11 +11,11 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "incident/nameless.h"
 #include "incident/pcap.h"
 #include "incident/pcapng.h"
 #include "incident/review.h"
 #include "stored.h"
+#include "target.h"
 #include "verb.h"
 #include "version.h"
 #include "view/brief.h"
@@ -133,27 +133,6 @@ static int write_file(struct export *x, const struct options *o)
 	return pcapng_finish(x->pcapng);
 }
 
-/* The incident and its packets, all with the same key, which nobody ever sees. */
-static int make_nameless(struct stored *s)
-{
-	struct anonymizer a;
-	size_t n = 0;
-	int err = anonymizer_init(&a);
-
-	if (err)
-		return err;
-	state_anonymize(&a, &s->state);
-	for (size_t k = 0; k < s->n_packets; k++) {
-		s->packets[n] = s->packets[k];
-		n += nameless_packet(&a, &s->packets[n]);
-	}
-	if (n < s->n_packets)
-		warnx("%zu packets are left out: they could not be made nameless",
-		      s->n_packets - n);
-	s->n_packets = n;
-	return 0;
-}
-
 int cmd_export(const struct options *options, int argc, char **argv)
 {
 	struct export x = {0};
@@ -164,10 +143,9 @@ int cmd_export(const struct options *options, int argc, char **argv)
 		warnx("export needs -o FILE; see tcpstall help export");
 		return STATUS_USAGE;
 	}
-	if (!strcmp(options->output, "-") && isatty(STDOUT_FILENO)) {
-		warnx("-o -: packets are not for a terminal; pipe them, or name a file");
-		return STATUS_USAGE;
-	}
+	status = target_check_packets(options->output);
+	if (status)
+		return status;
 	status = stored_load(options, argv[0], &x.stored);
 	if (status)
 		return status;
@@ -177,16 +155,10 @@ int cmd_export(const struct options *options, int argc, char **argv)
 		goto out;
 	}
 	if (options->anonymize)
-		err = make_nameless(x.stored);
+		err = stored_anonymize(x.stored);
 	if (!err)
 		err = write_file(&x, options);
-	if (err == -EEXIST) {
-		warnx("%s is there already; --force replaces it", options->output);
-		status = STATUS_USAGE;
-	} else if (err && err != -EPIPE) {
-		warnx("%s: %s", options->output, strerror(-err));
-		status = STATUS_ERROR;
-	}
+	status = target_status(options->output, err);
 out:
 	pcapng_free(x.pcapng);
 	pcap_file_free(x.pcap);

@@ -11,12 +11,18 @@
 
 #include "analyze.h"
 #include "base/newfile.h"
+#include "incident/nameless.h"
+#include "incident/state.h"
+#include "incident/store.h"
 #include "stored.h"
+#include "target.h"
 #include "verb.h"
 #include "version.h"
 #include "view/html.h"
 
 struct drawing {
+	bool anonymous;
+	struct anonymizer anonymizer;
 	struct excerpt excerpt;
 	struct trail *trail;
 	struct html_report report;
@@ -27,12 +33,16 @@ static int draw_packet(const struct capture *capture, const struct captured *pac
 {
 	struct drawing *d = arg;
 	struct html_report *r = &d->report;
-	enum excerpt_side side = excerpt_side(&d->excerpt, frame);
+	struct frame shown = *frame;
+	enum excerpt_side side;
 	char note[EXCERPT_NOTE];
 
 	(void)capture;
-	trail_frame(d->trail, frame, side, now_ns);
-	if (!excerpt_takes(&d->excerpt, frame, side, now_ns, packet->number, note) || !*note)
+	if (d->anonymous)
+		nameless_frame(&d->anonymizer, &shown);
+	side = excerpt_side(&d->excerpt, &shown);
+	trail_frame(d->trail, &shown, side, now_ns);
+	if (!excerpt_takes(&d->excerpt, &shown, side, now_ns, packet->number, note) || !*note)
 		return 0;
 	if (r->n_notes < HTML_NOTES) {
 		struct html_note *n = &r->notes[r->n_notes++];
@@ -43,6 +53,19 @@ static int draw_packet(const struct capture *capture, const struct captured *pac
 	} else {
 		r->more_notes++;
 	}
+	return 0;
+}
+
+/* Everything that is drawn then has the new addresses: the name of the file could tell as much. */
+static int make_nameless(struct drawing *d, struct pick *p)
+{
+	int err = anonymizer_init(&d->anonymizer);
+
+	if (err)
+		return err;
+	d->anonymous = true;
+	d->report.file = "CAPTURE";
+	state_anonymize(&d->anonymizer, &p->incident);
 	return 0;
 }
 
@@ -63,13 +86,6 @@ static int write_page(const struct options *options, struct drawing *d, const st
 	return err;
 }
 
-/* What ids are made of, and no file. */
-static bool is_id(const char *word)
-{
-	return strspn(word, "0123456789abcdefT-") == strlen(word) && strcmp(word, "-") &&
-	       access(word, F_OK);
-}
-
 int cmd_report(const struct options *options, int argc, char **argv)
 {
 	struct drawing *d;
@@ -80,7 +96,7 @@ int cmd_report(const struct options *options, int argc, char **argv)
 		warnx("report needs -o FILE; see tcpstall help report");
 		return STATUS_USAGE;
 	}
-	if (argc == 1 && is_id(argv[0]))
+	if (argc == 1 && store_is_id(argv[0]) && access(argv[0], F_OK))
 		return report_stored(options, argv[0]);
 	d = calloc(1, sizeof(*d));
 	p = calloc(1, sizeof(*p));
@@ -92,24 +108,20 @@ int cmd_report(const struct options *options, int argc, char **argv)
 	status = pick(options, argv, 1, argc > 1 ? argv[1] : NULL, p);
 	if (status)
 		goto out;
+	d->report.file = p->path;
+	err = options->anonymize ? make_nameless(d, p) : 0;
 	excerpt_init(&d->excerpt, &p->incident);
-	err = trail_new(&p->incident, &d->trail);
+	if (!err)
+		err = trail_new(&p->incident, &d->trail);
 	d->report.incident = &p->incident;
 	d->report.trail = d->trail;
-	d->report.file = p->path;
 	d->report.program = "tcpstall " TCPSTALL_VERSION;
 	d->report.wall_offset_ns = p->first_ns - 1;
 	if (!err)
 		err = write_page(options, d, p);
-	if (err == -EEXIST) {
-		warnx("%s is there already; --force replaces it", options->output);
-		status = STATUS_USAGE;
-	} else if (err && err != -EPIPE) {
-		warnx("%s: %s", options->output, strerror(-err));
-		status = STATUS_ERROR;
-	} else if (p->cut) {
+	status = target_status(options->output, err);
+	if (!status && p->cut)
 		status = STATUS_INCOMPLETE;
-	}
 out:
 	if (d)
 		trail_free(d->trail);

@@ -10,6 +10,7 @@
 #include "analyze.h"
 #include "incident/excerpt.h"
 #include "incident/pcapng.h"
+#include "target.h"
 #include "verb.h"
 #include "version.h"
 #include "view/brief.h"
@@ -113,10 +114,9 @@ int extract(const struct options *options, int argc, char **argv)
 				       : "-o and --force go with --extract ID");
 		return STATUS_USAGE;
 	}
-	if (!strcmp(options->output, "-") && isatty(STDOUT_FILENO)) {
-		warnx("-o -: packets are not for a terminal; pipe them, or name a file");
-		return STATUS_USAGE;
-	}
+	status = target_check_packets(options->output);
+	if (status)
+		return status;
 	p = calloc(1, sizeof(*p));
 	if (!p) {
 		warnx("%s", strerror(ENOMEM));
@@ -128,15 +128,9 @@ int extract(const struct options *options, int argc, char **argv)
 	x.pick = p;
 	excerpt_init(&x.excerpt, &p->incident);
 	err = write_all(&x, options->output, options->force);
-	if (err == -EEXIST) {
-		warnx("%s is there already; --force replaces it", options->output);
-		status = STATUS_USAGE;
-	} else if (err && err != -EPIPE) {
-		warnx("%s: %s", options->output, strerror(-err));
-		status = STATUS_ERROR;
-	} else if (p->cut) {
+	status = target_status(options->output, err);
+	if (!status && p->cut)
 		status = STATUS_INCOMPLETE;
-	}
 out:
 	pcapng_free(x.out);
 	free(p);

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "incident/nameless.h"
 #include "incident/store.h"
 #include "verb.h"
 
@@ -60,7 +61,8 @@ static void name_ids(bool several, const char *word, char ids[][INCIDENT_ID], in
 		len += (size_t)snprintf(list + len, sizeof(list) - len, "%s%s", k ? ", " : "",
 					ids[k]);
 	if (several)
-		warnx("several incidents begin with '%s': %s ...", word, list);
+		warnx("several incidents begin with '%s': %s%s", word, list,
+		      n == ARCHIVE_IDS ? " ..." : "");
 	else
 		warnx("no incident '%s'; the nearest: %s", word, list);
 }
@@ -142,6 +144,27 @@ int stored_load(const struct options *options, const char *word, struct stored *
 	}
 	*ret = s;
 	return STATUS_DONE;
+}
+
+int stored_anonymize(struct stored *s)
+{
+	struct anonymizer a;
+	size_t n = 0, left;
+	int err = anonymizer_init(&a);
+
+	if (err)
+		return err;
+	state_anonymize(&a, &s->state.incident);
+	for (size_t k = 0; k < s->n_packets; k++) {
+		s->packets[n] = s->packets[k];
+		n += nameless_packet(&a, &s->packets[n]);
+	}
+	left = s->n_packets - n;
+	if (left)
+		warnx("%zu packet%s left out: could not be made nameless", left,
+		      left == 1 ? " is" : "s are");
+	s->n_packets = n;
+	return 0;
 }
 
 void stored_free(struct stored *s)

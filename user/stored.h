@@ -38,6 +38,12 @@ struct stored {
 int stored_load(const struct options *options, const char *word, struct stored **ret);
 void stored_free(struct stored *s); /* NULL is fine */
 
+/*
+ * The incident and its packets, all with the same key, which nobody ever sees. Packets that cannot
+ * be made nameless are left out, which a line on stderr tells. Negative errno: no random key.
+ */
+int stored_anonymize(struct stored *s);
+
 /* `report ID` */
 int report_stored(const struct options *options, const char *word);
 

@@ -8,6 +8,7 @@
 #include "base/newfile.h"
 #include "incident/review.h"
 #include "stored.h"
+#include "target.h"
 #include "verb.h"
 #include "version.h"
 #include "view/html.h"
@@ -100,15 +101,12 @@ int report_stored(const struct options *options, const char *word)
 		return status;
 	}
 	status = stored_load(options, word, &p->stored);
-	if (!status)
+	if (!status && options->anonymize)
+		err = stored_anonymize(p->stored);
+	if (!status && !err)
 		err = write_page(options, p);
-	if (err == -EEXIST) {
-		warnx("%s is there already; --force replaces it", options->output);
-		status = STATUS_USAGE;
-	} else if (err && err != -EPIPE) {
-		warnx("%s: %s", options->output, strerror(-err));
-		status = STATUS_ERROR;
-	}
+	if (!status)
+		status = target_status(options->output, err);
 	trail_free(p->trail);
 	stored_free(p->stored);
 	free(p);

@@ -50,7 +50,7 @@ static const char export_notes[] =
 	"both\n"
 	"directions and of the probes, with comments on those that matter. --anonymize puts other\n"
 	"addresses in the place of the real ones, which keep their prefixes, and leaves out the\n"
-	"link layer and everything behind the TCP header.\n"
+	"process, the link layer and everything behind the TCP header.\n"
 	"\n" STORE_NOTES;
 
 static const char show_notes[] =
@@ -60,10 +60,11 @@ static const char show_notes[] =
 
 static const char report_notes[] =
 	"ID is an incident that was kept; after FILE, a capture, one of those that `tcpstall\n"
-	"analyze` finds there, the worst one if it is left out. -o FILE says where to; - is "
-	"standard output. The page needs no\n"
-	"network, no script and nothing beside it, so it can be mailed. As in analyze, transfers\n"
-	"of 64 KiB and more count, and the file may be packed.\n";
+	"analyze` finds there, the worst one if it is left out. -o FILE says where to; - is\n"
+	"standard output. The page needs no network, no script and nothing beside it, so it can\n"
+	"be mailed. --anonymize puts other addresses, which keep their prefixes, and names in the\n"
+	"place of the real ones: others each time it is run. As in analyze, transfers of 64 KiB\n"
+	"and more count, and the file may be packed.\n";
 
 static const char replay_notes[] =
 	"FILE was kept by --record; - is standard input. The configuration is the recording's "
@@ -148,7 +149,7 @@ const struct verb verb_table[] = {
 		.name = "report",
 		.run = cmd_report,
 		.options = OPTION(STALL_AFTER) | OPTION(MIN_BYTES) | OPTION(OUTPUT) |
-			   OPTION(FORCE) | OPTION(STORE),
+			   OPTION(FORCE) | OPTION(ANONYMIZE) | OPTION(STORE),
 		.min_operands = 1,
 		.max_operands = 2,
 		.operands = "ID | FILE [ID]",

@@ -41,7 +41,7 @@ static void sentences_tell_no_name_and_no_mac_address(void **state)
 	strcpy(i->route.ifname, "bond7");
 	strcpy(i->route.lower, "enp3s0");
 	text_of(i, "192.0.2.1 has " MAC ", then " OTHER_MAC ". backupd on bond7, enp3s0 below");
-	state_anonymize(&a, s);
+	state_anonymize(&a, &s->incident);
 	assert_null(strstr(text, "192.0.2.1"));
 	assert_null(strstr(text, MAC));
 	assert_null(strstr(text, OTHER_MAC));
@@ -50,6 +50,30 @@ static void sentences_tell_no_name_and_no_mac_address(void **state)
 	assert_null(strstr(text, "enp3s0"));
 	assert_non_null(strstr(text, i->process.comm));
 	assert_non_null(strstr(text, i->route.lower));
+	free(s);
+}
+
+static void what_only_looks_like_the_name_stays_and_the_process_has_no_number(void **state)
+{
+	struct incident_state *s = calloc(1, sizeof(*s));
+	struct incident *i = &s->incident;
+	const char *text = i->verdict.evidence[0].text;
+	struct anonymizer a;
+
+	(void)state;
+	assert_non_null(s);
+	assert_int_equal(anonymizer_init(&a), 0);
+	strcpy(i->process.comm, "in");
+	i->process.pid = 4711;
+	text_of(i, "in (4711) waits in a line in minutes, in, win, in_flow");
+	state_anonymize(&a, i);
+	assert_int_equal(i->process.pid, 0);
+	assert_null(strstr(text, "4711"));
+	assert_null(strstr(text, " in "));
+	assert_null(strstr(text, " in,"));
+	assert_non_null(strstr(text, "a line"));
+	assert_non_null(strstr(text, "minutes"));
+	assert_non_null(strstr(text, "win, in_flow"));
 	free(s);
 }
 
@@ -68,7 +92,7 @@ static void a_name_whose_pseudonym_does_not_fit_is_cut_off(void **state)
 	i->verdict.n_evidence = 1;
 	memset(text, '-', size - 1);
 	strcpy(text + size - 5, "sshd");
-	state_anonymize(&a, s);
+	state_anonymize(&a, &s->incident);
 	assert_null(strstr(text, "sshd"));
 	free(s);
 }
@@ -137,6 +161,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(sentences_tell_no_name_and_no_mac_address),
+		cmocka_unit_test(what_only_looks_like_the_name_stays_and_the_process_has_no_number),
 		cmocka_unit_test(a_name_whose_pseudonym_does_not_fit_is_cut_off),
 		cmocka_unit_test(options_that_hold_addresses_go_and_the_others_stay),
 		cmocka_unit_test(an_option_that_is_cut_off_goes),

@@ -5,6 +5,8 @@
 #include <netinet/tcp.h>
 #include <string.h>
 
+#include "base/bytes.h"
+
 #define LINKTYPE_ETHERNET 1
 #define LINKTYPE_RAW	  101
 #define ETHERNET_LEN	  14
@@ -15,29 +17,6 @@
 #define TCP_MIN		  20
 #define ICMP_LEN	  8
 #define PORTS_AND_SEQ	  8 /* what ICMP must quote of TCP: RFC 792 */
-
-static uint16_t get16(const uint8_t *p)
-{
-	return (uint16_t)(p[0] << 8 | p[1]);
-}
-
-static void put16(uint8_t *p, uint16_t value)
-{
-	p[0] = (uint8_t)(value >> 8);
-	p[1] = (uint8_t)value;
-}
-
-/* RFC 1071 */
-static uint16_t checksum(const uint8_t *p, size_t len)
-{
-	uint32_t sum = 0;
-
-	for (size_t k = 0; k + 1 < len; k += 2)
-		sum += get16(p + k);
-	while (sum >> 16)
-		sum = (sum & 0xffff) + (sum >> 16);
-	return (uint16_t)~sum;
-}
 
 static void rename_v4(const struct anonymizer *a, uint8_t *at)
 {
@@ -71,13 +50,13 @@ static size_t rename_ip(const struct anonymizer *a, uint8_t *p, size_t len, uint
 	header = len ? (size_t)(p[0] & 15) * 4 : 0;
 	if (len < IP_MIN || p[0] >> 4 != 4 || header < IP_MIN || header > len)
 		return 0;
-	if (get16(p + 6) & IP_OFFSET) /* what follows is payload */
+	if (be16(p + 6) & IP_OFFSET) /* what follows is payload */
 		return 0;
 	rename_v4(a, p + 12);
 	rename_v4(a, p + 16);
 	memset(p + IP_MIN, IP_NOP, header - IP_MIN); /* a record of the route has addresses */
-	put16(p + 10, 0);
-	put16(p + 10, checksum(p, header));
+	put_be16(p + 10, 0);
+	put_be16(p + 10, ~sum16(0, p, header));
 	*ret_protocol = p[9];
 	return header;
 }
@@ -111,7 +90,7 @@ static size_t clean_tcp(uint8_t *p, size_t len)
 	if (header < len)
 		len = header;
 	if (len >= 18)
-		put16(p + 16, 0);
+		put_be16(p + 16, 0);
 	if (len > TCP_MIN)
 		clean_options(p + TCP_MIN, len - TCP_MIN);
 	return len;
@@ -124,12 +103,27 @@ static size_t clean_icmp(const struct anonymizer *a, uint8_t *p, size_t len)
 
 	if (len < ICMP_LEN)
 		return 0;
-	put16(p + 2, 0);
+	put_be16(p + 2, 0);
 	quoted = rename_ip(a, p + ICMP_LEN, len - ICMP_LEN, &protocol);
 	if (!quoted)
 		return ICMP_LEN;
 	quoted += ICMP_LEN;
 	return len < quoted + PORTS_AND_SEQ ? len : quoted + PORTS_AND_SEQ;
+}
+
+static void rename_wire(const struct anonymizer *a, union frame_addr *addr, uint8_t family)
+{
+	if (family == 4)
+		rename_v4(a, addr->bytes);
+	else if (family == 6)
+		rename_v6(a, addr->bytes);
+}
+
+void nameless_frame(const struct anonymizer *a, struct frame *f)
+{
+	rename_wire(a, &f->src, f->family);
+	rename_wire(a, &f->dst, f->family);
+	rename_wire(a, &f->icmp_from, f->icmp_family);
 }
 
 bool nameless_packet(const struct anonymizer *a, struct kept_packet *p)
@@ -139,7 +133,7 @@ bool nameless_packet(const struct anonymizer *a, struct kept_packet *p)
 	size_t header, left;
 
 	if (b->linktype == LINKTYPE_ETHERNET) {
-		const uint16_t type = b->captured >= ETHERNET_LEN ? get16(b->data + 12) : 0;
+		const uint16_t type = b->captured >= ETHERNET_LEN ? be16(b->data + 12) : 0;
 
 		if (type != 0x0800 && type != 0x86dd)
 			return false;

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* A kept packet without what it would give away. */
+/* Packets without what they would give away. */
 #ifndef TCPSTALL_INCIDENT_NAMELESS_H
 #define TCPSTALL_INCIDENT_NAMELESS_H
 
 #include "incident/kept.h"
 #include "sensor/anonymize.h"
+#include "sensor/frame.h"
 
 /*
  * Addresses become others that keep their prefixes, in what ICMP quotes too; the link layer goes,
@@ -13,5 +14,8 @@
  * this cannot be done to.
  */
 bool nameless_packet(const struct anonymizer *a, struct kept_packet *p);
+
+/* The addresses of a decoded packet, in the same way. */
+void nameless_frame(const struct anonymizer *a, struct frame *f);
 
 #endif

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 #include "incident/state.h"
 
+#include <ctype.h>
 #include <errno.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -250,6 +252,12 @@ out:
 	return err;
 }
 
+/* Letters that a name may have in it: where it borders on one it is part of another word. */
+static bool in_word(char c)
+{
+	return isalnum((unsigned char)c) || c == '_' || (unsigned char)c >= 0x80;
+}
+
 /* Every `name` in a text becomes what it is called now; what does not fit is cut off. */
 static void rename_in(char *text, size_t size, const char *name, const char *now)
 {
@@ -259,6 +267,11 @@ static void rename_in(char *text, size_t size, const char *name, const char *now
 	while (name_len && (at = strstr(at, name))) {
 		size_t used = (size_t)(at - text) + now_len + 1, room, rest;
 
+		if ((at > text && in_word(at[-1]) && in_word(*name)) ||
+		    (in_word(at[name_len]) && in_word(name[name_len - 1]))) {
+			at++;
+			continue;
+		}
 		if (used > size) {
 			*at = '\0';
 			return;
@@ -282,11 +295,11 @@ static void rename_in_verdict(struct verdict *v, const char *name, const char *n
 		rename_in(v->evidence[k].text, sizeof(v->evidence[k].text), name, now);
 }
 
-void state_anonymize(const struct anonymizer *a, struct incident_state *s)
+void state_anonymize(const struct anonymizer *a, struct incident *i)
 {
-	struct incident *i = &s->incident;
 	const struct process_seen process = i->process;
 	const struct route_seen route = i->route;
+	char pid[16];
 
 	anonymize_fields(a, incident_fields, i);
 	for (size_t k = 0; k < PARTS; k++) {
@@ -296,6 +309,9 @@ void state_anonymize(const struct anonymizer *a, struct incident_state *s)
 		anonymize_fields(a, observation_table[obs.type].fields, &obs);
 		memcpy((char *)i + parts[k].offset, observed(&obs), parts[k].size);
 	}
+	i->process.pid = i->first.pid = i->last.pid = 0;
+	snprintf(pid, sizeof(pid), " (%" PRIu32 ")", process.pid);
+	rename_in_verdict(&i->verdict, pid, "");
 	rename_in_verdict(&i->verdict, process.comm, i->process.comm);
 	rename_in_verdict(&i->verdict, route.ifname, i->route.ifname);
 	rename_in_verdict(&i->verdict, route.lower, i->route.lower);

@@ -26,7 +26,7 @@ json_t *state_write(const struct incident *incident);
 /* -EINVAL: not what state_write() makes. Members that are not there are zero. */
 int state_read(const json_t *object, struct incident_state *ret);
 
-/* Addresses, names and what sentences say of them. */
-void state_anonymize(const struct anonymizer *a, struct incident_state *state);
+/* Addresses, names and what sentences say of them; numbers of processes go. */
+void state_anonymize(const struct anonymizer *a, struct incident *incident);
 
 #endif

@@ -16,6 +16,10 @@
 
 struct store;
 
+/* Nothing but what ids are made of, but no stdin's "-": it is printed, and becomes a file's name.
+ */
+bool store_is_id(const char *word);
+
 struct store_config {
 	const char *dir;     /* made if it is not there */
 	uint64_t max_bytes;  /* the oldest go beyond that, but never one that goes on */

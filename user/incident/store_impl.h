@@ -19,8 +19,8 @@ const char *store_kind(enum output_kind kind);
 /* -EINVAL */
 int store_kind_of(const char *word, enum output_kind *ret);
 
-/* Nothing but what ids are made of: it is printed, and becomes the name of a file. */
-bool store_is_id(const char *word);
+/* Of an incident. */
+bool store_is_end(enum output_kind kind);
 
 /* dir/packets/ID. -EINVAL: the id could lead elsewhere. */
 int store_packets_path(const char *dir, const char *id, char *buf, size_t len);

@@ -83,7 +83,12 @@ bool store_is_id(const char *word)
 {
 	const size_t len = strspn(word, "0123456789abcdefT-");
 
-	return len && len < INCIDENT_ID && !word[len];
+	return len && len < INCIDENT_ID && !word[len] && strcmp(word, "-");
+}
+
+bool store_is_end(enum output_kind kind)
+{
+	return kind == OUT_STALL_END || kind == OUT_SLOW_END;
 }
 
 int store_packets_path(const char *dir, const char *id, char *buf, size_t len)

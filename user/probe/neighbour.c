@@ -12,6 +12,8 @@
 #include <stddef.h>
 #include <string.h>
 
+#include "base/bytes.h"
+
 #define ARP_ETHERNET 1
 #define ARP_REQUEST  1
 #define ARP_REPLY    2
@@ -32,32 +34,12 @@ struct solicitation {
 };
 _Static_assert(sizeof(struct solicitation) == RESOLVE_BYTES, "layout");
 
-static uint32_t sum16(uint32_t sum, const void *data, size_t len)
-{
-	const uint8_t *at = data;
-
-	for (; len > 1; at += 2, len -= 2) {
-		uint16_t word;
-
-		memcpy(&word, at, sizeof(word));
-		sum += ntohs(word);
-	}
-	return len ? sum + (uint32_t)(at[0] << 8) : sum;
-}
-
-static uint16_t fold(uint32_t sum)
-{
-	while (sum >> 16)
-		sum = (sum & 0xffff) + (sum >> 16);
-	return htons((uint16_t)~sum);
-}
-
 /* RFC 8200 8.1: the pseudo-header in front. */
 static uint16_t icmp6_sum(const struct ip6_hdr *ip, const void *data, size_t len)
 {
 	uint32_t sum = sum16(0, &ip->ip6_src, 32);
 
-	return fold(sum16(sum + (uint32_t)len + IPPROTO_ICMPV6, data, len));
+	return htons((uint16_t)~sum16(sum + (uint32_t)len + IPPROTO_ICMPV6, data, len));
 }
 
 static void ip6_header(struct ip6_hdr *ip, const struct ip_addr *source, const void *target,
@@ -148,10 +130,10 @@ static int echo4(const struct ip_addr *source, const struct ip_addr *target, uin
 
 	icmp.un.echo.id = htons(id);
 	icmp.un.echo.sequence = htons(seq);
-	icmp.checksum = fold(sum16(0, &icmp, sizeof(icmp)));
+	icmp.checksum = htons((uint16_t)~sum16(0, &icmp, sizeof(icmp)));
 	memcpy(&ip.saddr, source->bytes, 4);
 	memcpy(&ip.daddr, target->bytes, 4);
-	ip.check = fold(sum16(0, &ip, sizeof(ip)));
+	ip.check = htons((uint16_t)~sum16(0, &ip, sizeof(ip)));
 	memcpy(buf, &ip, sizeof(ip));
 	memcpy(buf + sizeof(ip), &icmp, sizeof(icmp));
 	return size;

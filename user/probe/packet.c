@@ -15,6 +15,8 @@
 #include <netinet/icmp6.h>
 #include <string.h>
 
+#include "base/bytes.h"
+
 #define IP4_LEN		 20
 #define IP6_LEN		 40
 #define TCP_LEN		 20
@@ -27,42 +29,6 @@
 #define ICMP_HEADER_LEN	 8
 #define SYN_WINDOW_SCALE 7
 #define QUOTE_SURE	 128 /* bytes of a quote that are no extension (RFC 4884 5) */
-
-static uint16_t get16(const uint8_t *p)
-{
-	return (uint16_t)(p[0] << 8 | p[1]);
-}
-
-static uint32_t get32(const uint8_t *p)
-{
-	return (uint32_t)get16(p) << 16 | get16(p + 2);
-}
-
-static void put16(uint8_t *p, uint32_t v)
-{
-	p[0] = (uint8_t)(v >> 8);
-	p[1] = (uint8_t)v;
-}
-
-static void put32(uint8_t *p, uint32_t v)
-{
-	put16(p, v >> 16);
-	put16(p + 2, v & 0xffff);
-}
-
-/* RFC 1071, continued from `sum`. */
-static uint32_t sum16(uint32_t sum, const uint8_t *p, size_t len)
-{
-	uint64_t total = sum;
-
-	for (; len > 1; p += 2, len -= 2)
-		total += get16(p);
-	if (len)
-		total += (uint64_t)p[0] << 8;
-	while (total >> 16)
-		total = (total & 0xffff) + (total >> 16);
-	return (uint32_t)total;
-}
 
 static uint32_t options_len(const struct segment *s)
 {
@@ -80,8 +46,8 @@ static uint8_t *put_timestamps(uint8_t *p, const struct segment *s)
 {
 	*p++ = TCPOPT_TIMESTAMP;
 	*p++ = TCPOLEN_TIMESTAMP;
-	put32(p, s->tsval);
-	put32(p + 4, s->tsecr);
+	put_be32(p, s->tsval);
+	put_be32(p + 4, s->tsecr);
 	return p + 8;
 }
 
@@ -91,7 +57,7 @@ static void put_options(uint8_t *p, const struct segment *s)
 	if (s->flags & TH_SYN) {
 		*p++ = TCPOPT_MAXSEG;
 		*p++ = TCPOLEN_MAXSEG;
-		put16(p, s->mss);
+		put_be16(p, s->mss);
 		p += 2;
 		*p++ = TCPOPT_SACK_PERMITTED;
 		*p++ = TCPOLEN_SACK_PERMITTED;
@@ -112,21 +78,21 @@ static uint32_t put_ip4(uint8_t *p, const struct segment *s, uint32_t total)
 {
 	p[0] = 0x45;
 	p[1] = s->tos;
-	put16(p + 2, total);
-	put16(p + 4, s->ip_id);
-	put16(p + 6, IP4_DF);
+	put_be16(p + 2, total);
+	put_be16(p + 4, s->ip_id);
+	put_be16(p + 6, IP4_DF);
 	p[8] = s->ttl;
 	p[9] = IPPROTO_TCP;
 	memcpy(p + 12, s->src.addr.bytes, 4);
 	memcpy(p + 16, s->dst.addr.bytes, 4);
-	put16(p + 10, ~sum16(0, p, IP4_LEN) & 0xffff);
+	put_be16(p + 10, ~sum16(0, p, IP4_LEN) & 0xffff);
 	return sum16(IPPROTO_TCP + total - IP4_LEN, p + 12, 8);
 }
 
 static uint32_t put_ip6(uint8_t *p, const struct segment *s, uint32_t total)
 {
-	put32(p, 6u << 28 | (uint32_t)s->tos << 20 | (s->flow_label & 0xfffff));
-	put16(p + 4, total - IP6_LEN);
+	put_be32(p, 6u << 28 | (uint32_t)s->tos << 20 | (s->flow_label & 0xfffff));
+	put_be16(p + 4, total - IP6_LEN);
 	p[6] = IPPROTO_TCP;
 	p[7] = s->ttl;
 	memcpy(p + 8, s->src.addr.bytes, 16);
@@ -146,17 +112,17 @@ int packet_write(const struct segment *s, uint8_t *buf, size_t size)
 	total = header + s->payload;
 	memset(buf, 0, total);
 
-	put16(tcp, s->src.port);
-	put16(tcp + 2, s->dst.port);
-	put32(tcp + 4, s->seq);
-	put32(tcp + 8, s->ack);
+	put_be16(tcp, s->src.port);
+	put_be16(tcp + 2, s->dst.port);
+	put_be32(tcp + 4, s->seq);
+	put_be32(tcp + 8, s->ack);
 	tcp[12] = (uint8_t)((TCP_LEN + options_len(s)) / 4 << 4);
 	tcp[13] = s->flags;
-	put16(tcp + 14, s->window);
+	put_be16(tcp + 14, s->window);
 	put_options(tcp + TCP_LEN, s);
 
 	sum = v6 ? put_ip6(buf, s, total) : put_ip4(buf, s, total);
-	put16(tcp + 16, ~sum16(sum, tcp, total - ip_len) & 0xffff);
+	put_be16(tcp + 16, ~sum16(sum, tcp, total - ip_len) & 0xffff);
 	return (int)total;
 }
 
@@ -171,9 +137,9 @@ int packet_copy(const uint8_t *packet, size_t len, uint8_t ttl, uint16_t ip_id, 
 	if (len > size)
 		return -EMSGSIZE;
 	if (len < ip_len + TCP_LEN || len > PACKET_MAX ||
-	    (v6 ? packet[6] != IPPROTO_TCP || get16(packet + 4) + ip_len != len
-		: packet[0] != 0x45 || packet[9] != IPPROTO_TCP || get16(packet + 2) != len ||
-			     get16(packet + 6) & (IP4_OFFSET | IP4_MORE)))
+	    (v6 ? packet[6] != IPPROTO_TCP || be16(packet + 4) + ip_len != len
+		: packet[0] != 0x45 || packet[9] != IPPROTO_TCP || be16(packet + 2) != len ||
+			     be16(packet + 6) & (IP4_OFFSET | IP4_MORE)))
 		return -EINVAL;
 	memcpy(buf, packet, len);
 	if (v6) {
@@ -181,13 +147,13 @@ int packet_copy(const uint8_t *packet, size_t len, uint8_t ttl, uint16_t ip_id, 
 		sum = sum16((uint32_t)(IPPROTO_TCP + len - ip_len), buf + 8, 32);
 	} else {
 		buf[8] = ttl;
-		put16(buf + 4, ip_id);
-		put16(buf + 10, 0);
-		put16(buf + 10, ~sum16(0, buf, IP4_LEN) & 0xffff);
+		put_be16(buf + 4, ip_id);
+		put_be16(buf + 10, 0);
+		put_be16(buf + 10, ~sum16(0, buf, IP4_LEN) & 0xffff);
 		sum = sum16((uint32_t)(IPPROTO_TCP + len - ip_len), buf + 12, 8);
 	}
-	put16(tcp + 16, 0);
-	put16(tcp + 16, ~sum16(sum, tcp, len - ip_len) & 0xffff);
+	put_be16(tcp + 16, 0);
+	put_be16(tcp + 16, ~sum16(sum, tcp, len - ip_len) & 0xffff);
 	return (int)len;
 }
 
@@ -204,14 +170,14 @@ static bool read_ip4(const uint8_t *p, size_t len, struct ip_layer *ret)
 {
 	const size_t header = len ? (size_t)(p[0] & 15) * 4 : 0;
 
-	if (header < IP4_LEN || len < header || get16(p + 6) & IP4_OFFSET)
+	if (header < IP4_LEN || len < header || be16(p + 6) & IP4_OFFSET)
 		return false;
 	*ret = (struct ip_layer){
-		.addressing = {.tos = p[1], .ip_id = get16(p + 4), .ttl = p[8]},
+		.addressing = {.tos = p[1], .ip_id = be16(p + 4), .ttl = p[8]},
 		.protocol = p[9],
 		.next = p + header,
 		.len = len - header,
-		.length = get16(p + 2) > header ? get16(p + 2) - (uint32_t)header : 0,
+		.length = be16(p + 2) > header ? be16(p + 2) - (uint32_t)header : 0,
 	};
 	ret->addressing.src.addr = addr_v4(p + 12);
 	ret->addressing.dst.addr = addr_v4(p + 16);
@@ -231,7 +197,7 @@ static size_t extension_len(uint8_t type, const uint8_t *p, size_t len)
 	case IPPROTO_AH: /* RFC 4302 2.2 */
 		return ((size_t)p[1] + 2) * 4;
 	case IPPROTO_FRAGMENT: /* only the first fragment has the TCP header */
-		return get16(p + 2) & 0xfff8 ? 0 : 8;
+		return be16(p + 2) & 0xfff8 ? 0 : 8;
 	default:
 		return 0;
 	}
@@ -242,13 +208,13 @@ static bool read_ip6(const uint8_t *p, size_t len, struct ip_layer *ret)
 	if (len < IP6_LEN)
 		return false;
 	*ret = (struct ip_layer){
-		.addressing = {.tos = (uint8_t)(get16(p) >> 4),
-			       .flow_label = get32(p) & 0xfffff,
+		.addressing = {.tos = (uint8_t)(be16(p) >> 4),
+			       .flow_label = be32(p) & 0xfffff,
 			       .ttl = p[7]},
 		.protocol = p[6],
 		.next = p + IP6_LEN,
 		.len = len - IP6_LEN,
-		.length = get16(p + 4),
+		.length = be16(p + 4),
 	};
 	ret->addressing.src.addr = addr_v6(p + 8);
 	ret->addressing.dst.addr = addr_v6(p + 24);
@@ -282,19 +248,19 @@ static void read_option(uint8_t kind, const uint8_t *p, size_t len, struct segme
 	switch (kind) {
 	case TCPOPT_MAXSEG:
 		if (len == 2)
-			ret->mss = get16(p);
+			ret->mss = be16(p);
 		break;
 	case TCPOPT_TIMESTAMP:
 		if (len == 8) {
 			ret->timestamps = true;
-			ret->tsval = get32(p);
-			ret->tsecr = get32(p + 4);
+			ret->tsval = be32(p);
+			ret->tsecr = be32(p + 4);
 		}
 		break;
 	case TCPOPT_SACK:
 		for (; len >= 8 && ret->n_sacks < PACKET_SACKS_MAX; p += 8, len -= 8) {
-			ret->sacks[ret->n_sacks].start = get32(p);
-			ret->sacks[ret->n_sacks++].end = get32(p + 4);
+			ret->sacks[ret->n_sacks].start = be32(p);
+			ret->sacks[ret->n_sacks++].end = be32(p + 4);
 		}
 		break;
 	}
@@ -327,12 +293,12 @@ static bool read_segment(const struct ip_layer *ip, struct segment *ret)
 	if (header < TCP_LEN || header > ip->length)
 		return false;
 	*ret = ip->addressing;
-	ret->src.port = get16(p);
-	ret->dst.port = get16(p + 2);
-	ret->seq = get32(p + 4);
-	ret->ack = get32(p + 8);
+	ret->src.port = be16(p);
+	ret->dst.port = be16(p + 2);
+	ret->seq = be32(p + 4);
+	ret->ack = be32(p + 8);
 	ret->flags = p[13] & 0x3f;
-	ret->window = get16(p + 14);
+	ret->window = be16(p + 14);
 	ret->payload = ip->length - (uint32_t)header;
 	read_options(p + TCP_LEN, (header < ip->len ? header : ip->len) - TCP_LEN, ret);
 	return true;
@@ -364,18 +330,18 @@ static bool read_error(const struct ip_layer *ip, struct icmp_error *ret)
 		.ttl = ip->addressing.ttl,
 		.type = p[0],
 		.code = p[1],
-		.quoted_src = {.addr = quote.addressing.src.addr, .port = get16(quote.next)},
-		.quoted_dst = {.addr = quote.addressing.dst.addr, .port = get16(quote.next + 2)},
+		.quoted_src = {.addr = quote.addressing.src.addr, .port = be16(quote.next)},
+		.quoted_dst = {.addr = quote.addressing.dst.addr, .port = be16(quote.next + 2)},
 		.quoted_ip_id = quote.addressing.ip_id,
-		.quoted_seq = get32(quote.next + 4),
+		.quoted_seq = be32(quote.next + 4),
 		.quote = quote.next,
 		.quote_len = quote.len < sure ? quote.len : sure,
 	};
 	if (ip->protocol == IPPROTO_ICMPV6 && p[0] == ICMP6_PACKET_TOO_BIG)
-		ret->mtu = get32(p + 4);
+		ret->mtu = be32(p + 4);
 	else if (ip->protocol == IPPROTO_ICMP && p[0] == ICMP_DEST_UNREACH &&
 		 p[1] == ICMP_FRAG_NEEDED)
-		ret->mtu = get16(p + 6); /* RFC 1191 4 */
+		ret->mtu = be16(p + 6); /* RFC 1191 4 */
 	return true;
 }
 

@@ -5,6 +5,7 @@
 
 #include <string.h>
 
+#include "base/bytes.h"
 #include "sensor/frame.h"
 
 #define MAX_LAYERS	 32 /* headers in one packet */
@@ -20,19 +21,6 @@ struct cursor {
 	struct frame *p;
 	int layers;
 };
-
-static inline uint16_t be16(const uint8_t *p)
-{
-	return (uint16_t)(p[0] << 8 | p[1]);
-}
-
-static inline uint32_t be32(const uint8_t *p)
-{
-	uint32_t v;
-
-	memcpy(&v, p, sizeof(v));
-	return __builtin_bswap32(v);
-}
 
 static inline size_t left(const struct cursor *c)
 {

@@ -5,6 +5,7 @@
 #include <netinet/in.h>
 #include <sys/socket.h>
 
+#include "base/bytes.h"
 #include "base/clock.h"
 #include "sensor/frame.h"
 
@@ -23,28 +24,6 @@
 #define IP6_HLIM     7
 #define IP6_SRC	     8
 #define TTL_USUAL    64 /* net.ipv4.ip_default_ttl unless somebody has changed it */
-
-static uint16_t get16(const uint8_t *p)
-{
-	return (uint16_t)(p[0] << 8 | p[1]);
-}
-
-static uint32_t get32(const uint8_t *p)
-{
-	return (uint32_t)get16(p) << 16 | get16(p + 2);
-}
-
-static void put16(uint8_t *p, uint32_t v)
-{
-	p[0] = (uint8_t)(v >> 8);
-	p[1] = (uint8_t)v;
-}
-
-static void put32(uint8_t *p, uint32_t v)
-{
-	put16(p, v >> 16);
-	put16(p + 2, v);
-}
 
 bool boxed_of(struct box_packet *p, struct boxed *ret)
 {
@@ -65,27 +44,12 @@ bool boxed_of(struct box_packet *p, struct boxed *ret)
 	total = link + ip_len + b.tcp_len;
 	if (b.tcp_len < TCP_MIN || p->captured < total || p->length < total)
 		return false;
-	b.seq = get32(b.tcp + 4);
-	b.ack = get32(b.tcp + 8);
+	b.seq = be32(b.tcp + 4);
+	b.ack = be32(b.tcp + 8);
 	b.flags = b.tcp[13];
 	b.payload = p->length - (uint32_t)total;
 	*ret = b;
 	return true;
-}
-
-/* Adds to a sum of 16-bit words (RFC 1071). len is even. */
-static uint32_t sum16(const uint8_t *p, size_t len, uint32_t sum)
-{
-	for (size_t i = 0; i + 1 < len; i += 2)
-		sum += (uint32_t)p[i] << 8 | p[i + 1];
-	return sum;
-}
-
-static uint16_t folded(uint32_t sum)
-{
-	while (sum >> 16)
-		sum = (sum & 0xffff) + (sum >> 16);
-	return (uint16_t)~sum;
 }
 
 static void swap(uint8_t *a, uint8_t *b, size_t len)
@@ -118,18 +82,18 @@ static void seal(struct box_packet *p, const struct boxed *b, size_t tcp_len)
 
 	b->tcp[12] = (uint8_t)(tcp_len / 4 << 4);
 	if (b->v6) {
-		put16(b->ip + IP6_LEN, (uint16_t)(ip_len - 40 + tcp_len));
-		sum = sum16(b->ip + IP6_SRC, 32, sum);
+		put_be16(b->ip + IP6_LEN, (uint16_t)(ip_len - 40 + tcp_len));
+		sum = sum16(sum, b->ip + IP6_SRC, 32);
 	} else {
-		put16(b->ip + IP4_LEN, (uint16_t)(ip_len + tcp_len));
-		put16(b->ip + IP4_ID, 0);
-		put16(b->ip + IP4_SUM, 0);
-		put16(b->ip + IP4_SUM, folded(sum16(b->ip, ip_len, 0)));
-		sum = sum16(b->ip + IP4_SRC, 8, sum);
+		put_be16(b->ip + IP4_LEN, (uint16_t)(ip_len + tcp_len));
+		put_be16(b->ip + IP4_ID, 0);
+		put_be16(b->ip + IP4_SUM, 0);
+		put_be16(b->ip + IP4_SUM, ~sum16(0, b->ip, ip_len));
+		sum = sum16(sum, b->ip + IP4_SRC, 8);
 	}
-	put16(b->tcp + 16, 0);
-	put16(b->tcp + 18, 0); /* urgent pointer */
-	put16(b->tcp + 16, folded(sum16(b->tcp, tcp_len, sum)));
+	put_be16(b->tcp + 16, 0);
+	put_be16(b->tcp + 18, 0); /* urgent pointer */
+	put_be16(b->tcp + 16, ~sum16(sum, b->tcp, tcp_len));
 	p->length = (uint32_t)((size_t)(b->tcp - p->data) + tcp_len);
 	p->captured = (uint8_t)p->length;
 	p->flags |= BOX_RECONSTRUCTED;
@@ -146,10 +110,10 @@ void reconstruct_reset(struct box_packet *p)
 	end = b.seq + b.payload + !!(b.flags & TCP_SYN) + !!(b.flags & TCP_FIN);
 	acks = b.flags & TCP_ACK;
 	turn(p, &b);
-	put32(b.tcp + 4, acks ? b.ack : 0);
-	put32(b.tcp + 8, acks ? 0 : end);
+	put_be32(b.tcp + 4, acks ? b.ack : 0);
+	put_be32(b.tcp + 8, acks ? 0 : end);
 	b.tcp[13] = acks ? TCP_RST : TCP_RST | TCP_ACK;
-	put16(b.tcp + 14, 0);
+	put_be16(b.tcp + 14, 0);
 	b.ip[b.v6 ? IP6_HLIM : IP4_TTL] = TTL_USUAL;
 	seal(p, &b, TCP_MIN);
 }
@@ -182,7 +146,7 @@ static uint8_t *put_option(uint8_t *at, uint8_t kind, uint8_t len, uint32_t valu
 	if (len == 3)
 		at[2] = (uint8_t)value;
 	else if (len == 4)
-		put16(at + 2, (uint16_t)value);
+		put_be16(at + 2, (uint16_t)value);
 	return at + len;
 }
 
@@ -199,11 +163,11 @@ static void rewrite(struct box_packet *p, const struct settled *s, uint8_t flags
 		return;
 	at = b.tcp + TCP_MIN;
 	stamped = s->timestamps && timestamps(&b, stamps);
-	put32(b.tcp + 4, seq);
-	put32(b.tcp + 8, ack);
+	put_be32(b.tcp + 4, seq);
+	put_be32(b.tcp + 8, ack);
 	b.tcp[13] = flags;
 	if (flags & TCP_SYN) {
-		put16(b.tcp + 14, 0xffff);
+		put_be16(b.tcp + 14, 0xffff);
 		at = put_option(at, 2, 4, out ? s->rcv_mss : s->snd_mss);
 		if (s->snd_wscale || s->rcv_wscale)
 			at = put_option(at, 3, 3, out ? s->rcv_wscale : s->snd_wscale);
@@ -212,7 +176,7 @@ static void rewrite(struct box_packet *p, const struct settled *s, uint8_t flags
 	}
 	if (stamped) {
 		if (flags == TCP_SYN)
-			put32(stamps + 4, 0);
+			put_be32(stamps + 4, 0);
 		at = put_option(at, 8, 10, 0);
 		memcpy(at - 8, stamps, 8);
 	}
@@ -322,11 +286,11 @@ void reconstruct_addresses(const struct flow_key *key, struct box_packet *p)
 	src = b.ip + (b.v6 ? IP6_SRC : IP4_SRC);
 	dst = src + len;
 	if (!memcmp(src, from->addr.bytes, len) && !memcmp(dst, to->addr.bytes, len) &&
-	    get16(b.tcp) == from->port && get16(b.tcp + 2) == to->port)
+	    be16(b.tcp) == from->port && be16(b.tcp + 2) == to->port)
 		return;
 	memcpy(src, from->addr.bytes, len);
 	memcpy(dst, to->addr.bytes, len);
-	put16(b.tcp, from->port);
-	put16(b.tcp + 2, to->port);
+	put_be16(b.tcp, from->port);
+	put_be16(b.tcp + 2, to->port);
 	p->flags |= BOX_RECONSTRUCTED;
 }
