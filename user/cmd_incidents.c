@@ -149,7 +149,8 @@ int cmd_incidents(const struct options *options, int argc, char **argv)
 		return STATUS_ERROR;
 	}
 	if (damaged)
-		warnx("%" PRIu64 " entries are damaged and not shown", damaged);
+		warnx("%" PRIu64 " %s damaged and not shown", damaged,
+		      damaged == 1 ? "entry is" : "entries are");
 	if (!err && !l.n && !options->json && !options->quiet)
 		warnx("no incident%s", options->given ? " like that" : "");
 	return damaged ? STATUS_ERROR : STATUS_DONE;

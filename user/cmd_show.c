@@ -135,8 +135,8 @@ int cmd_show(const struct options *options, int argc, char **argv)
 		return status;
 	err = write_story(options, s);
 	if (!err && s->n_packets)
-		printf("%zu packets kept: tcpstall export %s -o %s.pcapng\n", s->n_packets,
-		       s->archived.id, s->archived.id);
+		printf("%zu packet%s kept: tcpstall export %s -o %s.pcapng\n", s->n_packets,
+		       s->n_packets == 1 ? "" : "s", s->archived.id, s->archived.id);
 	else if (!err)
 		printf("no packets kept\n");
 	if (!err && !s->state.incident.ended_ns)

@@ -21,16 +21,21 @@
 #define PROBES	     512
 #define NAMES	     64
 #define LINKTYPE_RAW 101
-#define BEFORE_NS    (2 * NS_PER_S) /* of a witness, before the stall */
+#define BEFORE_NS    (2 * NS_PER_S)  /* of a witness, before the stall */
+#define YOUNG_NS     (30 * NS_PER_S) /* a probe may still turn out to be an incident's */
 #define NETNS_DIR    "/run/netns"
 
 struct open_incident {
 	struct open_incident *next;
 	char id[INCIDENT_ID];
-	struct flow_key key, witnesses[MAX_WITNESSES];
+	struct flow_key key;
+	uint64_t newest_ns; /* what has been kept already */
+	struct seen_witness {
+		struct flow_key key;
+		uint64_t newest_ns;
+	} witnesses[MAX_WITNESSES];
 	int n_witnesses;
-	uint64_t from_ns;		/* of witnesses */
-	uint64_t newest_ns, witness_ns; /* what has been kept already */
+	uint64_t from_ns; /* of witnesses */
 	bool pending, ended;
 };
 
@@ -56,6 +61,7 @@ struct keeper {
 	unsigned int next_name;
 	struct kept_packet *packets; /* what is being read */
 	size_t n_packets, room;
+	struct keeper_counts counts;
 };
 
 static bool same_flow(const struct flow_key *a, const struct flow_key *b)
@@ -94,24 +100,25 @@ static void netns_text(uint32_t netns, char *buf, size_t len)
 		closedir(dir);
 }
 
-/* "eth0", in other namespaces than ours "eth0@netns". */
+/* "eth0", in other namespaces than ours "eth0@netns"; "": it has come to none. */
 static const char *interface_name(struct keeper *k, uint32_t netns, uint32_t ifindex)
 {
+	static const char none[KEPT_NAME];
 	struct question q = {.ifindex = ifindex};
 	struct interface_name *n;
 	char where[KEPT_NAME - IF_NAMESIZE];
 	int fd;
 
+	if (!ifindex)
+		return none;
 	for (unsigned int i = 0; i < NAMES; i++)
 		if (k->names[i].netns == netns && k->names[i].ifindex == ifindex)
 			return k->names[i].name;
 	n = &k->names[k->next_name++ % NAMES];
 	*n = (struct interface_name){.netns = netns, .ifindex = ifindex};
 	fd = k->config.netns_fd(netns, k->config.arg);
-	if (!ifindex || fd < 0 || namespace_call(fd, ask_name, &q))
+	if (fd < 0 || namespace_call(fd, ask_name, &q))
 		snprintf(q.name, sizeof(q.name), "if%u", ifindex);
-	if (!ifindex)
-		*q.name = '\0';
 	if (netns == k->own_netns) {
 		snprintf(n->name, sizeof(n->name), "%s", q.name);
 	} else {
@@ -121,7 +128,7 @@ static const char *interface_name(struct keeper *k, uint32_t netns, uint32_t ifi
 	return n->name;
 }
 
-/* NULL: no memory, it is not kept. */
+/* NULL: no memory, it is not kept, and counted. */
 static struct kept_packet *add(struct keeper *k)
 {
 	struct kept_packet *p;
@@ -130,8 +137,10 @@ static struct kept_packet *add(struct keeper *k)
 		size_t room = k->room ? 2 * k->room : 512;
 		void *more = reallocarray(k->packets, room, sizeof(*k->packets));
 
-		if (!more)
+		if (!more) {
+			k->counts.packets_lost++;
 			return NULL;
+		}
 		k->packets = more;
 		k->room = room;
 	}
@@ -173,15 +182,18 @@ static void read_boxes(struct keeper *k, struct open_incident *o, struct sensor 
 	k->n_packets = 0;
 	counted = !sensor_box(sensor, &o->key, take, &r, &counts);
 	o->newest_ns = r.newest_ns;
-	r = (struct reading){
-		.keeper = k,
-		.role = KEPT_WITNESS,
-		.after_ns = o->witness_ns ? o->witness_ns : o->from_ns,
-		.newest_ns = o->witness_ns,
-	};
-	for (int i = 0; i < o->n_witnesses; i++)
-		sensor_box(sensor, &o->witnesses[i], take, &r, &other);
-	o->witness_ns = r.newest_ns;
+	for (int i = 0; i < o->n_witnesses; i++) {
+		struct seen_witness *w = &o->witnesses[i];
+
+		r = (struct reading){
+			.keeper = k,
+			.role = KEPT_WITNESS,
+			.after_ns = w->newest_ns,
+			.newest_ns = w->newest_ns,
+		};
+		sensor_box(sensor, &w->key, take, &r, &other);
+		w->newest_ns = r.newest_ns;
+	}
 	store_packets(k->config.store, o->id, k->packets, k->n_packets, counted ? &counts : NULL);
 }
 
@@ -230,6 +242,8 @@ static void on_probe(const struct probe_packet *packet, void *arg)
 	}
 	if (known)
 		return;
+	if (kept->key.netns && packet->time_ns - kept->packet.packet.time_ns < YOUNG_NS)
+		k->counts.packets_lost++;
 	kept->key = *packet->key;
 	kept->packet = p;
 	k->next_probe++;
@@ -259,6 +273,21 @@ static struct open_incident *enter(struct keeper *k, const struct incident *i)
 	return o;
 }
 
+/* They come and go: what has been kept of one is not kept again. */
+static void set_witnesses(struct open_incident *o, const struct incident *i)
+{
+	struct seen_witness now[MAX_WITNESSES];
+
+	for (int n = 0; n < i->n_witnesses; n++) {
+		now[n] = (struct seen_witness){i->witnesses[n].key, o->from_ns};
+		for (int k = 0; k < o->n_witnesses; k++)
+			if (same_flow(&o->witnesses[k].key, &now[n].key))
+				now[n].newest_ns = o->witnesses[k].newest_ns;
+	}
+	memcpy(o->witnesses, now, (size_t)i->n_witnesses * sizeof(now[0]));
+	o->n_witnesses = i->n_witnesses;
+}
+
 void keeper_output(struct keeper *k, const struct output *out)
 {
 	const struct incident *i = out->incident;
@@ -270,11 +299,12 @@ void keeper_output(struct keeper *k, const struct output *out)
 	o = find(k, i);
 	if (!o)
 		o = enter(k, i);
-	if (!o)
-		return; /* the incident is kept, its packets are not */
-	for (int n = 0; n < i->n_witnesses; n++)
-		o->witnesses[n] = i->witnesses[n].key;
-	o->n_witnesses = i->n_witnesses;
+	if (!o) { /* the incident is kept, its packets are not */
+		k->counts.without_packets +=
+			out->kind == OUT_STALL_BEGIN || out->kind == OUT_SLOW_BEGIN;
+		return;
+	}
+	set_witnesses(o, i);
 	o->pending = k->pending = true;
 	o->ended = out->kind == OUT_STALL_END || out->kind == OUT_SLOW_END;
 }
@@ -313,6 +343,11 @@ int keeper_new(const struct keeper_config *config, struct keeper **ret)
 		prober_tap(config->prober, on_probe, k);
 	*ret = k;
 	return 0;
+}
+
+struct keeper_counts keeper_counts(const struct keeper *k)
+{
+	return k->counts;
 }
 
 void keeper_free(struct keeper *k)

@@ -26,6 +26,13 @@ void keeper_free(struct keeper *k); /* NULL is fine */
 /* Any output of the engine. Reads no packets: it may be called while the sensor is at work. */
 void keeper_output(struct keeper *k, const struct output *out);
 
+/* What had no room: its bounds are fixed. */
+struct keeper_counts {
+	uint64_t without_packets; /* incidents: too many at once */
+	uint64_t packets_lost;	  /* among them probes, before their incident began */
+};
+struct keeper_counts keeper_counts(const struct keeper *k);
+
 /* Reads the packets that the last outputs ask for. */
 void keeper_run(struct keeper *k, struct sensor *sensor);
 

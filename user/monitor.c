@@ -306,6 +306,12 @@ static void summarise(const struct monitor *m, uint64_t now_ns, struct summary *
 	add_lost(&s, "results", s.counts.outputs_lost);
 	add_lost(&s, "evidence-requests", m->wants_lost);
 	add_lost(&s, "drops-not-listened-to", m->not_listened);
+	if (m->keeper) {
+		struct keeper_counts kept = keeper_counts(m->keeper);
+
+		add_lost(&s, "packets-not-kept", kept.packets_lost);
+		add_lost(&s, "incidents-without-packets", kept.without_packets);
+	}
 	if (m->store)
 		add_lost(&s, "records-not-kept", store_counts(m->store).lost);
 	*ret = s;

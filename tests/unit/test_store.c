@@ -359,7 +359,44 @@ static void an_id_is_found_by_its_beginning(void **state)
 	assert_int_equal(archive_find(a, "20260102T0302", id, ids, &n), -ENOENT);
 	assert_int_equal(n, 3);
 	assert_int_equal(archive_find(a, "", id, ids, &n), -ENOENT);
+	assert_int_equal(archive_find(a, "20260120T030035-0023", id, ids, &n), -ENOENT);
+	assert_string_equal(ids[0], incident_at(35).id);
 	archive_close(a);
+}
+
+static void another_flow_of_the_same_id_is_counted_as_lost(void **state)
+{
+	struct incident one = incident_at(1), other = incident_at(2);
+	struct store *s = open_store(STORE_BYTES);
+
+	(void)state;
+	memcpy(other.id, one.id, sizeof(other.id));
+	put_whole(s, &one);
+	put_whole(s, &other);
+	store_finish(s);
+	assert_int_equal(store_counts(s).incidents, 1);
+	assert_int_equal(store_counts(s).incidents_lost, 1);
+	assert_int_equal(store_counts(s).lost, 3);
+	store_free(s);
+	assert_int_equal(list(&(struct archive_filter){0})->last.key.remote.port, 30001);
+}
+
+/* As each of two processes that watch the same connections. */
+static void what_another_process_keeps_is_not_lost(void **state)
+{
+	struct incident i = incident_at(1);
+	struct store *s = open_store(STORE_BYTES), *other = open_store(STORE_BYTES);
+
+	(void)state;
+	put_whole(s, &i);
+	store_finish(s);
+	put_whole(other, &i);
+	store_finish(other);
+	assert_int_equal(store_counts(s).incidents, 1);
+	assert_int_equal(store_counts(other).incidents, 0);
+	assert_int_equal(store_counts(other).lost, 0);
+	store_free(s);
+	store_free(other);
 }
 
 static uint64_t total;
@@ -489,7 +526,7 @@ static void a_newer_store_is_refused_and_left_alone(void **state)
 	store_finish(s);
 	assert_int_equal(store_counts(s).incidents_lost, 1);
 	assert_int_equal(store_counts(s).lost, 3);
-	assert_non_null(strstr(news_of(s), "1 incidents were not kept"));
+	assert_non_null(strstr(news_of(s), "1 incident was not kept"));
 	store_free(s);
 	assert_int_equal(pread(fd, version, 4, 60), 4);
 	assert_int_equal(version[3], 99);
@@ -556,6 +593,27 @@ static void a_cut_packets_file_is_good_up_to_there(void **state)
 	assert_int_equal(kept_read(path, &back, &n), -EBADMSG);
 }
 
+static void a_fifo_in_the_store_keeps_nobody_waiting(void **state)
+{
+	struct kept_packet p = {.packet = {.time_ns = 1, .captured = 60}}, *back;
+	struct archive *a;
+	struct store *s;
+	char path[256], why[256];
+	size_t n;
+
+	(void)state;
+	snprintf(path, sizeof(path), "%s/p", dir);
+	assert_int_equal(mkfifo(path, 0600), 0);
+	assert_int_equal(kept_read(path, &back, &n), -EBADMSG);
+	assert_int_equal(kept_append(path, &p, 1), -EINVAL);
+	snprintf(path, sizeof(path), "%s/incidents.db", dir);
+	assert_int_equal(mkfifo(path, 0600), 0);
+	assert_int_equal(archive_open(dir, &a, why, sizeof(why)), -EBADMSG);
+	s = open_store(STORE_BYTES);
+	assert_non_null(strstr(news_of(s), "damaged: moved to"));
+	store_free(s);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -567,12 +625,15 @@ int main(void)
 		cmocka_unit_test_setup(what_goes_on_is_not_interrupted, fresh_dir),
 		cmocka_unit_test_setup(incidents_are_found_by_what_is_known_of_them, fresh_dir),
 		cmocka_unit_test_setup(an_id_is_found_by_its_beginning, fresh_dir),
+		cmocka_unit_test_setup(another_flow_of_the_same_id_is_counted_as_lost, fresh_dir),
+		cmocka_unit_test_setup(what_another_process_keeps_is_not_lost, fresh_dir),
 		cmocka_unit_test_setup(two_hundred_in_a_row_stay_within_the_limit, fresh_dir),
 		cmocka_unit_test_setup(what_is_too_old_goes, fresh_dir),
 		cmocka_unit_test_setup(a_damaged_database_is_moved_aside, fresh_dir),
 		cmocka_unit_test_setup(a_newer_store_is_refused_and_left_alone, fresh_dir),
 		cmocka_unit_test_setup(packets_come_back_in_order_each_once, fresh_dir),
 		cmocka_unit_test_setup(a_cut_packets_file_is_good_up_to_there, fresh_dir),
+		cmocka_unit_test_setup(a_fifo_in_the_store_keeps_nobody_waiting, fresh_dir),
 	};
 
 	if (!store_supported()) {

@@ -137,9 +137,10 @@ static void packets_are_dropped_here(struct judgement *j)
 		j->cause[CAUSE_LOCAL_DROP] += capped(weight, DECISIVE);
 		j->cause[CAUSE_PATH_BLACKHOLE] += neighbour ? STRONG : 0;
 		evidence(j, "local-drop", weight,
-			 "this host's kernel dropped %llu %s packets of this connection: %s%s%s",
+			 "this host's kernel dropped %llu %s packet%s of this connection: %s%s%s",
 			 (unsigned long long)d->count, d->inbound ? "incoming" : "outgoing",
-			 d->reason, d->function[0] ? " in " : "", d->function);
+			 d->count == 1 ? "" : "s", d->reason, d->function[0] ? " in " : "",
+			 d->function);
 	}
 	if (s->local_errors > 1) {
 		j->cause[CAUSE_LOCAL_DROP] += STRONG;

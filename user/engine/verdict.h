@@ -103,7 +103,7 @@ struct verdict {
 
 /* A stall of one direction of one flow. */
 struct incident {
-	char id[INCIDENT_ID]; /* 20260102T030405-1a2b */
+	char id[INCIDENT_ID]; /* 20260102T030405-1a2b3c4d */
 	struct flow_key key;
 	bool local_sends; /* the stalled direction is local -> remote */
 	bool named;	  /* the user asked for the flow */

@@ -14,9 +14,11 @@
 
 #ifdef HAVE_SQLITE
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
-#define STATE_MAX (1 << 20) /* bytes of an event; they are about 10,000 */
+#define STATE_MAX (1 << 20)  /* bytes of an event that are believed; they are about 10,000 */
+#define ROW_MAX	  (64 << 20) /* that are read at all */
 
 struct archive {
 	char dir[PATH_MAX];
@@ -39,7 +41,7 @@ static int open_at(const char *path, const char *options, sqlite3 **ret)
 	sqlite3_free(uri);
 	if (!err) {
 		sqlite3_busy_timeout(db, STORE_WAIT_MS);
-		sqlite3_limit(db, SQLITE_LIMIT_LENGTH, STATE_MAX);
+		sqlite3_limit(db, SQLITE_LIMIT_LENGTH, ROW_MAX);
 		err = store_version(db, &version);
 	}
 	if (err) {
@@ -74,11 +76,14 @@ static int uri_path(const char *path, char *buf, size_t len)
 static int open_database(const char *dir, sqlite3 **ret)
 {
 	char path[PATH_MAX + 32], uri[3 * PATH_MAX];
+	struct stat st;
 	int err;
 
 	snprintf(path, sizeof(path), "%s/" STORE_DATABASE, dir);
-	if (access(path, F_OK))
+	if (stat(path, &st))
 		return -errno;
+	if (!S_ISREG(st.st_mode))
+		return -EBADMSG;
 	err = uri_path(path, uri, sizeof(uri));
 	if (!err)
 		err = open_at(uri, "", ret);
@@ -131,7 +136,7 @@ int archive_open(const char *dir, struct archive **ret, char *ret_why, size_t wh
 	if (err)
 		goto out;
 	snprintf(path, sizeof(path), "%s/" STORE_RUNNING, dir);
-	a->running_fd = open(path, O_RDONLY | O_CLOEXEC);
+	a->running_fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 	*ret = a;
 	return 0;
 out:
@@ -181,7 +186,8 @@ static int row_read(const struct archive *a, sqlite3_stmt *row, struct archived 
 	snprintf(ret->id, sizeof(ret->id), "%s", text_at(row, 0));
 	snprintf(ret->host, sizeof(ret->host), "%s", text_at(row, 1));
 	*ret_out = (struct output){.now_ns = (uint64_t)sqlite3_column_int64(row, 8)};
-	if (store_kind_of(text_at(row, 7), &ret_out->kind))
+	if (store_kind_of(text_at(row, 7), &ret_out->kind) ||
+	    sqlite3_column_bytes(row, ROW_STATE) > STATE_MAX)
 		return -EBADMSG;
 	object = json_loads(text_at(row, ROW_STATE), 0, NULL);
 	err = object ? state_read(object, ret_state) : -EINVAL;
@@ -190,11 +196,6 @@ static int row_read(const struct archive *a, sqlite3_stmt *row, struct archived 
 		return err == -ENOMEM ? err : -EBADMSG;
 	ret_out->incident = &ret_state->incident;
 	return 0;
-}
-
-static bool is_end(enum output_kind kind)
-{
-	return kind == OUT_STALL_END || kind == OUT_SLOW_END;
 }
 
 /* The end of an incident whose process was killed: nobody knows more than its last event tells. */
@@ -260,7 +261,7 @@ int archive_each(struct archive *a, const struct archive_filter *filter, archive
 			err = 0;
 			continue;
 		}
-		if (!err && !is_end(out.kind) && !archived.running)
+		if (!err && !store_is_end(out.kind) && !archived.running)
 			interrupt(&out, state);
 		if (!err && wanted(filter, &archived, &state->incident))
 			err = fn(&archived, &out, arg);
@@ -297,7 +298,7 @@ int archive_events(struct archive *a, const char *id, archive_fn fn, void *arg)
 	sqlite3_finalize(row);
 	if (!err && !out.incident)
 		err = -ENOENT;
-	if (!err && !is_end(out.kind) && !archived.running) {
+	if (!err && !store_is_end(out.kind) && !archived.running) {
 		interrupt(&out, state);
 		err = fn(&archived, &out, arg);
 	}
@@ -305,14 +306,17 @@ int archive_events(struct archive *a, const char *id, archive_fn fn, void *arg)
 	return err;
 }
 
-/* How much of their beginnings two words share. */
+/* How much of their beginnings and of their ends two words share: all but a slip of the keys. */
 static size_t common(const char *a, const char *b)
 {
-	size_t n = 0;
+	const size_t a_len = strlen(a), b_len = strlen(b), least = a_len < b_len ? a_len : b_len;
+	size_t begin = 0, end = 0;
 
-	while (a[n] && a[n] == b[n])
-		n++;
-	return n;
+	while (begin < least && a[begin] == b[begin])
+		begin++;
+	while (end < least - begin && a[a_len - 1 - end] == b[b_len - 1 - end])
+		end++;
+	return begin + end;
 }
 
 /* Keeps the ids that are nearest, the newest first among equals. */

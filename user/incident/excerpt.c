@@ -124,8 +124,8 @@ static void icmp_note(const struct frame *f, char to[EXCERPT_NOTE])
 		note(to, "next-hop MTU %u", f->icmp_mtu);
 }
 
-/* What the tracker has told by number; in a slow phase these are its two ends. */
-static void number_note(struct excerpt *e, uint64_t number, char to[EXCERPT_NOTE])
+/* In a slow phase these are its two ends. */
+void excerpt_number_note(struct excerpt *e, uint64_t number, char to[EXCERPT_NOTE])
 {
 	const struct capture_seen *c = &e->incident->capture;
 	const char *cause = cause_info(e->incident->verdict.cause)->id;
@@ -160,7 +160,7 @@ bool excerpt_takes(struct excerpt *e, const struct frame *f, enum excerpt_side s
 		return false;
 	if (handshake)
 		return true;
-	number_note(e, number, ret_note);
+	excerpt_number_note(e, number, ret_note);
 	if (side == EXCERPT_ICMP)
 		icmp_note(f, ret_note);
 	if (f->kind != FRAME_TCP)

@@ -72,16 +72,21 @@ int kept_append(const char *path, const struct kept_packet *packets, size_t n)
 		.version = VERSION,
 		.byte_order = BYTE_ORDER_MARK,
 	};
-	int fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600);
+	int fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK,
+		      0600); /* who opens a FIFO would wait for a reader */
 	struct stat st;
 	FILE *out;
 	int err;
 
 	if (fd < 0)
-		return -errno;
+		return errno == ENXIO ? -EINVAL : -errno;
 	out = fdopen(fd, "a");
 	if (!out || fstat(fd, &st)) {
 		err = -errno;
+		goto out;
+	}
+	if (!S_ISREG(st.st_mode)) {
+		err = -EINVAL;
 		goto out;
 	}
 	if (!st.st_size)
@@ -196,16 +201,37 @@ static size_t each_once(struct kept_packet *p, size_t n)
 	return kept;
 }
 
+/* Nothing but a regular file: others may keep us waiting. */
+static int open_file(const char *path, FILE **ret)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+	struct stat st;
+	FILE *file;
+	int err;
+
+	if (fd < 0)
+		return errno == ELOOP ? -EBADMSG : -errno;
+	err = fstat(fd, &st) ? -errno : S_ISREG(st.st_mode) ? 0 : -EBADMSG;
+	file = err ? NULL : fdopen(fd, "r");
+	if (!file) {
+		err = err ? err : -errno;
+		close(fd);
+		return err;
+	}
+	*ret = file;
+	return 0;
+}
+
 int kept_read(const char *path, struct kept_packet **ret, size_t *ret_n)
 {
 	struct kept_packet *packets = NULL, one;
 	size_t n = 0, room = 0;
 	struct file_head head;
-	FILE *in = fopen(path, "re");
-	int got;
+	FILE *in = NULL;
+	int got = open_file(path, &in);
 
-	if (!in)
-		return -errno;
+	if (got)
+		return got;
 	if (fread(&head, sizeof(head), 1, in) != 1) {
 		got = -ENODATA;
 		goto out;

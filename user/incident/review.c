@@ -103,6 +103,9 @@ static void find_frames(struct incident *i, const struct kept_packet *packets, s
 		if (p->role == KEPT_WITNESS && !witnesses)
 			continue;
 		number++;
+		/* A probe may be all that is there after the stall is certain. */
+		if (!decided && p->role != KEPT_WITNESS && at_ns >= i->begun_ns)
+			decided = number;
 		decode(p, &f);
 		side = excerpt_side(&excerpt, &f);
 		if (p->role != KEPT_FLOW || side == EXCERPT_NONE)
@@ -115,8 +118,6 @@ static void find_frames(struct incident *i, const struct kept_packet *packets, s
 			first = number;
 		if (sent_again(&sent, &f, side) && !again && at_ns > i->last_progress_ns)
 			again = number;
-		if (!decided && at_ns >= i->begun_ns)
-			decided = number;
 	}
 	c->first_frame = first ? first : before;
 	c->retrans_frame = again;
@@ -183,8 +184,7 @@ int review(struct incident *i, const struct kept_packet *packets, size_t n, bool
 	uint64_t number = 0;
 	int err = 0;
 
-	if (!(i->last.flags & SNAP_OFFLINE))
-		find_frames(i, packets, n, witnesses);
+	find_frames(i, packets, n, witnesses);
 	excerpt_init(&excerpt, i);
 	excerpt.from_ns = 0; /* all that was kept is shown */
 	excerpt.to_ns = UINT64_MAX;
@@ -202,6 +202,7 @@ int review(struct incident *i, const struct kept_packet *packets, size_t n, bool
 		r.side = excerpt_side(&excerpt, &f);
 		if (is_probe(p)) {
 			probe_note(p, note);
+			excerpt_number_note(&excerpt, number, note);
 		} else if (p->role == KEPT_FLOW) {
 			excerpt_takes(&excerpt, &f, r.side, p->packet.time_ns, number, note);
 			box_note(p, note);

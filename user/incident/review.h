@@ -21,8 +21,8 @@ struct reviewed {
 typedef int (*review_fn)(const struct reviewed *packet, void *arg);
 
 /*
- * witnesses: shows theirs too. Sets the frames of incident->capture where it is no capture's. What
- * fn returned.
+ * witnesses: shows theirs too. Sets the frames of incident->capture: the numbers of these packets.
+ * What fn returned.
  */
 int review(struct incident *incident, const struct kept_packet *packets, size_t n, bool witnesses,
 	   review_fn fn, void *arg);

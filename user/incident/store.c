@@ -104,8 +104,10 @@ static void tell_state(struct store *s, int err)
 		if (!s->failing)
 			s->lost_before = count_lost(s);
 	} else {
-		tell(s, "%s: incidents are kept again; %llu records were lost", s->dir,
-		     (unsigned long long)(count_lost(s) - s->lost_before));
+		const uint64_t lost = count_lost(s) - s->lost_before;
+
+		tell(s, "%s: incidents are kept again; %llu record%s lost", s->dir,
+		     (unsigned long long)lost, lost == 1 ? " was" : "s were");
 	}
 	s->failing = err;
 }
@@ -330,9 +332,11 @@ void store_finish(struct store *s)
 	counts = s->counts;
 	pthread_mutex_unlock(&s->lock);
 	if (counts.lost)
-		tell(s, "%s: %s%s%llu incidents were not kept; records lost: %llu", s->dir,
+		tell(s, "%s: %s%s%llu incident%s not kept; records lost: %llu", s->dir,
 		     err ? strerror(-err) : "", err ? ": " : "",
-		     (unsigned long long)counts.incidents_lost, (unsigned long long)counts.lost);
+		     (unsigned long long)counts.incidents_lost,
+		     counts.incidents_lost == 1 ? " was" : "s were",
+		     (unsigned long long)counts.lost);
 }
 
 void store_free(struct store *s)

@@ -71,10 +71,13 @@ void db_damaged(struct store_db *d)
 	d->damaged = true;
 }
 
-/* The log and its index belong to the database that they were written for. */
+/*
+ * The log and its index belong to the database that they were written for, and go first: were we to
+ * end in between, a log that is left would be taken for one of the next database.
+ */
 static int move_aside(struct store_db *d, char *ret_moved, size_t len)
 {
-	static const char *const suffixes[] = {"", "-wal", "-shm"};
+	static const char *const suffixes[] = {"-shm", "-wal", ""};
 	char from[PATH_MAX + 8], to[PATH_MAX + 40];
 	const long now = (long)time(NULL);
 
@@ -83,11 +86,10 @@ static int move_aside(struct store_db *d, char *ret_moved, size_t len)
 	for (size_t i = 0; i < sizeof(suffixes) / sizeof(suffixes[0]); i++) {
 		snprintf(from, sizeof(from), "%s%s", d->path, suffixes[i]);
 		snprintf(to, sizeof(to), "%s.damaged-%ld%s", d->path, now, suffixes[i]);
-		if (rename(from, to) && (!i || errno != ENOENT))
+		if (rename(from, to) && (!*suffixes[i] || errno != ENOENT))
 			return -errno;
-		if (!i)
-			snprintf(ret_moved, len, "%s", to);
 	}
+	snprintf(ret_moved, len, "%s", to);
 	return 0;
 }
 
@@ -201,7 +203,10 @@ static int open_database(struct store_db *d)
 	fd = open(d->path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (fd < 0)
 		return -errno;
+	err = fstat(fd, &st) ? -errno : S_ISREG(st.st_mode) ? 0 : -EBADMSG;
 	close(fd);
+	if (err)
+		return err;
 	err = sqlite3_open_v2(d->path, &d->db,
 			      SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX |
 				      SQLITE_OPEN_NOFOLLOW,
@@ -291,16 +296,23 @@ static const struct endpoint *dst_of(const struct incident *i)
 	return i->local_sends ? &i->key.remote : &i->key.local;
 }
 
-static bool is_end(enum output_kind kind)
-{
-	return kind == OUT_STALL_END || kind == OUT_SLOW_END;
-}
-
 /* Which direction of which connection: two stalls of one second may have the same id. */
 static void flow_text(const struct incident *i, char *buf, size_t len)
 {
 	snprintf(buf, len, "%x-%llx-%c", i->key.netns, (unsigned long long)i->key.cookie,
 		 i->local_sends ? 's' : 'r');
+}
+
+/* -EEXIST: another process keeps this very incident; -EINVAL: it is one of another flow. */
+static int taken_by(struct store_db *d, const char *id, const char *flow)
+{
+	char both[INCIDENT_ID + 64];
+	int64_t same = 0;
+	int err;
+
+	snprintf(both, sizeof(both), "%s %s", id, flow);
+	err = number(d, "SELECT count(*) FROM incident WHERE id || ' ' || flow = ?", both, &same);
+	return err ? err : same ? -EEXIST : -EINVAL;
 }
 
 static int put_incident(struct store_db *d, const struct output *out)
@@ -321,7 +333,7 @@ static int put_incident(struct store_db *d, const struct output *out)
 		  (int64_t)dst_of(i)->port, NULL);
 	if (err)
 		return err;
-	return sqlite3_changes(d->db) ? 0 : -EEXIST;
+	return sqlite3_changes(d->db) ? 0 : taken_by(d, i->id, flow);
 }
 
 int db_output(struct store_db *d, const struct output *out)
@@ -342,7 +354,7 @@ int db_output(struct store_db *d, const struct output *out)
 	if (!err)
 		err = run(d, "UPDATE incident SET last_event = ? WHERE id = ?", "it",
 			  (int64_t)sqlite3_last_insert_rowid(d->db), i->id, NULL);
-	if (!err && is_end(out->kind))
+	if (!err && store_is_end(out->kind))
 		err = run(d, "UPDATE incident SET ended_ns = ? WHERE id = ?", "it",
 			  (int64_t)out->now_ns + d->config.wall_offset_ns, i->id, NULL);
 	free(text);

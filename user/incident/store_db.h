@@ -26,8 +26,8 @@ int db_begin(struct store_db *d);
 int db_commit(struct store_db *d);
 void db_rollback(struct store_db *d);
 
-/* -EINVAL: this can never be stored; -EEXIST: another process keeps this incident, or has its id.
- */
+/* -EINVAL: this can never be stored, or its id is another flow's; -EEXIST: another process keeps
+ * this incident. */
 int db_output(struct store_db *d, const struct output *out);
 int db_packets(struct store_db *d, const char *incident, const struct kept_packet *packets,
 	       size_t n, const struct box_counts *counts);

@@ -129,8 +129,11 @@ static uint32_t keep_whole(const struct box_slot *slots, uint32_t n, uint64_t fi
 	return kept;
 }
 
-/* Only headers are handed out: what lies behind them is payload, or nothing of ours. */
-static void packet_of(const struct box_slot *slot, const struct flow_key *key,
+/*
+ * Only headers are handed out: what lies behind them is payload, or nothing of ours. false: it was
+ * dropped before it had any.
+ */
+static bool packet_of(const struct box_slot *slot, const struct flow_key *key,
 		      struct box_packet *ret)
 {
 	struct box_packet p = {
@@ -149,6 +152,8 @@ static void packet_of(const struct box_slot *slot, const struct flow_key *key,
 	memcpy(p.data, slot->data, sizeof(p.data));
 	if (boxed_of(&p, &b))
 		p.captured = (uint8_t)(b.tcp + b.tcp_len - p.data);
+	else if (slot->flags & PACKET_DROPPED)
+		return false;
 	else if (p.captured > slot->link + IP_HEADER_MAX)
 		p.captured = slot->link + IP_HEADER_MAX;
 	memset(p.data + p.captured, 0, sizeof(p.data) - p.captured);
@@ -158,6 +163,7 @@ static void packet_of(const struct box_slot *slot, const struct flow_key *key,
 	}
 	reconstruct_addresses(key, &p);
 	*ret = p;
+	return true;
 }
 
 /* Since 6.10 a reset in reply may leave through the flow's socket after all, and is seen. */
@@ -207,7 +213,7 @@ int ebpf_box(struct sensor *sensor, const struct flow_key *key, box_fn take, voi
 	struct box_packet *packets = NULL;
 	struct box head;
 	uint64_t after;
-	uint32_t kept;
+	uint32_t kept, n_whole;
 	int err;
 
 	if (!n)
@@ -232,9 +238,10 @@ int ebpf_box(struct sensor *sensor, const struct flow_key *key, box_fn take, voi
 		err = -ENOENT;
 		goto out;
 	}
-	kept = keep_whole(slots, n, head.first, head.packets, after, whole);
-	for (uint32_t i = 0; i < kept; i++)
-		packet_of(whole[i], key, &packets[i]);
+	n_whole = keep_whole(slots, n, head.first, head.packets, after, whole);
+	kept = 0;
+	for (uint32_t i = 0; i < n_whole; i++)
+		kept += packet_of(whole[i], key, &packets[kept]);
 	hand_over(key, &head, packets, kept, take, arg);
 	ret->seen = head.packets - head.first;
 	ret->overwritten = ret->seen > n ? ret->seen - n : 0;

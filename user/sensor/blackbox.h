@@ -38,7 +38,8 @@ typedef void (*box_fn)(const struct box_packet *packet, void *arg);
 struct box_counts {
 	uint64_t seen;	      /* packets since the flow became a transfer; reconstructed ones not */
 	uint64_t overwritten; /* of these, by later ones */
-	uint64_t torn;	      /* overwritten while they were read, or not yet complete */
+	uint64_t torn; /* overwritten while they were read, not yet complete, or dropped before
+			  they had headers */
 };
 
 struct sensor;

@@ -21,7 +21,7 @@ static int flushed(FILE *out)
 
 void incidents_head(FILE *out, bool colour)
 {
-	fprintf(out, "%s%-20s  %-9s  %-11s  %-22s  %s%s\n", colour ? BOLD : "", "INCIDENT", "FOR",
+	fprintf(out, "%s%-24s  %-9s  %-11s  %-22s  %s%s\n", colour ? BOLD : "", "INCIDENT", "FOR",
 		"OUTCOME", "CAUSE", "PEER", colour ? PLAIN : "");
 }
 
@@ -34,7 +34,7 @@ int incidents_line(FILE *to, bool running, const struct output *out, bool colour
 	const char *comm;
 	uint32_t pid;
 
-	fprintf(to, "%-20s  %-9s  %s%-11s%s  %-22s  %s %s", i->id,
+	fprintf(to, "%-24s  %-9s  %s%-11s%s  %-22s  %s %s", i->id,
 		format_duration(incident_silence_ns(i, out->now_ns), span),
 		colour && goes_on ? BOLD : "",
 		goes_on					       ? "running"
