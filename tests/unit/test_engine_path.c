@@ -6,6 +6,7 @@
 #include <setjmp.h>
 #include <cmocka.h>
 
+#include <stdio.h>
 #include <string.h>
 
 #include "base/clock.h"
@@ -189,6 +190,44 @@ static void large_packets_that_vanish_are_a_size_black_hole(void **state)
 	world_free(&w);
 }
 
+/* Not only links limit sizes: a rule of a box may do so anywhere. */
+static void a_limit_is_found_however_small_it_is(void **state)
+{
+	static const int limits[] = {1459, 1281, 1279, 700, 576, 296, 150};
+	char detail[64];
+
+	(void)state;
+	for (int v6 = 0; v6 < 2; v6++) {
+		for (size_t i = 0; i < sizeof(limits) / sizeof(*limits); i++) {
+			struct world w;
+
+			world_init(&w, true, v6);
+			w.fault.mtu_at = 3;
+			w.fault.mtu = limits[i];
+			world_run(&w, 15 * NS_PER_S);
+			snprintf(detail, sizeof(detail), "largest packet that passes: %d bytes",
+				 limits[i]);
+			expect(&w, CAUSE_SIZE_BLACKHOLE, PLACE_HOP, 3);
+			assert_string_equal(w.incident.verdict.detail, detail);
+			world_free(&w);
+		}
+	}
+}
+
+/* A bare header passes, and nothing that has data in it. */
+static void where_any_data_is_lost_it_is_not_the_size(void **state)
+{
+	struct world w;
+
+	(void)state;
+	world_init(&w, true, true);
+	w.fault.mtu_at = 3;
+	w.fault.mtu = 80;
+	world_run(&w, 15 * NS_PER_S);
+	assert_int_equal(w.incident.verdict.cause, CAUSE_PATH_CORRUPTION);
+	world_free(&w);
+}
+
 static void lost_answers_leave_the_place_open(void **state)
 {
 	struct world w;
@@ -350,6 +389,8 @@ int main(void)
 		cmocka_unit_test(a_next_hop_without_arp_is_the_first_link),
 		cmocka_unit_test(a_dead_peer_behind_answering_routers_is_gone),
 		cmocka_unit_test(large_packets_that_vanish_are_a_size_black_hole),
+		cmocka_unit_test(a_limit_is_found_however_small_it_is),
+		cmocka_unit_test(where_any_data_is_lost_it_is_not_the_size),
 		cmocka_unit_test(lost_answers_leave_the_place_open),
 		cmocka_unit_test(a_path_that_heals_does_not_change_the_verdict),
 		cmocka_unit_test(who_waits_for_the_timer_is_not_dropped),

@@ -16,9 +16,8 @@
 #define HINT	   1.0
 #define PER_MISS   1.5
 
-#define ODD_ENOUGH 3	/* options that make no sense; one may be a stray of an old connection */
-#define MTU4_LEAST 128	/* bytes; links that take less are not found any more */
-#define MTU6_LEAST 1280 /* RFC 8200 5 */
+#define ODD_ENOUGH 3   /* options that make no sense; one may be a stray of an old connection */
+#define BARE_MOST  128 /* bytes of an IP packet with hardly any data; no link takes less */
 
 static const struct flow_snapshot *last(const struct judgement *j)
 {
@@ -180,13 +179,15 @@ static void quotes_differ(struct judgement *j)
 	}
 }
 
-/* No link has so small an MTU: whatever carries data is lost, a bare header passes. */
+/*
+ * Whatever carries data is lost, a bare header passes. Boxes may drop what is far below the least
+ * MTU of a link (RFC 791, RFC 8200 5): only the search down to the header tells.
+ */
 static void even_small_ones_fail(struct judgement *j)
 {
 	const struct stall *s = j->s;
-	bool v6 = s->pub.key.remote.addr.family == AF_INET6;
 
-	if (!s->sizing || s->size_fail > (v6 ? MTU6_LEAST : MTU4_LEAST))
+	if (!s->sizing || s->size_fail > BARE_MOST)
 		return;
 	j->cause[CAUSE_SIZE_BLACKHOLE] -= STRONG;
 	j->cause[CAUSE_PATH_CORRUPTION] += STRONG;
