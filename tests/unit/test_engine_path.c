@@ -299,6 +299,26 @@ static void who_waits_for_the_timer_is_not_dropped(void **state)
 	}
 }
 
+/* The path heals between the probes of a first connection and those of a second one. */
+static void answers_from_behind_mean_that_an_outage_is_over(void **state)
+{
+	(void)state;
+	for (int tenths = 17; tenths < 21; tenths++) {
+		struct world w;
+
+		world_init(&w, true, tenths & 1);
+		w.fault.blackhole_at = 3;
+		w.fault.heals_ns = w.now_ns + (uint64_t)tenths * NS_PER_S / 10;
+		world_run(&w, 600 * NS_PER_MS);
+		w.witness_stalls = true; /* later */
+		world_run(&w, 6 * NS_PER_S);
+		assert_int_equal(w.begins, 2);
+		assert_int_equal(w.incident.key.cookie, w.witness.key.cookie);
+		expect(&w, CAUSE_PATH_BLACKHOLE, PLACE_LINK, 0);
+		world_free(&w);
+	}
+}
+
 /* The same of probes: those of the flow were lost before the path healed, those beside it not. */
 static void what_is_lost_before_others_pass_is_no_lost_state(void **state)
 {
@@ -394,6 +414,7 @@ int main(void)
 		cmocka_unit_test(lost_answers_leave_the_place_open),
 		cmocka_unit_test(a_path_that_heals_does_not_change_the_verdict),
 		cmocka_unit_test(who_waits_for_the_timer_is_not_dropped),
+		cmocka_unit_test(answers_from_behind_mean_that_an_outage_is_over),
 		cmocka_unit_test(what_is_lost_before_others_pass_is_no_lost_state),
 		cmocka_unit_test(who_reaches_the_peer_does_not_speak_for_another),
 		cmocka_unit_test(who_follows_takes_over_nothing_of_the_leads_own),

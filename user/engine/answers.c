@@ -6,7 +6,7 @@
 #include <netinet/icmp6.h>
 #include <string.h>
 
-#include "engine/internal.h"
+#include "engine/judge.h"
 
 /* Routers choose by addresses and ports: one flow meets the same ones until the route changes. */
 static void learn_way_of_flow(struct stall *s, const struct probe_seen *p)
@@ -51,15 +51,25 @@ static void learn_open(struct stall *s, const struct probe_seen *p)
 		s->lost_ns = p->sent_ns;
 }
 
-/* A node answers again, or for the first time, after a whole round in which it did not. */
-static bool is_new_answer(const struct stall *s, const struct hop *h, enum probe_kind kind)
+/*
+ * After a whole round, of this stall or of the one that leads it, in which nothing came from behind
+ * a node, something does: what has stopped everything there is over, or has moved.
+ */
+static void note_return(struct stall *s, const struct probe_seen *p)
 {
-	int sent = 0;
+	struct path_view path;
+	int at;
 
-	for (int i = 0; i < PROBE_KINDS; i++)
-		sent += h->probes[i].sent;
-	return s->asked && ((!h->probes[kind].answered && h->probes[kind].sent > 2) ||
-			    (!h->address.family && sent > PROBES_A_HOP));
+	if (s->outage || passes_by(s) || (!s->asked && !s->led) || p->answer == ANSWER_NONE ||
+	    p->answer == ANSWER_UNREACHABLE || p->answer == ANSWER_TOO_BIG)
+		return;
+	path = path_look(s);
+	at = path.flow > path.control ? path.flow : path.control;
+	if (p->ttl <= at || at == path.n || path.beyond_missed < 2)
+		return;
+	s->outage = true;
+	s->outage_at = (uint8_t)at;
+	s->path_changed = true;
 }
 
 static void learn_hop(struct stall *s, const struct probe_seen *p)
@@ -77,7 +87,9 @@ static void learn_hop(struct stall *s, const struct probe_seen *p)
 	if (p->answer == ANSWER_NONE || p->answer == ANSWER_TOO_BIG ||
 	    (p->answer == ANSWER_UNREACHABLE && !addr_equal(&p->from, &p->key.remote.addr)))
 		return;
-	s->path_changed |= !passes_by(s) && is_new_answer(s, h, p->kind);
+	if (s->asked && !passes_by(s) && !h->probes[p->kind].answered &&
+	    h->probes[p->kind].sent > 2)
+		s->path_changed = true;
 	h->probes[p->kind].answered++;
 	if (p->answer == ANSWER_TIME_EXCEEDED && s->distance && p->ttl >= s->distance) {
 		/* The TTL of what comes in has told the way back; this one is longer. */
@@ -219,6 +231,7 @@ void answer_probe(struct stall *s, const struct probe_seen *p)
 		learn_size(s, p);
 		return;
 	}
+	note_return(s, p);
 	learn_open(s, p);
 	learn_peer(s, p);
 	if (p->ttl < END_TTL)

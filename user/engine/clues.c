@@ -235,8 +235,8 @@ static void peer_answers_in_flow(struct judgement *j)
 
 	if (!peer->acked)
 		return;
-	j->cause[CAUSE_PATH_BLACKHOLE] -= STRONG;
-	j->cause[CAUSE_PEER_GONE] -= DECISIVE;
+	j->cause[CAUSE_PATH_BLACKHOLE] -= j->path.outage_over ? 0 : STRONG;
+	j->cause[CAUSE_PEER_GONE] -= j->path.outage_over ? 0 : DECISIVE;
 	j->cause[CAUSE_CONNECTION_STATE_LOST] -= STRONG;
 	if (j->s->sends && flow_peer_window_shut(last(j))) {
 		j->cause[CAUSE_RECEIVER_NOT_READING] += STRONG;
@@ -371,6 +371,23 @@ static void everything_stops(struct judgement *j)
 		 node_text(j, k, at, sizeof(at)));
 }
 
+/* It explains the silence up to then; after that the timer does. */
+static void an_outage_is_over(struct judgement *j)
+{
+	const struct path_view *p = &j->path;
+	int k = j->s->outage_at;
+	double weight = CLEAR + HINT;
+	char at[64];
+
+	if (!p->outage_over)
+		return;
+	j->cause[p->n_known && k == p->n - 1 ? CAUSE_PEER_GONE : CAUSE_PATH_BLACKHOLE] += weight;
+	evidence(j, "outage-over", weight,
+		 "nothing got farther than %s, and now packets do: the outage is over, and this "
+		 "connection waits for a timer to try again",
+		 node_text(j, k, at, sizeof(at)));
+}
+
 static void large_ones_stop_short(struct judgement *j)
 {
 	const struct path_view *p = &j->path;
@@ -502,6 +519,7 @@ void weigh_causes(struct judgement *j)
 		flow_stops_short,
 		ways_differ,
 		everything_stops,
+		an_outage_is_over,
 		large_ones_stop_short,
 		router_says_unreachable,
 		packets_go_round,

@@ -24,6 +24,7 @@
 #define BUSY_S		2 /* seconds of probes that wait: who comes now does without */
 #define COUNT_EVERY_NS	(100 * NS_PER_MS)
 #define LONGEST_WAIT_NS (8 * NS_PER_S)
+#define PROBES_A_HOP	5  /* in the first round */
 #define BLIND_DISTANCE	12 /* hops to ask where the distance is unknown */
 #define FRONTIER_BEHIND 3  /* hops behind the frontier that later rounds ask */
 #define LOSS_AT_PEER	4  /* whose ACKs are not limited */
@@ -232,7 +233,9 @@ static void ask_behind(struct engine *e, struct stall *s, int frontier)
  */
 static void ask_path_once(struct engine *e, struct stall *s)
 {
-	const struct stall *lead = in_flow_possible(s) ? group_lead(e, s) : NULL;
+	/* What the lead found may be over, too, once s has seen that the path has changed. */
+	const struct stall *lead =
+		in_flow_possible(s) && !s->fresh_starts ? group_lead(e, s) : NULL;
 	bool busy = gather_busy(e);
 
 	if (!lead && busy)
@@ -433,7 +436,7 @@ static void start_over(struct stall *s)
 	memset(&s->peer, 0, sizeof(s->peer));
 	memset(s->open_ns, 0, sizeof(s->open_ns));
 	memset(s->shut_out, 0, sizeof(s->shut_out));
-	s->asked = s->probing = s->sizing = false;
+	s->asked = s->probing = s->sizing = s->led = false;
 	s->n_sizes = 0;
 	s->rounds = 1; /* what the peer said by itself was counted before the first */
 }

@@ -17,7 +17,6 @@
 #define MAX_DROP_KINDS	  6
 #define MAX_SIZES	  12
 #define PROBES_MAX	  300	   /* for an incident, witnesses' included */
-#define PROBES_A_HOP	  5	   /* in the first round */
 #define SCAN_EVERY_NS	  NS_PER_S /* full ones, while a verdict is due */
 #define PATHS		  64	   /* destinations whose hops are remembered */
 #define LEADS		  64	   /* paths that are being asked */
@@ -106,6 +105,8 @@ struct stall {
 	bool listening, host_asked, probing, sizing, copying;
 	bool asked;	   /* the first round along the path is complete */
 	bool path_changed; /* a later round was answered where the first was not: start over */
+	bool outage;	   /* nothing came from behind node `outage_at`, and then something did */
+	uint8_t outage_at;
 	int fresh_starts;
 	uint64_t asked_ns; /* when it was */
 	bool led;	   /* the path was asked by another stall, of this local port */

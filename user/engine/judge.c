@@ -58,6 +58,8 @@ static bool has_tried_since(const struct judgement *j, uint64_t since_ns)
 
 	if (since_ns <= stopped_ns || j->s->pub.slow || passes_by(j->s))
 		return true;
+	if (j->s->pub.recovered_bytes)
+		return false; /* its last try got through */
 	if (!j->s->sends && j->e->now_ns >= 2 * since_ns - stopped_ns + NS_PER_S)
 		return true;
 	if (j->s->sends && last->retrans_ns > tried_ns)

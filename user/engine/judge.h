@@ -40,6 +40,7 @@ struct path_view {
 	int balanced; /* first node behind which connections take different ways; 0: none seen */
 	/* Of those that meet the flow's router there, and of the others: asked, and got through. */
 	struct tally same_way, other_ways;
+	bool outage_over; /* nothing got past `outage_at` for a while, and then the peer answered */
 	bool member_dead; /* what goes through that router gets no farther, the others do */
 };
 

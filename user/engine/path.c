@@ -185,6 +185,8 @@ struct path_view path_look(const struct stall *s)
 	for (int i = 0; i < s->pub.n_hops && i < p.n && !p.balanced; i++)
 		p.balanced = s->pub.hops[i].balanced ? i + 1 : 0;
 	count_ways(s, &p);
+	/* Until the whole path has been asked anew nothing else is known. */
+	p.outage_over = s->outage && (!p.asked || p.peer_in_flow || p.peer_control);
 	p.nat = nat_boundary(s);
 	p.loop = loop_start(s);
 	return p;

@@ -104,8 +104,10 @@ static void place_blackhole(struct judgement *j)
 		blame(j, PART_LINK(p->flow), 1.5);
 		return;
 	}
+	if (p->outage_over)
+		k = j->s->outage_at;
 	/* Where nobody answers at all the routers may be silent: then the place is open. */
-	if (!p->asked || p->beyond_missed < 2 || !k)
+	if (!k || (!p->outage_over && (!p->asked || p->beyond_missed < 2)))
 		return;
 	blame(j, PART_LINK(k), 3);
 	blame(j, PART_NODE(k), 1.5);
