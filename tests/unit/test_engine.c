@@ -229,7 +229,7 @@ static void drops_seen_here_decide(void **state)
 	world_free(&w);
 }
 
-static void reset(struct world *w, uint8_t ttl)
+static void reset_as(struct world *w, uint8_t ttl, uint16_t ip_id, uint16_t ip_id_usual)
 {
 	struct observation o = {.type = OBS_RESET, .now_ns = w->now_ns};
 
@@ -237,6 +237,8 @@ static void reset(struct world *w, uint8_t ttl)
 	o.reset.inbound = true;
 	o.reset.ttl = ttl;
 	o.reset.ttl_usual = w->flow.ttl_in;
+	o.reset.ip_id = ip_id;
+	o.reset.ip_id_usual = ip_id_usual;
 	world_step(w, &o);
 	memset(&o, 0, sizeof(o));
 	o.type = OBS_GONE;
@@ -245,6 +247,11 @@ static void reset(struct world *w, uint8_t ttl)
 	o.gone.reason = GONE_RESET;
 	w->gone = true;
 	world_step(w, &o);
+}
+
+static void reset(struct world *w, uint8_t ttl)
+{
+	reset_as(w, ttl, 0, 0);
 }
 
 static void a_reset_in_mid_transfer_has_an_author(void **state)
@@ -267,6 +274,53 @@ static void a_reset_in_mid_transfer_has_an_author(void **state)
 	expect(&w, CAUSE_CONNECTION_RESET, PLACE_HOP, 2);
 	assert_true(addr_equal(&w.incident.verdict.where.address, &(struct ip_addr){0}) == false);
 	assert_int_equal(w.incident.outcome, OUTCOME_RESET);
+	world_free(&w);
+}
+
+/* The peer, 5 hops away, sends with TTL 60 here. */
+static void a_box_one_hop_from_the_peer_is_told_by_its_ttl(void **state)
+{
+	static const struct {
+		bool v6;
+		uint8_t ttl;
+		uint16_t ip_id, ip_id_usual;
+		enum place_kind kind;
+		int hop;
+	} cases[] = {
+		{true, 61, 0, 0, PLACE_HOP, 4},
+		{false, 61, 0, 700, PLACE_HOP, 4}, /* Linux: no socket, no count */
+		{false, 61, 40000, 700, PLACE_HOP, 4},
+		{false, 61, 702, 700, PLACE_RECEIVER_HOST, 0}, /* its count: another route */
+		{true, 60, 0, 0, PLACE_RECEIVER_HOST, 0},
+		{false, 60, 40000, 700, PLACE_RECEIVER_HOST, 0}, /* many start at random */
+		{false, 62, 702, 700, PLACE_HOP, 3},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+		struct world w;
+
+		world_init(&w, true, cases[i].v6);
+		reset_as(&w, cases[i].ttl, cases[i].ip_id, cases[i].ip_id_usual);
+		world_run(&w, 4 * NS_PER_S);
+		assert_int_equal(w.ends, 1);
+		expect(&w, CAUSE_CONNECTION_RESET, cases[i].kind, cases[i].hop);
+		assert_true(w.incident.verdict.where.confidence < 0.99);
+		world_free(&w);
+	}
+}
+
+/* Its TTL was not seen: it is laid to nobody. */
+static void a_reset_of_unknown_author_is_laid_to_nobody(void **state)
+{
+	struct world w;
+
+	(void)state;
+	world_init(&w, true, false);
+	reset(&w, 0);
+	world_run(&w, 4 * NS_PER_S);
+	expect(&w, CAUSE_CONNECTION_RESET, PLACE_UNKNOWN, 0);
+	assert_null(strstr(w.incident.verdict.advice, "device on the path"));
 	world_free(&w);
 }
 
@@ -385,6 +439,8 @@ int main(void)
 		cmocka_unit_test(a_receiver_with_a_habit_of_pauses_is_not_asked),
 		cmocka_unit_test(drops_seen_here_decide),
 		cmocka_unit_test(a_reset_in_mid_transfer_has_an_author),
+		cmocka_unit_test(a_box_one_hop_from_the_peer_is_told_by_its_ttl),
+		cmocka_unit_test(a_reset_of_unknown_author_is_laid_to_nobody),
 		cmocka_unit_test(a_reset_with_nothing_owed_is_a_goodbye),
 		cmocka_unit_test(recovery_is_told_with_its_length),
 		cmocka_unit_test(a_dribble_is_watched_until_it_is_recovery),

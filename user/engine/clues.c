@@ -12,12 +12,11 @@
 
 #include "engine/judge.h"
 
-#define DECISIVE   8.0
-#define STRONG	   4.0
-#define CLEAR	   2.5
-#define HINT	   1.0
-#define IP_ID_STEP 4096 /* packets of other connections in between */
-#define PER_MISS   1.5	/* a probe unanswered where its twin was answered */
+#define DECISIVE 8.0
+#define STRONG	 4.0
+#define CLEAR	 2.5
+#define HINT	 1.0
+#define PER_MISS 1.5 /* a probe unanswered where its twin was answered */
 
 static const struct flow_snapshot *last(const struct judgement *j)
 {

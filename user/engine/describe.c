@@ -240,7 +240,10 @@ static void place_text(const struct judgement *j, char *buf, size_t len)
 	case PLACE_PATH:
 	case PLACE_UNKNOWN:
 	case PLACE_KINDS:
-		snprintf(buf, len, "a device on the path");
+		snprintf(buf, len, "%s",
+			 j->verdict == CAUSE_CONNECTION_RESET
+				 ? "somebody unknown, the peer or a box on the way"
+				 : "a device on the path");
 		break;
 	}
 }

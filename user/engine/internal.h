@@ -23,6 +23,8 @@
 #define FLIPS		  32	   /* neighbours that changed their hardware address */
 #define FLIPS_WITHIN_NS	  (60 * NS_PER_S)
 
+#define IP_ID_STEP	  4096 /* packets of other connections in between */
+
 #define RATE_BUCKETS	  44 /* half octaves */
 
 /* Counters of a direction at one moment, see crawl.c. */

@@ -4,6 +4,8 @@
  * path; witnesses then clear what they share with the stalled flow, except that a witness cannot
  * clear a hop of dropping just this connection.
  */
+#include <stdlib.h>
+
 #include "engine/judge.h"
 
 void blame(struct judgement *j, int part, double weight)
@@ -170,10 +172,20 @@ static void place_reset(struct judgement *j)
 {
 	const struct stall *s = j->s;
 
-	if (s->reset_forged)
-		blame(j, PART_NODE(s->reset_hops), 4);
-	else if (s->reset_seen.ttl && s->reset_seen.ttl_usual)
-		blame(j, PART_NODE(j->path.n), 4);
+	int n = j->path.n;
+
+	if (s->reset_forged && abs(n - s->reset_hops) == 1) {
+		blame(j, PART_NODE(s->reset_hops), 2.5); /* a route may have changed */
+		blame(j, PART_NODE(n), 0.5);
+	} else if (s->reset_forged) {
+		blame(j, PART_NODE(s->reset_hops), 3.5);
+		blame(j, PART_LINK(s->reset_hops - 1),
+		      -0.5); /* boxes begin at a TTL of their own */
+		blame(j, PART_LINK(s->reset_hops), -0.5);
+	} else if (s->reset_seen.ttl && s->reset_seen.ttl_usual) {
+		blame(j, PART_NODE(n), 3);
+		blame(j, PART_LINK(n - 1), 0); /* a box without an address that copies the TTL */
+	}
 }
 
 /* What others cross and live is not dead. */

@@ -461,15 +461,24 @@ void stall_look(struct engine *e, struct flow *f, bool sends)
 	stall_tick(e, s);
 }
 
-/*
- * It was written elsewhere than what the peer writes. One hop of difference is no proof: balanced
- * ways and changed routes make that much.
- */
-static bool is_forged(const struct reset_seen *r)
+/* Hops between who wrote the reset and who writes the segments; 0: none, or not known. */
+static int reset_offset(const struct reset_seen *r)
 {
 	int usual = hops_from_ttl(r->ttl_usual), seen = hops_from_ttl(r->ttl);
 
-	return usual && seen && abs(usual - seen) > 1;
+	return usual && seen ? abs(usual - seen) : 0;
+}
+
+/*
+ * It was written elsewhere than what the peer writes. A route that has just changed makes one hop
+ * of difference, too: it is the peer's if it goes on with the peer's count of packets.
+ */
+static bool is_forged(const struct reset_seen *r)
+{
+	bool goes_on =
+		r->ip_id && r->ip_id_usual && (uint16_t)(r->ip_id - r->ip_id_usual) <= IP_ID_STEP;
+
+	return reset_offset(r) > 1 || (reset_offset(r) == 1 && !goes_on);
 }
 
 /*
@@ -484,13 +493,13 @@ static bool aborted(const struct engine *e, const struct flow *f, bool sends)
 	if (!f->reset_known || !flow_is_transfer(e, last, sends))
 		return false;
 	if (!f->reset.inbound) /* a sender may end it; who does so in its name is another matter */
-		return sends && (last->flags & SNAP_OFFLINE) && is_forged(&f->reset);
+		return sends && (last->flags & SNAP_OFFLINE) && reset_offset(&f->reset) > 1;
 	if (sends)
 		return owed_bytes(last) > 0;
 	if (last->flags & SNAP_OFFLINE)
 		return false; /* the other direction is a flow of its own there */
 	return e->now_ns - d->progress_ns < ABORT_QUIET_NS &&
-	       (is_forged(&f->reset) || (last->flags & SNAP_NAMED));
+	       (reset_offset(&f->reset) > 1 || (last->flags & SNAP_NAMED));
 }
 
 static void note_reset(struct stall *s, const struct flow *f)
