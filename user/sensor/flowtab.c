@@ -105,7 +105,7 @@ static void begin(struct tracker *t, struct flow_entry *e)
 {
 	memset(e->half, 0, sizeof(e->half));
 	e->half[0].detail = e->half[1].detail = NO_DETAIL;
-	e->half[0].life = e->half[1].life = NONE;
+	e->half[0].life = e->half[1].life = LIFE_NONE;
 	e->half[0].next = e->half[0].prev = e->half[1].next = e->half[1].prev = NONE;
 	e->opener = 2;
 	e->born_ns = t->now_ns;

@@ -26,6 +26,8 @@
 #define STEP_NS	      (20 * NS_PER_US)	/* what is shorter goes with what follows */
 #define FETCHED	      (offsetof(struct life, begin_ns))
 
+_Static_assert(MAX_LIVES < LIFE_TOLD, "an index fits");
+
 int life_init(struct tracker *t)
 {
 	t->lives = flowtab_reserve(MAX_LIVES * sizeof(*t->lives));
@@ -209,10 +211,10 @@ static struct life *take(struct tracker *t, struct half *h)
 	if (!(h->flags & HALF_TRANSFER) && t->n_lives >= SMALL_LIVES)
 		return NULL;
 	if (t->life_free != NONE) {
-		h->life = t->life_free;
+		h->life = t->life_free & LIFE_NONE;
 		t->life_free = t->lives[h->life].next_free;
 	} else if (t->life_top < MAX_LIVES) {
-		h->life = t->life_top++;
+		h->life = t->life_top++ & LIFE_NONE;
 	} else {
 		t->counts.lives_missed++;
 		return NULL;

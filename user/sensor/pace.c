@@ -30,6 +30,8 @@
 #define QUEUE_CEILING 0.50
 #define NO_CEILING    0.60
 
+_Static_assert(GROUPS *FLOWS < 1 << 12, "a handle fits beside each direction");
+
 enum fate { FATE_PASSED, FATE_LOST, FATE_LOST_UPSTREAM };
 
 struct logged {

@@ -69,7 +69,7 @@ static void keep(struct tracker *t, struct flow_entry *e, int dir, const struct 
 		.len = f->payload,
 		.sent_ns = t->now_ns,
 	};
-	e->probed |= (uint8_t)(1u << dir);
+	e->probed |= 1u << dir;
 }
 
 /* --- what answers one ---------------------------------------------------------------------------

@@ -452,7 +452,7 @@ static void pace_one(struct tracker *t, uint32_t node, bool *ret_first)
 	*ret_first = false;
 	if (!e->half[dir].pace)
 		t->flows[node >> 1].half[dir].pace =
-			(uint16_t)pace_join(t->pace, &flow, t->now_ns, ret_first);
+			pace_join(t->pace, &flow, t->now_ns, ret_first);
 	pace_usual(t->pace, e->half[dir].pace, life_best_bps(t, node));
 }
 

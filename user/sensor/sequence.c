@@ -253,7 +253,7 @@ static void append(struct tracker *t, uint32_t node, const struct frame *f, uint
 		h->rtt_sent_us = (uint32_t)(t->now_ns / NS_PER_US);
 		h->flags |= HALF_RTT_PENDING;
 	}
-	if (h->life == NONE)
+	if (h->life == LIFE_NONE)
 		life_begin(t, h, o);
 	if (life_goes_on(h))
 		life_data(t, h, f);

@@ -82,7 +82,7 @@ static bool is_duplicate(const struct tracker *t, struct flow_entry *e, int dir,
 		same |= h->prints[i] == print;
 	if (same && (f->ip_id || t->now_ns - h->last_ns < DUPLICATE_NS))
 		return true;
-	h->prints[e->print[dir]++ % FINGERPRINTS] = print;
+	h->prints[h->print++] = print;
 	return false;
 }
 

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * TCP from packets: finds the directions that owe progress and make none, in captures from any
- * point of the path. Memory is bounded by the number of flows, not by packets: an entry is less
- * than 300 bytes, and only directions that lose packets have more beside it.
+ * point of the path. Memory is bounded by the number of flows, not by packets: an entry is 288
+ * bytes, and only directions that move data or lose packets have more beside it, as far as
+ * there is room.
  *
  * A direction owes progress when data is unacknowledged or its window is shut, and there is
  * something to show for it: a retransmission, a hole that the receiver asks for, a window probe.

@@ -18,11 +18,12 @@
 #define DIALERS	       256
 #define MAX_DETAILS    65535
 #define NO_DETAIL      UINT16_MAX
-#define LIFE_TOLD      (NONE - 1)
+#define LIFE_NONE      ((1u << 20) - 1)
+#define LIFE_TOLD      (LIFE_NONE - 1)
 #define PROBES_KEPT    1024
 #define LOW_TTL	       32 /* systems begin with 64 and more, and hardly a path has so many hops */
 #define ASKING	       64
-#define PIPE	       16	 /* packets on their way; a power of two */
+#define PIPE	       32	 /* packets on their way; a power of two */
 #define MAX_JUMP       (1 << 28) /* bytes; a sequence number farther off is not of this flow */
 
 enum half_flag {
@@ -57,33 +58,34 @@ struct half {
 	uint32_t progress_frame;
 	uint32_t prints[FINGERPRINTS];	 /* of its last packets */
 	uint32_t next, prev;		 /* in the wheel: flow * 2 + direction */
-	uint32_t life;			 /* index, NONE or LIFE_TOLD: it was told */
+	uint32_t life : 20;		 /* index, LIFE_NONE or LIFE_TOLD: it was told */
+	uint32_t pace : 12;		 /* handle, 0 none */
 	uint16_t detail;		 /* index or NO_DETAIL */
-	uint16_t pace;			 /* handle, 0 none */
 	uint16_t flags;			 /* enum half_flag */
 	uint16_t mss, passed;		 /* longest segment; longest one acknowledged */
 	uint16_t window;		 /* as its peer advertised it last, not scaled */
 	uint16_t tries, heard, dup_acks; /* since the last progress; saturating */
 	uint8_t wscale, ttl;		 /* of its own packets */
+	uint8_t slot : 6, print : 2;	 /* in the wheel; where the next fingerprint goes */
 };
+_Static_assert(WHEEL_SLOTS <= 64 && FINGERPRINTS == 4, "as many bits");
 
 struct flow_entry {
 	union frame_addr addr[2];
 	uint16_t port[2];
-	/* tunnel: index plus one; opener: the half that sent the SYN, 2 unknown */
-	uint8_t family, tunnel, opener, used;
-	uint8_t slot[2];  /* of the halves in the wheel */
-	uint8_t print[2]; /* where the next fingerprint goes */
-	uint8_t probed;	  /* bits: this half has sent probes of the path */
-	uint8_t pad;
-	uint16_t mss; /* smaller of the two that the handshake offers; 0 unknown */
+	uint16_t mss;	/* smaller of the two that the handshake offers; 0 unknown */
+	uint8_t tunnel; /* index plus one */
+	uint8_t family : 3, used : 1;
+	uint8_t opener : 2; /* the half that sent the SYN, 2 unknown */
+	uint8_t probed : 2; /* bits: this half has sent probes of the path */
 	uint64_t born_ns;
 	uint32_t number; /* of the connection in the file, from 1 */
 	uint32_t next;	 /* in the hash chain or the free list */
 	uint32_t first_frame, last_frame;
 	struct half half[2];
 };
-_Static_assert(sizeof(struct flow_entry) <= 296, "300 bytes a flow with its hash bucket");
+_Static_assert(sizeof(struct flow_entry) <= 288,
+	       "300 bytes a flow with its hash bucket and the rest");
 
 struct hole {
 	uint32_t seq, end;

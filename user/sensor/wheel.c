@@ -18,7 +18,7 @@ static void unlink_node(struct tracker *t, uint32_t node)
 	} else if (t->open == node) {
 		t->open = h->next;
 	} else {
-		uint32_t *head = &t->wheel[t->flows[node >> 1].slot[node & 1]];
+		uint32_t *head = &t->wheel[h->slot];
 
 		*head = h->next;
 	}
@@ -46,7 +46,7 @@ void wheel_arm(struct tracker *t, uint32_t node, uint64_t due_ns)
 	if (due_ns < t->wheel_ns)
 		due_ns = t->wheel_ns;
 	slot = due_ns / t->slot_ns % WHEEL_SLOTS;
-	t->flows[node >> 1].slot[node & 1] = (uint8_t)slot;
+	h->slot = slot & (WHEEL_SLOTS - 1);
 	link_node(t, &t->wheel[slot], node);
 	h->flags |= HALF_ARMED;
 }
