@@ -472,6 +472,71 @@ static void data_sent_again_behind_its_ack_has_lost_the_acks(void **state)
 	assert_int_equal(s.last.verdict.where.kind, PLACE_SENDER_HOST);
 }
 
+static void sack(struct scene *s, int ms, uint32_t up_to, uint32_t from, uint32_t to)
+{
+	struct frame f = scene_frame(s, false);
+
+	s->now_ns += MS(ms);
+	f.seq = 1;
+	f.ack = s->base + up_to;
+	f.n_sacks = 1;
+	f.sacks[0][0] = s->base + from;
+	f.sacks[0][1] = s->base + to;
+	scene_push(s, &f);
+}
+
+static void one_segment_that_never_arrives_while_all_others_do_is_its_content(void **state)
+{
+	struct scene s = scene_open(0xffff0000u);
+
+	(void)state;
+	scene_start(&s);
+	scene_healthy(&s);
+	scene_data(&s, 1, 10 * MSS, 5 * MSS);
+	sack(&s, 20, 10 * MSS, 11 * MSS, 15 * MSS);
+	for (int i = 0; i < 5; i++)
+		scene_data(&s, 300 << i, 10 * MSS, MSS);
+	scene_finish(&s);
+	assert_int_equal(s.begins, 1);
+	assert_int_equal(s.last.verdict.cause, CAUSE_CONTENT_DROP);
+}
+
+/* Of what was under way at the end some arrives; after that nobody is heard. */
+static void a_hole_before_the_silence_is_no_sign_of_life(void **state)
+{
+	struct scene s = scene_open(0xffff0000u);
+
+	(void)state;
+	scene_start(&s);
+	scene_healthy(&s);
+	scene_data(&s, 1, 10 * MSS, 9 * MSS);
+	for (uint32_t i = 0; i < 4; i++)
+		sack(&s, 10, 10 * MSS, 11 * MSS, (12 + i) * MSS);
+	for (int i = 0; i < 5; i++)
+		scene_data(&s, 300 << i, 10 * MSS, MSS);
+	scene_finish(&s);
+	assert_int_equal(s.begins, 1);
+	assert_int_equal(s.last.verdict.cause, CAUSE_PATH_BLACKHOLE);
+}
+
+static void tries_that_arrive_and_are_not_taken_were_rewritten(void **state)
+{
+	struct scene s = scene_open(100);
+
+	(void)state;
+	scene_start(&s);
+	scene_healthy(&s);
+	scene_data(&s, 1, 10 * MSS, 3 * MSS);
+	for (int i = 0; i < 5; i++) {
+		scene_data(&s, 300 << i, 10 * MSS, MSS);
+		scene_ack(&s, 20, 10 * MSS, 60000);
+	}
+	scene_finish(&s);
+	assert_int_equal(s.begins, 1);
+	assert_int_equal(s.last.capture.refused, 5);
+	assert_int_equal(s.last.verdict.cause, CAUSE_HEADER_REWRITE);
+}
+
 static void a_needless_timeout_is_no_stall(void **state)
 {
 	struct scene s = scene_open(100);
@@ -583,6 +648,9 @@ int main(void)
 		cmocka_unit_test(a_reset_in_the_name_of_either_end_is_told_by_its_distance),
 		cmocka_unit_test(data_that_meets_a_reset_near_the_receiver_was_cut_off),
 		cmocka_unit_test(data_sent_again_behind_its_ack_has_lost_the_acks),
+		cmocka_unit_test(one_segment_that_never_arrives_while_all_others_do_is_its_content),
+		cmocka_unit_test(a_hole_before_the_silence_is_no_sign_of_life),
+		cmocka_unit_test(tries_that_arrive_and_are_not_taken_were_rewritten),
 		cmocka_unit_test(a_needless_timeout_is_no_stall),
 		cmocka_unit_test(the_router_that_says_so_is_the_place),
 		cmocka_unit_test(the_frame_of_a_verdict_is_the_flows_own),

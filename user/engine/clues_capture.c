@@ -62,27 +62,52 @@ static void went_on_after_repeat(struct judgement *j)
 	    j->s->pub.last.retrans_ns > j->s->pub.last_progress_ns + OUTAGE_NS) {
 		j->cause[CAUSE_PATH_BLACKHOLE] += STRONG + HINT;
 		evidence(j, "outage", STRONG, "until then neither end was heard by the other");
+	} else if (!c->heard && c->tries > 1 && c->stuck_beside && !c->same_pair) {
+		j->cause[CAUSE_PATH_BLACKHOLE] += STRONG + CLEAR;
+		evidence(j, "outage-of-all", STRONG,
+			 "until then neither end was heard by the other, nor on %u other "
+			 "connections of the two hosts",
+			 c->stuck_beside);
 	}
+}
+
+/* All that was sent behind the missing segment has arrived: nothing is left to draw an answer. */
+static bool rest_arrived(const struct judgement *j)
+{
+	const struct flow_snapshot *s = &j->s->pub.last;
+	uint32_t missing = seen(j)->stuck_len ? seen(j)->stuck_len : s->mss;
+
+	return seen(j)->sacked_bytes && seen(j)->sacked_bytes + missing >= s->snd_nxt - s->snd_una;
+}
+
+/* After what was under way nothing of the receiver comes, however often it is tried. */
+static bool fell_silent(const struct judgement *j)
+{
+	const struct capture_seen *c = seen(j);
+
+	return !c->recovered && !c->heard && c->tries > 2 && !j->s->peer.acked && !rest_arrived(j);
 }
 
 static void receiver_asks_for_hole(struct judgement *j)
 {
 	const struct capture_seen *c = seen(j);
 
+	const double weight = fell_silent(j) ? HINT : CLEAR + HINT;
+
 	if (!network_fault(j) || !(c->sacked_bytes || c->upstream))
 		return;
-	j->cause[CAUSE_PATH_LOSS] += CLEAR + HINT;
+	j->cause[CAUSE_PATH_LOSS] += weight;
 	j->way = WAY_FORWARD;
 	if (c->sacked_bytes)
-		evidence(j, "hole-sacked", CLEAR + HINT,
+		evidence(j, "hole-sacked", weight,
 			 "the receiver has %u bytes behind the missing segment and said so",
 			 c->sacked_bytes);
 	else if (c->dup_acks)
-		evidence(j, "hole-dup-acks", CLEAR + HINT,
+		evidence(j, "hole-dup-acks", weight,
 			 "the receiver asked for the missing segment in %u duplicate ACKs",
 			 c->dup_acks);
 	else
-		evidence(j, "hole", CLEAR + HINT,
+		evidence(j, "hole", weight,
 			 "data came past the capture point with a gap before it that stayed open");
 }
 
@@ -194,6 +219,8 @@ static void no_answer_to_the_end(struct judgement *j)
 
 	if (!network_fault(j) || c->recovered || !c->tries)
 		return;
+	if (c->refused > 1 || rest_arrived(j) || j->s->peer.acked)
+		return; /* the way is open */
 	if (c->heard) {
 		j->cause[CAUSE_PATH_LOSS] += CLEAR;
 		evidence(j, "receiver-alive", CLEAR,
@@ -217,7 +244,7 @@ static void others_of_the_hosts(struct judgement *j)
 
 	if (!network_fault(j))
 		return;
-	if (c->same_pair && !c->recovered && !c->heard) {
+	if (c->same_pair && !c->recovered && !c->heard && !rest_arrived(j)) {
 		j->cause[CAUSE_CONNECTION_STATE_LOST] += STRONG;
 		j->cause[CAUSE_PATH_BLACKHOLE] -= CLEAR;
 		j->cause[CAUSE_PEER_GONE] -= DECISIVE;
@@ -232,18 +259,40 @@ static void others_of_the_hosts(struct judgement *j)
 	}
 }
 
+/* Each timeout's segment arrives, and is answered with an ACK for what came before it. */
+static void timeouts_are_refused(struct judgement *j)
+{
+	const struct capture_seen *c = seen(j);
+	double weight = c->refused > 2 ? STRONG + CLEAR : CLEAR + HINT;
+
+	if (!network_fault(j) || c->refused < 2 || c->sacked_bytes)
+		return;
+	j->cause[CAUSE_HEADER_REWRITE] += weight;
+	j->cause[CAUSE_CONTENT_DROP] -= STRONG;
+	evidence(j, "refused", weight,
+		 "the receiver answers %u of %u tries at once with an ACK for what came before: it "
+		 "gets them and does not take them, as with a timestamp or sequence number that is "
+		 "not the sender's",
+		 c->refused, c->tries);
+}
+
 /*
  * The same large segment again and again, small ones pass. Whatever large thing arrives, or the
- * same one in the end, speaks against it.
+ * same one in the end, speaks against it. Large ones of before count only if one alone is lost: a
+ * path may become narrow.
  */
 static void only_large_ones_vanish(struct judgement *j)
 {
 	const struct capture_seen *c = seen(j);
 	bool smaller_passed = c->recovered && c->resumed_len && c->resumed_len < c->stuck_len;
 	bool small_sacked = c->sacked_bytes && c->sacked_longest < c->stuck_len / 2;
+	uint32_t out = j->s->pub.last.snd_nxt - j->s->pub.last.snd_una;
+	bool several = small_sacked && out - c->sacked_bytes >= 2 * c->stuck_len;
 
+	if (c->stuck_len >= LARGE_LEN && c->sacked_longest >= c->stuck_len)
+		j->cause[CAUSE_SIZE_BLACKHOLE] -= STRONG; /* as large a one came behind it */
 	if (!network_fault(j) || c->tries < 3 || c->stuck_len < LARGE_LEN || c->one_way ||
-	    c->passed_len >= c->stuck_len || c->sacked_longest >= c->stuck_len)
+	    (c->passed_len >= c->stuck_len && !several) || c->sacked_longest >= c->stuck_len)
 		return;
 	if (!smaller_passed && !small_sacked)
 		return;
@@ -257,8 +306,9 @@ static void one_segment_never_passes(struct judgement *j)
 {
 	const struct capture_seen *c = seen(j);
 
+	/* Where the path has died some of what was under way arrives, the rest never does. */
 	if (!network_fault(j) || c->recovered || c->tries < 4 || !c->sacked_bytes ||
-	    c->sacked_longest < c->stuck_len)
+	    c->sacked_longest < c->stuck_len || !(rest_arrived(j) || c->heard))
 		return;
 	j->cause[CAUSE_CONTENT_DROP] += STRONG + CLEAR;
 	evidence(j, "same-segment", STRONG + CLEAR,
@@ -357,21 +407,14 @@ bool place_capture(const struct judgement *j, struct place *ret)
 void weigh_capture(struct judgement *j)
 {
 	static void (*const clues[])(struct judgement *) = {
-		window_stays_shut,
-		went_on_after_repeat,
-		receiver_asks_for_hole,
-		side_of_capture,
-		no_answer_to_the_end,
-		others_of_the_hosts,
-		acks_get_lost,
-		receiver_is_mute,
-		ack_jumps,
-		only_large_ones_vanish,
-		one_segment_never_passes,
-		sacks_make_no_sense,
-		came_by_damaged,
-		seen_one_way,
-		watched_from_between,
+		window_stays_shut,	went_on_after_repeat,
+		receiver_asks_for_hole, side_of_capture,
+		no_answer_to_the_end,	others_of_the_hosts,
+		timeouts_are_refused,	acks_get_lost,
+		receiver_is_mute,	ack_jumps,
+		only_large_ones_vanish, one_segment_never_passes,
+		sacks_make_no_sense,	came_by_damaged,
+		seen_one_way,		watched_from_between,
 	};
 
 	if (j->s->pub.slow) {
@@ -384,4 +427,6 @@ void weigh_capture(struct judgement *j)
 	}
 	for (size_t i = 0; i < sizeof(clues) / sizeof(*clues); i++)
 		clues[i](j);
+	if (j->s->asked)
+		weigh_passing_probes(j);
 }

@@ -224,3 +224,10 @@ void weigh_segment(struct judgement *j)
 	for (size_t i = 0; i < sizeof(clues) / sizeof(*clues); i++)
 		clues[i](j);
 }
+
+void weigh_passing_probes(struct judgement *j)
+{
+	copies_stop_short(j);
+	only_this_segment_fails(j);
+	quotes_differ(j);
+}

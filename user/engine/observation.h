@@ -298,10 +298,11 @@ struct capture_seen {
 	uint32_t stuck_len;		     /* bytes of the segment at snd_una; 0 unknown */
 	uint32_t stuck_seen;		     /* times that it passed the capture point */
 	uint32_t tries;			     /* retransmissions and window probes in the silence */
-	uint32_t heard, dup_acks;	     /* segments of the receiver in the silence */
-	uint32_t repeats;		     /* of data that was acknowledged already */
-	uint32_t sacked_bytes;		     /* beyond the hole */
-	uint32_t sacked_longest;	     /* bytes of the longest SACK block */
+	uint32_t heard, dup_acks; /* segments of the receiver; heard: those sent in the silence */
+	uint32_t repeats;	  /* of data that was acknowledged already */
+	uint32_t sacked_bytes;	  /* beyond the hole */
+	uint32_t sacked_longest;  /* bytes of the longest SACK block */
+	uint32_t refused;	  /* timeouts that an ACK for what came before has answered */
 	uint32_t bad_sums;	  /* segments in the silence with a bad checksum, of many good */
 	uint32_t bad_sacks;	  /* blocks far outside of what was sent */
 	uint32_t passed_len;	  /* longest segment that was ever acknowledged, bytes of data */

@@ -7,6 +7,7 @@
 
 #include "sensor/frame_impl.h"
 
+#define QUOTE_SURE	 128 /* bytes of a quote that are no extension (RFC 4884 5) */
 #define PORT_GTPU	 2152
 #define PORT_VXLAN	 4789
 #define PORT_VXLAN_LINUX 8472
@@ -224,6 +225,20 @@ static void udp(struct cursor *c)
 	}
 }
 
+/* Most routers quote more than the eight bytes of TCP that RFC 792 asks for. */
+static void quoted_more(struct frame *p, const uint8_t *t, size_t len)
+{
+	size_t header = len < 20 ? 0 : (t[12] >> 4) * 4u;
+
+	if (header < 20)
+		return;
+	p->ack = be32(t + 8);
+	p->flags = t[13];
+	p->window = be16(t + 14);
+	if (header > 20 && header <= len)
+		tcp_options(p, t + 20, t + header);
+}
+
 /* What an ICMP error quotes: an IP header and at least eight bytes of TCP. */
 static void quoted(struct cursor *c, const struct frame *icmp)
 {
@@ -260,6 +275,7 @@ static void quoted(struct cursor *c, const struct frame *icmp)
 	p->dport = be16(q + header + 2);
 	p->seq = be32(q + header + 4);
 	p->kind = FRAME_ICMP;
+	quoted_more(p, q + header, (left(c) < QUOTE_SURE ? left(c) : QUOTE_SURE) - header);
 }
 
 static void icmp(struct cursor *c)

@@ -23,7 +23,7 @@ enum frame_kind {
 	FRAME_CUT,	/* TCP, but snapped or malformed before the end of its fixed header */
 	FRAME_TCP,	/* a segment, or the first fragment of one */
 	FRAME_FRAGMENT, /* a later fragment of something that may be a segment */
-	FRAME_ICMP,	/* an ICMP error; what follows is the segment that it quotes */
+	FRAME_ICMP, /* an ICMP error; what follows is the segment that it quotes. flags 0: cut */
 };
 
 enum frame_has {

@@ -64,8 +64,11 @@ static void keep(struct tracker *t, struct flow_entry *e, int dir, const struct 
 		.ttl = f->ttl <= LOW_TTL ? f->ttl : TO_PEER,
 		.ip_id = f->ip_id,
 		.size = f->ip_len,
+		.stamped = f->has & HAS_TIMESTAMPS,
+		.window = f->window,
 		.seq = f->seq,
 		.ack = f->ack,
+		.tsval = f->tsval,
 		.len = f->payload,
 		.sent_ns = t->now_ns,
 	};
@@ -227,6 +230,18 @@ static bool is_router_of(struct tracker *t, const struct kept_probe *p, const st
 	return false;
 }
 
+/* What the router quotes otherwise than it came by. Its addresses and ports are as they were. */
+static uint8_t altered(const struct kept_probe *p, const struct frame *f)
+{
+	bool stamps = p->stamped && f->has & HAS_TIMESTAMPS;
+
+	if (!f->flags)
+		return 0;
+	return (uint8_t)((f->ack != p->ack ? ALTERED_SEQUENCE : 0) |
+			 (f->window != p->window ? ALTERED_WINDOW : 0) |
+			 (stamps && f->tsval != p->tsval ? ALTERED_OPTIONS : 0));
+}
+
 /* Copies are told apart by their IP identification; IPv6 has none: then by who answers there. */
 bool probes_icmp(struct tracker *t, const struct frame *f)
 {
@@ -253,6 +268,7 @@ bool probes_icmp(struct tracker *t, const struct frame *f)
 	best->from = from;
 	best->mtu = f->icmp_mtu;
 	best->code = f->icmp_code;
+	best->altered = altered(best, f);
 	return true;
 }
 
@@ -310,6 +326,7 @@ static void tell(struct tracker *t, uint32_t node, uint64_t since_ns)
 			.ttl = p->ttl ? (uint8_t)(p->ttl + routers_behind(h->ttl)) : PEER_TTL,
 			.answer_ttl = p->answer_ttl,
 			.icmp_code = p->code,
+			.altered = p->altered,
 			.way = way,
 			.size = p->size,
 			.mtu = p->mtu,

@@ -71,7 +71,7 @@ struct flow_snapshot report_snapshot(struct tracker *t, uint32_t node)
 		.unacked_segs = shut ? 0 : half_out(h) / (h->mss ? h->mss : 1) + (half_out(h) > 0),
 		.total_retrans = h->retrans,
 		.dup_acks = h->dup_acks,
-		.in_segs = h->heard,
+		.in_segs = d ? d->heard : 0,
 		.wnd_shut_acks = d ? d->shut_acks : 0,
 		.state = TCP_ESTABLISHED,
 		.ttl_in = ttl_at_sender(h, o),
@@ -191,7 +191,9 @@ struct capture_seen report_capture(struct tracker *t, uint32_t node)
 		.receiver_closed = o->flags & HALF_FIN,
 		.sender_closed = h->flags & HALF_FIN,
 		.tries = h->tries,
-		.heard = h->heard,
+		.heard = half_opening(h) ? h->heard
+			 : d		 ? d->heard
+					 : 0,
 		.dup_acks = h->dup_acks,
 		.passed_len = h->passed,
 	};
@@ -209,6 +211,7 @@ struct capture_seen report_capture(struct tracker *t, uint32_t node)
 		c.acks_lost = half_known_una(t, h) != h->una;
 		c.sacked_bytes = d->sacked_bytes;
 		c.sacked_longest = d->sacked_longest;
+		c.refused = d->refused;
 		c.bad_sacks = d->bad_sacks;
 		c.bad_sums = life_bad_sums(t, node) ? d->bad_sums : 0;
 		c.resumed_len = d->resumed_len;

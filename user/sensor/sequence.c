@@ -10,6 +10,8 @@
 
 #define REORDER_NS    (3 * NS_PER_MS) /* a hole that fills as fast was reordering */
 #define ONE_WAY_TRIES 2
+#define UNDER_WAY_NS  (500 * NS_PER_MS) /* and two round trips: what still comes was sent before */
+#define TIMEOUT_NS    (200 * NS_PER_MS) /* TCP_RTO_MIN; others wait longer (RFC 6298 2.4) */
 
 /* --- who owes, and is there something to show for it ------------------------------------------ */
 
@@ -182,9 +184,9 @@ static void progressed(struct tracker *t, uint32_t node, struct half *h)
 	if (d) {
 		d->stuck_len = d->stuck_seen = d->retrans_frame = d->repeats = 0;
 		d->sacked_bytes = d->sacked_longest = d->bad_sacks = d->resumed_len = 0;
-		d->shut_acks = d->bad_sums = 0;
+		d->shut_acks = d->bad_sums = d->heard = d->refused = 0;
 		d->rtx_top = h->una;
-		d->upstream = false;
+		d->upstream = d->timed_out = false;
 	}
 	if (h->una == h->nxt && !(h->flags & HALF_SHUT))
 		h->owe_ns = 0;
@@ -239,6 +241,8 @@ static void append(struct tracker *t, uint32_t node, const struct frame *f, uint
 		h->flags |= HALF_FIN;
 	if (end == seq)
 		return;
+	if (h->detail != NO_DETAIL)
+		t->details[h->detail].timed_out = false;
 	h->sent += end - seq;
 	if (end - seq > h->mss)
 		h->mss = (uint16_t)(end - seq > UINT16_MAX ? UINT16_MAX : end - seq);
@@ -328,6 +332,7 @@ static void repeated(struct tracker *t, uint32_t node, const struct frame *f, ui
 	if (d) {
 		if (!d->retrans_frame)
 			d->retrans_frame = (uint32_t)t->frame;
+		d->timed_out = t->now_ns - h->last_ns >= TIMEOUT_NS;
 		if (seq_diff(seq, h->una) <= 0) {
 			d->stuck_len = end - seq;
 			d->stuck_seen++;
@@ -531,6 +536,24 @@ static void window_update(struct tracker *t, uint32_t node, struct half *h, uint
 	h->window = window;
 }
 
+/* The receiver speaks, and acknowledges no more than before. */
+static void heard(struct tracker *t, struct half *h, const struct half *o, const struct frame *f)
+{
+	uint64_t under_way_ns = UNDER_WAY_NS + 2 * round_trip_ns(h, o);
+	bool late = t->now_ns - half_silent_since(h) >= under_way_ns, dup;
+	struct detail *d;
+
+	dup = !f->payload && h->nxt != h->una && !(f->flags & (TCP_SYN | TCP_FIN));
+	if (dup)
+		count16(&h->dup_acks);
+	d = late ? detail_make(t, h) : detail_of(t, h);
+	if (!d)
+		return;
+	d->heard += late;
+	d->refused += dup && d->timed_out && !f->n_sacks && f->window;
+	d->timed_out = false;
+}
+
 void sequence_ack(struct tracker *t, uint32_t node, const struct frame *f, bool elicited)
 {
 	struct half *h = half_at(t, node);
@@ -545,8 +568,8 @@ void sequence_ack(struct tracker *t, uint32_t node, const struct frame *f, bool 
 		advance_una(t, node, h, f->ack);
 	} else if (!ahead && !elicited) {
 		count16(&h->heard);
-		if (!f->payload && h->nxt != h->una && !(f->flags & (TCP_SYN | TCP_FIN)))
-			count16(&h->dup_acks);
+		if (h->nxt != h->una || (h->flags & HALF_SHUT))
+			heard(t, h, other(t, node), f);
 	} else if (ahead) {
 		return; /* an old one */
 	}

@@ -102,8 +102,10 @@ struct detail {
 	uint32_t rtx_top; /* highest byte sent again */
 	uint32_t n_holes;
 	uint32_t next_free;
-	bool upstream;
+	bool upstream, timed_out; /* timed_out: the sender's latest segment is a timeout's */
 	struct hole holes[HOLES]; /* bytes below nxt that were not captured, ascending */
+	uint32_t heard;		  /* segments of the receiver sent in the silence */
+	uint32_t refused;	  /* timeouts that an ACK for what came before has answered */
 	uint64_t repeat_ns;	  /* when that began */
 	uint64_t probes_told_ns;  /* what has settled until then was told to the engine */
 	uint32_t repeat_seq;	  /* lowest byte that was sent again although it was acknowledged */
@@ -118,8 +120,10 @@ struct kept_probe {
 	uint8_t ttl, answer_ttl;      /* at the capture point; 0: the sender's usual one */
 	uint8_t code;		      /* of ICMP */
 	bool by_range;		      /* a D-SACK names it (RFC 2883) */
-	uint16_t ip_id, size;	      /* size: bytes of the IP packet */
-	uint32_t seq, ack, len, answer_seq, mtu;
+	bool stamped;		      /* it has timestamps (RFC 7323) */
+	uint8_t altered;	      /* enum probe_altered */
+	uint16_t ip_id, size, window; /* size: bytes of the IP packet */
+	uint32_t seq, ack, len, tsval, answer_seq, mtu;
 	struct ip_addr from;
 	uint64_t sent_ns, answered_ns;
 };
