@@ -21,6 +21,7 @@
 #include "incident/store.h"
 #include "inquiry.h"
 #include "keeper.h"
+#include "pacing.h"
 #include "probe/probe.h"
 #include "sensor/record.h"
 #include "view/live.h"
@@ -125,6 +126,10 @@ static void grant(struct monitor *m, const struct want *want)
 	case WANT_ONLINK:
 		ask_prober(m, want);
 		break;
+	case WANT_PACE:
+		pacing_want(m->pacing, want, m->sensor, mono_ns());
+		m->pacing_ns = 0;
+		break;
 	case WANT_RELEASE:
 		sensor_release(m->sensor, &want->key);
 		ask_prober(m, want);
@@ -164,6 +169,7 @@ static uint64_t next_run_ns(const struct monitor *m)
 		next = min_u64(next, m->drawn_ns + REDRAW_NS);
 	if (m->prober)
 		next = min_u64(next, m->prober_ns);
+	next = min_u64(next, m->pacing_ns);
 	return min_u64(next, engine_deadline(m->engine));
 }
 
@@ -199,6 +205,8 @@ static void run_due(struct monitor *m)
 	}
 	if (m->prober && now >= m->prober_ns)
 		m->prober_ns = prober_run(m->prober, now);
+	if (now >= m->pacing_ns)
+		m->pacing_ns = pacing_run(m->pacing, m->sensor, now);
 	if (inquiry_busy(m->inquiry))
 		inquiry_run(m->inquiry);
 	if (now >= engine_deadline(m->engine))

@@ -22,6 +22,7 @@ struct monitor {
 	struct monitor_config config;
 	struct namespaces *namespaces;
 	struct inquiry *inquiry;
+	struct pacing *pacing;
 	struct prober *prober; /* NULL: not permitted */
 	struct engine *engine;
 	struct recorder *recorder; /* NULL: none */
@@ -38,7 +39,7 @@ struct monitor {
 
 	uint64_t end_ns;			     /* UINT64_MAX: never */
 	uint64_t scanned_ns, drawn_ns, refreshed_ns; /* when it was last done */
-	uint64_t prober_ns;			     /* when it wants to run */
+	uint64_t prober_ns, pacing_ns;		     /* when they want to run */
 	struct monitor_errors errors;
 	bool ended;
 	enum monitor_end result;

@@ -20,6 +20,7 @@
 #include "incident/store.h"
 #include "inquiry.h"
 #include "keeper.h"
+#include "pacing.h"
 #include "probe/probe.h"
 #include "sensor/record.h"
 
@@ -129,6 +130,11 @@ int monitor_new(const struct monitor_config *config, struct monitor **ret, char 
 	if (err)
 		goto out;
 	open_prober(m);
+	doing = "memory";
+	err = pacing_new(monitor_observe, m, &m->pacing);
+	if (err)
+		goto out;
+	m->pacing_ns = UINT64_MAX;
 	doing = "engine";
 	err = engine_new(&m->config.engine, &m->engine);
 	if (err)
@@ -190,6 +196,7 @@ void monitor_free(struct monitor *m)
 	engine_free(m->engine);
 	recorder_close(m->recorder);
 	inquiry_free(m->inquiry);
+	pacing_free(m->pacing);
 	namespaces_free(m->namespaces);
 	if (m->epoll_fd >= 0)
 		close(m->epoll_fd);

@@ -262,12 +262,10 @@ static void where_text(const struct session *s, char *buf, size_t len)
 		snprintf(buf, len, "all network namespaces");
 }
 
-/* Without a store nobody would ever open them. */
+/* Without a store as well: the packets of a transfer that crawls are looked at (pacing.c). */
 static uint32_t box_packets(const struct options *o)
 {
-	if (options_given(o, OPT_BLACK_BOX))
-		return (uint32_t)o->box_packets;
-	return o->no_store ? 0 : BOX_DEFAULT;
+	return options_given(o, OPT_BLACK_BOX) ? (uint32_t)o->box_packets : BOX_DEFAULT;
 }
 
 static void say_boxes(const struct session *s)
@@ -276,7 +274,8 @@ static void say_boxes(const struct session *s)
 	char bytes[FORMAT_LEN];
 
 	if (!boxes.packets && s->config.sensor.box_packets)
-		warnx("incidents have no packets of their transfers: no black boxes: %s",
+		warnx("incidents have no packets of their transfers, and policers are hard to tell "
+		      "from loss: no black boxes: %s",
 		      boxes.why);
 	else if (boxes.packets && s->options->verbose)
 		warnx("black boxes: the last %" PRIu32 " packets of %" PRIu32 " transfers, %s",

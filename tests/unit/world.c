@@ -302,6 +302,7 @@ static void grant(struct world *w, struct queue *q, const struct want *want)
 		grant_probes(w, q, want);
 		break;
 	case WANT_LISTEN:
+	case WANT_PACE:
 	case WANT_RELEASE:
 		break;
 	}

@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * Transfers that crawl while they are watched: one that has owed data all the time and for ten
- * seconds got less than a tenth of its own median rate. What held it back is read off the counters
- * of those seconds as a struct pace_seen, and judged by the same rules as the slow phases of a
- * capture.
+ * seconds got less than a tenth of its own median rate. What held it back is in crawl_limit.c.
  *
  * A rate is taken every two seconds at most, from snapshots that come anyhow. Only rates of seconds
  * in which there was something to send count, and a slow one does not: the median stays what it
@@ -14,23 +12,20 @@
 
 #include "engine/internal.h"
 
-#define TICK_NS		 (1800 * NS_PER_MS) /* the sensor tells of moving transfers every 2 s */
-#define TICK_MAX_NS	 (60 * NS_PER_S)    /* longer ago: not watched in between */
-#define CRAWL_AFTER_NS	 (10 * NS_PER_S)
-#define CRAWL_TICKS	 4 /* and so many looks */
-#define CRAWL_SHARE	 10
-#define BACK_SHARE	 5 /* it is over at a fifth of the median */
-#define RATES_ENOUGH	 3 /* before there is a median */
-#define BUSY_PERCENT	 80
-#define VERDICT_NS	 (1500 * NS_PER_MS) /* for what was asked of this host */
-#define LOSS_ROUND_NS	 (1200 * NS_PER_MS) /* routers answer one probe a second */
+#define TICK_NS	       (1800 * NS_PER_MS) /* the sensor tells of moving transfers every 2 s */
+#define TICK_MAX_NS    (60 * NS_PER_S)	  /* longer ago: not watched in between */
+#define CRAWL_AFTER_NS (10 * NS_PER_S)
+#define CRAWL_TICKS    4 /* and so many looks */
+#define CRAWL_SHARE    10
+#define BACK_SHARE     5 /* it is over at a fifth of the median */
+#define RATES_ENOUGH   3 /* before there is a median */
+#define BUSY_PERCENT   80
+#define VERDICT_NS     (1500 * NS_PER_MS) /* for what was asked of this host */
+#define TOLD_SHARE     10 /* a ceiling that has moved by such a part is told again */
+#define BESIDE	       8  /* others whose packets are looked at with it */
+#define LOSS_ROUND_NS  (1200 * NS_PER_MS) /* routers answer one probe a second */
 
-#define FULL_PERCENT	 50 /* of the busy time: the limit of the phase */
-#define LOSS_PERMILLE	 5
-#define POLICED_PERMILLE 20
-#define POLICED_RUN	 3 /* segments lost in a row; at random it is hardly more than one */
-#define QUEUE_US	 20000
-#define STEADY_PERCENT	 160 /* fastest look to the slowest */
+#define FULL_PERCENT   50 /* of the busy time: it is the program's own pace */
 
 /* Half octaves from 1 kbit/s on. */
 static int bucket_of(uint64_t bps)
@@ -62,7 +57,7 @@ static void remember(struct crawl *c, uint64_t bps)
 }
 
 /* 0: not known yet. */
-static uint64_t median_bps(const struct crawl *c)
+uint64_t crawl_usual_bps(const struct crawl *c)
 {
 	int n = 0, seen = 0;
 
@@ -74,21 +69,6 @@ static uint64_t median_bps(const struct crawl *c)
 			return bucket_bps(i);
 	}
 	return 0;
-}
-
-static struct crawl_counts counts_of(const struct flow_snapshot *s, bool sends)
-{
-	return (struct crawl_counts){
-		.bytes = flow_dir(s, sends)->bytes,
-		.busy_us = s->busy_us,
-		.rwnd_limited_us = s->rwnd_limited_us,
-		.sndbuf_limited_us = s->sndbuf_limited_us,
-		.segs = s->data_segs_out,
-		.retrans = s->total_retrans,
-		.dups = s->dsack_dups,
-		.runs = s->retrans_runs,
-		.ooo = s->rcv_ooopack,
-	};
 }
 
 /* Data was there to be sent all the time; or it came, with gaps that others had to fill. */
@@ -121,71 +101,13 @@ static bool others_took_it(const struct engine *e, const struct flow *f, uint64_
 		for (int sends = 0; sends < 2; sends++) {
 			const struct crawl *c = &o->crawl[sends];
 			bool newcomer = c->first_ns + RATES_ENOUGH * TICK_NS > since_ns;
-			uint64_t usual = newcomer ? 0 : median_bps(c);
+			uint64_t usual = newcomer ? 0 : crawl_usual_bps(c);
 
 			if (c->rate_bps > usual && e->now_ns - c->tick_ns < 3 * TICK_NS)
 				gained_bps += c->rate_bps - usual;
 		}
 	}
 	return gained_bps >= lost_bps / 2;
-}
-
-/* Which limit the counters of the phase show. */
-static enum pace_limit limit_of(const struct crawl *c, const struct flow_snapshot *s, bool sends,
-				const struct pace_seen *p)
-{
-	uint64_t busy_us = s->busy_us - c->base.busy_us,
-		 rwnd_us = s->rwnd_limited_us - c->base.rwnd_limited_us;
-	uint64_t window_bps = s->rtt_us ? (uint64_t)c->most_wnd * 8000000 / s->rtt_us : 0;
-	uint32_t runs = s->retrans_runs - c->base.runs;
-	/* One that others fill as well keeps its length, whatever share of the rate is left. */
-	bool queue =
-		c->least_rtt_us > 2 * p->min_rtt_us && c->least_rtt_us > p->min_rtt_us + QUEUE_US;
-	bool steady = c->most_bps * 100 <= c->least_bps * STEADY_PERCENT;
-	uint32_t lost_permille = p->segs ? (uint32_t)((uint64_t)p->lost_segs * 1000 / p->segs) : 0;
-
-	if (!sends)
-		return flow_own_window_shut(s) ? PACE_SHUT : PACE_LOSS;
-	if (rwnd_us * 100 >= busy_us * FULL_PERCENT)
-		return p->rate_bps * 5 >= window_bps * 2 ? PACE_WINDOW : PACE_SHUT;
-	if (queue && p->min_rtt_us)
-		return PACE_SHAPER;
-	if (lost_permille >= POLICED_PERMILLE && steady && runs &&
-	    p->lost_segs >= POLICED_RUN * runs)
-		return PACE_POLICER;
-	return lost_permille >= LOSS_PERMILLE ? PACE_LOSS : PACE_UNKNOWN;
-}
-
-static struct pace_seen pace_of(const struct engine *e, const struct crawl *c,
-				const struct flow_snapshot *s, bool sends)
-{
-	struct crawl_counts is = counts_of(s, sends);
-	uint32_t retrans = is.retrans - c->base.retrans, dups = is.dups - c->base.dups;
-	struct pace_seen p = {
-		.key = s->key,
-		.begin_ns = c->since_ns,
-		.end_ns = e->now_ns,
-		.bytes = is.bytes - c->base.bytes,
-		.usual_bps = median_bps(c),
-		.flows = 1,
-		.rtt_us = s->rtt_us,
-		.min_rtt_us = s->min_rtt_us,
-		.window_bytes = c->most_wnd,
-		.paused_ns = (is.rwnd_limited_us - c->base.rwnd_limited_us) * NS_PER_US,
-	};
-
-	p.rate_bps = rate_bps(p.bytes, p.end_ns - p.begin_ns);
-	if (sends) {
-		p.segs = is.segs - c->base.segs;
-		p.lost_segs = retrans > dups ? retrans - dups : 0;
-	} else {
-		p.segs = (uint32_t)(p.bytes / (s->mss ? s->mss : 536));
-		p.lost_segs = is.ooo - c->base.ooo;
-	}
-	p.limit = limit_of(c, s, sends, &p);
-	if (p.limit == PACE_POLICER || p.limit == PACE_SHAPER)
-		p.ceiling_bps = p.rate_bps;
-	return p;
 }
 
 static void push(struct engine *e, enum output_kind kind, const struct stall *s)
@@ -195,16 +117,31 @@ static void push(struct engine *e, enum output_kind kind, const struct stall *s)
 	output_push(e, &out);
 }
 
+static bool near(uint64_t a, uint64_t b)
+{
+	return a <= b + b / TOLD_SHARE && b <= a + a / TOLD_SHARE;
+}
+
+/* The numbers in the detail grow with every look: that is no news. */
+static bool says_the_same(const struct stall *s, const struct verdict *v)
+{
+	struct verdict was = s->pub.verdict;
+
+	memcpy(was.detail, v->detail, sizeof(was.detail));
+	return verdict_same(v, &was) && near(s->told_ceiling_bps, s->pub.pace.ceiling_bps);
+}
+
 static void tell(struct engine *e, struct stall *s)
 {
 	struct verdict v = {0};
 
 	judge(e, s, &v);
 	s->dirty = false;
-	if (s->verdict_out && (v.cause == CAUSE_UNKNOWN || verdict_same(&v, &s->pub.verdict)))
+	if (s->verdict_out && (v.cause == CAUSE_UNKNOWN || says_the_same(s, &v)))
 		return;
 	s->pub.verdict = v;
 	s->verdict_out = true;
+	s->told_ceiling_bps = s->pub.pace.ceiling_bps;
 	push(e, OUT_VERDICT, s);
 }
 
@@ -220,7 +157,7 @@ static void begin(struct engine *e, struct flow *f, bool sends)
 	s->pub.slow = true;
 	s->pub.begun_ns = e->now_ns;
 	s->pub.suspected_ns = s->pub.last_progress_ns = c->since_ns;
-	s->pub.pace = pace_of(e, c, &f->last, sends);
+	s->pub.pace = crawl_pace(e, c, &f->last, sends, &s->packets);
 	s->judge_until_ns = e->now_ns + VERDICT_NS;
 	incident_name(e, &s->pub);
 	e->counts.slow++;
@@ -267,6 +204,54 @@ void crawl_end(struct engine *e, struct flow *f, bool sends, enum outcome outcom
 	c->stall = -1;
 }
 
+static void want_pace(struct engine *e, const struct flow *f, bool sends, bool beside)
+{
+	struct output out = {.kind = OUT_WANT, .now_ns = e->now_ns};
+
+	out.want.kind = WANT_PACE;
+	out.want.key = f->last.key;
+	out.want.local_sends = sends;
+	out.want.snapshot = f->last;
+	out.want.beside = beside;
+	output_push(e, &out);
+}
+
+/*
+ * Its packets are looked at from the first low rate on, for a ceiling shows after some losses only;
+ * and those of others to the same peer, which may share it.
+ */
+static void follow(struct engine *e, const struct flow *f, bool sends)
+{
+	int beside = 0;
+
+	for (uint32_t i = 0; i < e->flow_top && beside < BESIDE; i++) {
+		const struct flow *o = &e->flows[i];
+
+		if (!o->used || o == f || o->last.key.netns != f->last.key.netns ||
+		    !addr_equal(&o->last.key.remote.addr, &f->last.key.remote.addr) ||
+		    e->now_ns - flow_dir(&o->last, sends)->progress_ns > 3 * TICK_NS)
+			continue;
+		want_pace(e, o, sends, true);
+		beside++;
+	}
+	want_pace(e, f, sends, false);
+}
+
+void crawl_paced(struct engine *e, const struct pace_seen *p)
+{
+	struct flow *f = flow_find(e, &p->key);
+	bool sends = f && endpoint_equal(&p->key.local, &f->last.key.local);
+	struct crawl *c = f ? &f->crawl[sends] : NULL;
+	struct stall *s;
+
+	if (!c || c->stall < 0)
+		return; /* it is over, or has not begun: then it is asked for again */
+	s = &e->stalls[c->stall];
+	s->packets = *p;
+	s->pub.pace = crawl_pace(e, c, &f->last, sends, p);
+	s->dirty = true;
+}
+
 static void low(struct engine *e, struct flow *f, bool sends, const struct crawl_counts *was,
 		uint64_t was_ns)
 {
@@ -279,7 +264,10 @@ static void low(struct engine *e, struct flow *f, bool sends, const struct crawl
 		c->most_wnd = 0;
 		c->least_rtt_us = f->last.rtt_us;
 	}
-	if (++c->ticks == 2) { /* the first holds the end of better times */
+	if (++c->ticks == 1) { /* holds the end of better times */
+		c->settled_bytes = crawl_delivered(&f->last, sends);
+		c->settled_ns = e->now_ns;
+	} else if (c->ticks == 2) {
 		c->least_bps = c->most_bps = c->rate_bps;
 		c->least_rtt_us = f->last.rtt_us;
 	}
@@ -291,17 +279,18 @@ static void low(struct engine *e, struct flow *f, bool sends, const struct crawl
 		c->least_rtt_us = f->last.rtt_us;
 	if (f->last.snd_wnd > c->most_wnd)
 		c->most_wnd = f->last.snd_wnd;
+	follow(e, f, sends);
 	if (c->stall >= 0) {
 		struct stall *s = &e->stalls[c->stall];
 
 		s->pub.last = f->last;
-		s->pub.pace = pace_of(e, c, &f->last, sends);
+		s->pub.pace = crawl_pace(e, c, &f->last, sends, &s->packets);
 		s->dirty = true;
 		return;
 	}
 	if (e->now_ns - c->since_ns < CRAWL_AFTER_NS || c->ticks < CRAWL_TICKS)
 		return;
-	if (!others_took_it(e, f, c->since_ns, median_bps(c) - c->rate_bps)) {
+	if (!others_took_it(e, f, c->since_ns, crawl_usual_bps(c) - c->rate_bps)) {
 		begin(e, f, sends);
 		return;
 	}
@@ -319,8 +308,8 @@ static bool is_stalled(const struct engine *e, const struct flow *f, bool sends)
 static void look(struct engine *e, struct flow *f, bool sends)
 {
 	struct crawl *c = &f->crawl[sends];
-	struct crawl_counts was = c->last, is = counts_of(&f->last, sends);
-	uint64_t was_ns = c->tick_ns, dt_ns = e->now_ns - was_ns, usual = median_bps(c);
+	struct crawl_counts was = c->last, is = crawl_counts_of(&f->last, sends);
+	uint64_t was_ns = c->tick_ns, dt_ns = e->now_ns - was_ns, usual = crawl_usual_bps(c);
 
 	if (was_ns && dt_ns < TICK_NS)
 		return;

@@ -377,7 +377,10 @@ int engine_step(struct engine *e, const struct observation *obs)
 		err = step_capture(e, &obs->capture);
 		break;
 	case OBS_PACE:
-		slow_phase(e, &obs->pace);
+		if (obs->pace.key.netns) /* it has a socket here, and is still watched */
+			crawl_paced(e, &obs->pace);
+		else
+			slow_phase(e, &obs->pace);
 		break;
 	case OBS_LIFE:
 		step_life(e, &obs->life);

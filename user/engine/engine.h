@@ -41,6 +41,8 @@ enum want_kind {
 	WANT_LISTEN, /* from now on report drops and ICMP errors of this flow, and its wire state */
 	WANT_PROBE,  /* one OBS_PROBE for each probe sent */
 	WANT_ONLINK, /* OBS_ONLINK for each probe sent to neighbours, then one that says so */
+	WANT_PACE, /* follow this transfer's packets for some seconds, and OBS_PACE of what they
+		      show so far */
 	WANT_RELEASE, /* no more evidence on this flow is needed */
 };
 
@@ -49,6 +51,7 @@ struct want {
 	struct flow_key key;
 	bool local_sends;
 	uint64_t inode; /* WANT_HOST */
+	bool beside;	/* WANT_PACE: only for the sake of others, nothing is told of it */
 	struct flow_snapshot
 		snapshot; /* WANT_PROBE, WANT_LISTEN: newest state, probes are built from it */
 	struct {

@@ -41,7 +41,8 @@ struct crawl {
 	struct crawl_counts last;
 	uint64_t since_ns; /* slow since then; 0: it is not */
 	struct crawl_counts base;
-	uint64_t least_bps, most_bps; /* in the phase */
+	uint64_t least_bps, most_bps;	    /* in the phase */
+	uint64_t settled_ns, settled_bytes; /* at its first look: what came before was faster */
 	uint32_t most_wnd, least_rtt_us;
 	uint32_t ticks;
 	int32_t stall; /* the incident, or -1 */
@@ -120,8 +121,10 @@ struct stall {
 	uint64_t round_until_ns; /* then a round is over, answered or not */
 	uint64_t next_round_ns;
 	uint64_t next_scan_ns;
-	uint64_t next_loss_ns;	 /* STALL_SLOW: of probes that count losses */
-	uint64_t judge_until_ns; /* then there is a verdict whatever is missing */
+	uint64_t next_loss_ns;	   /* STALL_SLOW: of probes that count losses */
+	uint64_t told_ceiling_bps; /* STALL_SLOW: with the last verdict */
+	struct pace_seen packets;  /* STALL_SLOW: what they show; limit PACE_UNKNOWN: nothing yet */
+	uint64_t judge_until_ns;   /* then there is a verdict whatever is missing */
 	uint64_t end_ns;
 	enum outcome end_as;
 	bool dirty; /* evidence came since the last judgement */
@@ -304,6 +307,16 @@ bool verdict_same(const struct verdict *a, const struct verdict *b);
 void crawl_look(struct engine *e, struct flow *f);
 void crawl_tick(struct engine *e, struct stall *s);
 void crawl_end(struct engine *e, struct flow *f, bool sends, enum outcome outcome);
+
+/* What the packets of a watched transfer show. */
+void crawl_paced(struct engine *e, const struct pace_seen *p);
+uint64_t crawl_usual_bps(const struct crawl *c); /* the median; 0: not known yet */
+/* crawl_limit.c: what holds it back */
+struct crawl_counts crawl_counts_of(const struct flow_snapshot *s, bool sends);
+uint64_t crawl_delivered(const struct flow_snapshot *s, bool sends); /* what was sacked as well */
+struct pace_seen crawl_pace(const struct engine *e, const struct crawl *c,
+			    const struct flow_snapshot *s, bool sends,
+			    const struct pace_seen *packets);
 
 /* slow.c: phases of a capture that crawl */
 void slow_phase(struct engine *e, const struct pace_seen *p);

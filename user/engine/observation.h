@@ -327,7 +327,7 @@ enum pace_limit {
 
 /* How fast a direction went over a phase of its life, and what held it back. */
 struct pace_seen {
-	struct flow_key key;
+	struct flow_key key; /* its local end is the sender; netns 0: from a capture */
 	enum pace_limit limit;
 	uint64_t begin_ns, end_ns;
 	uint64_t first_frame, last_frame;

@@ -392,10 +392,16 @@ static void judge_and_clear(struct pace *p, struct group *g, uint64_t now_ns)
 	g->start_ns = now_ns;
 }
 
+void pace_look(struct pace *p)
+{
+	for (uint32_t i = 0; i < p->n_groups; i++)
+		judge_log(p, &p->groups[i]);
+}
+
 void pace_end(struct pace *p)
 {
+	pace_look(p);
 	for (uint32_t i = 0; i < p->n_groups; i++) {
-		judge_log(p, &p->groups[i]);
 		for (uint32_t k = 0; k < p->groups[i].n_flows; k++)
 			tell_rest(p, &p->groups[i].members[k]);
 	}

@@ -55,6 +55,8 @@ void pace_unlost(struct pace *p, uint32_t handle, uint32_t seq, uint32_t end);
 /* A segment came by with a bad checksum. */
 void pace_damaged(struct pace *p, uint32_t handle);
 
+/* Tells what the losses show so far; the capture goes on. */
+void pace_look(struct pace *p);
 void pace_end(struct pace *p);
 
 #endif

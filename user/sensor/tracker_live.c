@@ -148,6 +148,11 @@ void tracker_flush(struct tracker *t, uint64_t now_ns)
 		wheel_advance(t, now_ns, half_silent);
 }
 
+void tracker_pace(struct tracker *t)
+{
+	pace_look(t->pace);
+}
+
 static bool fin_acked(const struct half *h)
 {
 	return (h->flags & HALF_FIN) && h->una == h->nxt;

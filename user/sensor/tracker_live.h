@@ -12,6 +12,10 @@
 /* Works on all that was pushed, and lets time go on to now_ns. */
 void tracker_flush(struct tracker *t, uint64_t now_ns);
 
+/* Tells what the losses of each transfer show so far (OBS_PACE); those that show nothing yet are
+ * not told. */
+void tracker_pace(struct tracker *t);
+
 struct tracked {
 	uint32_t flow; /* below max_flows; that of a connection which is over is used again */
 	bool ours;
