@@ -41,8 +41,8 @@ enum want_kind {
 	WANT_LISTEN, /* from now on report drops and ICMP errors of this flow, and its wire state */
 	WANT_PROBE,  /* one OBS_PROBE for each probe sent */
 	WANT_ONLINK, /* OBS_ONLINK for each probe sent to neighbours, then one that says so */
-	WANT_PACE, /* follow this transfer's packets for some seconds, and OBS_PACE of what they
-		      show so far */
+	WANT_PACE,   /* follow this transfer's packets for some seconds, and OBS_PACE of what they
+			show so far */
 	WANT_RELEASE, /* no more evidence on this flow is needed */
 };
 
