@@ -36,6 +36,25 @@ static void a_segment_that_is_dropped_for_its_content_is_traced_to_the_hop(void 
 	}
 }
 
+/* Nothing as large was acknowledged yet: no other packet could have shown that it is the size. */
+static void the_first_large_segment_that_stops_short_is_a_matter_of_size(void **state)
+{
+	(void)state;
+	for (int at = 1; at < 4; at++) {
+		struct world w;
+
+		world_init(&w, true, at & 1);
+		w.fault.content_at = at;
+		w.flow.snd.bytes = 700;
+		w.flow.flags |= SNAP_NAMED;
+		w.flow.retrans_len = 1448;
+		world_run(&w, 9 * NS_PER_S);
+		expect(&w, CAUSE_SIZE_BLACKHOLE, PLACE_HOP, at);
+		assert_true(told(&w, "copy-size"));
+		world_free(&w);
+	}
+}
+
 /* It passes all routers, and everything else is answered: no hop is accused. */
 static void a_segment_that_only_the_peer_could_have_dropped_accuses_no_hop(void **state)
 {
@@ -184,6 +203,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_segment_that_is_dropped_for_its_content_is_traced_to_the_hop),
+		cmocka_unit_test(the_first_large_segment_that_stops_short_is_a_matter_of_size),
 		cmocka_unit_test(a_segment_that_only_the_peer_could_have_dropped_accuses_no_hop),
 		cmocka_unit_test(a_timer_that_has_not_run_yet_is_no_content_drop),
 		cmocka_unit_test(shifted_sack_blocks_are_a_rewrite_and_quotes_show_where),

@@ -195,9 +195,13 @@ static void link_is_poor(struct judgement *j, const struct route_seen *r,
 			 (unsigned long long)(r->rx_packets + r->tx_packets - before->rx_packets -
 					      before->tx_packets));
 	}
+	/* 10 Mbit/s in half duplex is what is left when negotiation fails (IEEE 802.3 28): a crawl
+	 * over it, with collisions at one end and none at the other, needs no other reason. */
 	if (r->full_duplex == 0) {
-		j->cause[CAUSE_LINK_DEGRADED] += CLEAR;
-		evidence(j, "half-duplex", CLEAR, "%s runs at %d Mbit/s in half duplex", device(r),
+		double weight = j->s->pub.slow && r->speed_mbps <= 10 ? DECISIVE : CLEAR;
+
+		j->cause[CAUSE_LINK_DEGRADED] += weight;
+		evidence(j, "half-duplex", weight, "%s runs at %d Mbit/s in half duplex", device(r),
 			 r->speed_mbps);
 	}
 	if (slow) { /* one step below its best is common: a plain switch */

@@ -44,6 +44,15 @@ static void copies_stop_short(struct judgement *j)
 	if (!p->asked || !p->copy_missed || p->full_missed)
 		return;
 	weight = weight < 7 ? weight : 7;
+	if (!gather_full_possible(j->s)) {
+		j->cause[CAUSE_SIZE_BLACKHOLE] += weight;
+		j->way = WAY_FORWARD;
+		evidence(j, "copy-size", weight,
+			 "copies of the segment that is owed, %u bytes, get no farther than %s; "
+			 "nothing as large was ever acknowledged, small packets go on",
+			 last(j)->retrans_len, node_text(j, p->copy, at, sizeof(at)));
+		return;
+	}
 	j->cause[CAUSE_CONTENT_DROP] += weight;
 	j->way = WAY_FORWARD;
 	evidence(j, "copy-frontier", weight,

@@ -307,14 +307,15 @@ static void ask_frontier(struct engine *e, struct stall *s)
 /*
  * Small and full-size packets of this connection are answered by the peer, and what the kernel
  * sends again is not: then the segment itself goes along the path. Not to the peer: that is the
- * kernel's to do.
+ * kernel's to do. So too where too little has been acknowledged for packets of full size.
  */
 static bool copies_would_tell(const struct stall *s)
 {
 	const struct flow_snapshot *last = &s->pub.last;
 
-	return s->asked && !s->copying && s->sends && s->peer.acked && s->peer.full_ns &&
-	       s->distance > 1 && last->retrans > 1 && last->unacked_segs && in_flow_possible(s);
+	return s->asked && !s->copying && s->sends && s->peer.acked &&
+	       (s->peer.full_ns || !gather_full_possible(s)) && s->distance > 1 &&
+	       last->retrans > 1 && last->unacked_segs && in_flow_possible(s);
 }
 
 static void ask_copies(struct engine *e, struct stall *s)

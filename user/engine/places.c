@@ -121,10 +121,14 @@ static void place_size(struct judgement *j)
 	const struct path_view *p = &j->path;
 	const struct stall *s = j->s;
 
-	if (p->asked && p->full < p->flow && p->full_missed > 1) {
-		blame(j, PART_NODE(p->full), 2.5);
-		blame(j, PART_LINK(p->full), 1.5);
-		blame(j, PART_NODE(p->full + 1), 0.5);
+	/* Where no probe could be as large, copies of the segment itself were. */
+	const bool copies = !p->full_missed && p->copy_missed;
+	const int stop = copies ? p->copy : p->full;
+
+	if (p->asked && stop < p->flow && (copies ? p->copy_missed : p->full_missed) > 1) {
+		blame(j, PART_NODE(stop), 2.5);
+		blame(j, PART_LINK(stop), 1.5);
+		blame(j, PART_NODE(stop + 1), 0.5);
 	}
 	for (int i = 0; i < s->pub.n_hops && s->too_big_mtu; i++)
 		if (addr_equal(&s->pub.hops[i].address, &s->too_big_from))

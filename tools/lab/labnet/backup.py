@@ -18,7 +18,6 @@ from .monitor import Monitor
 from .network import chain, forward_port
 from .postgres import Server
 
-MEGABYTES = 320
 STOP_AT_PERCENT = 25
 PERCENT = re.compile(r"(\d+)/(\d+) kB \((\d+)%\)")
 
@@ -48,6 +47,7 @@ class Backup:
             self.host = outside.v4
             forward_port(self.router, outside.name, self.port, self.server_node.address(4))
         self.server = Server(self.server_node.netns, self.port)
+        self.megabytes = scenario.backup_mb
         self.percent, self.total_kb, self.client_lines = 0, 0, []
         self.process = None
 
@@ -56,7 +56,7 @@ class Backup:
         return self.network.nodes["a"]
 
     def prepare(self):
-        self.server.make(MEGABYTES)
+        self.server.make(self.megabytes)
         self.server.start(self.bus)
         self.server.keep_writing()
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """The few system calls that Python 3.11 has no function for."""
 
+import contextlib
 import ctypes
 import os
 import signal
@@ -28,6 +29,20 @@ def unshare(flags):
 
 def setns(fd, kind):
     _call(_libc.setns, fd, kind)
+
+
+@contextlib.contextmanager
+def inside(netns):
+    """This (single-threaded) process is in the namespace for a while."""
+    here = os.open("/proc/self/ns/net", os.O_RDONLY)
+    there = os.open(netns, os.O_RDONLY)
+    try:
+        setns(there, CLONE_NEWNET)
+        yield
+    finally:
+        setns(here, CLONE_NEWNET)
+        os.close(here)
+        os.close(there)
 
 
 def mount(source, target, kind=None, flags=0, data=None):

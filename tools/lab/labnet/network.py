@@ -7,12 +7,10 @@ A router may do NAT: its side towards the hosts behind it is one zone lower, and
 zone has a route into a lower one.
 """
 
-import contextlib
-import os
 import random
 from dataclasses import dataclass, field
 
-from . import kernel, session
+from . import kernel, pppoe, session
 from .address import AddressPlan
 from .wire import Wire
 
@@ -74,26 +72,13 @@ class Segment:
     mtu: int = 1500
     shape: dict = None  # a wire with this shape instead of a veth pair
     ports: dict = field(default_factory=dict)  # node: shape of a wire to its port of the switch
+    pppoe: dict = None  # the line of a PPPoE session (pppoe.py), the first node's
     v4: object = None
     v6: object = None
 
 
-@contextlib.contextmanager
-def inside(netns):
-    """This (single-threaded) process is in the namespace for a while."""
-    here = os.open("/proc/self/ns/net", os.O_RDONLY)
-    there = os.open(netns, os.O_RDONLY)
-    try:
-        kernel.setns(there, kernel.CLONE_NEWNET)
-        yield
-    finally:
-        kernel.setns(here, kernel.CLONE_NEWNET)
-        os.close(here)
-        os.close(there)
-
-
 def set_sysctls(netns, values):
-    with inside(netns):
+    with kernel.inside(netns):
         for path, value in values.items():
             with open(f"/proc/sys/{path}", "w", encoding="ascii") as file:
                 file.write(str(value))
@@ -158,11 +143,14 @@ class Network:
         for segment in self.segments:
             self._number(segment)
         self._connect()
+        for segment in self.segments:
+            if segment.pppoe:
+                pppoe.connect(segment)
         for node in self.nodes.values():
             self._configure(node)
 
     def _make_namespace(self, node):
-        with inside("/proc/self/ns/net"):
+        with kernel.inside("/proc/self/ns/net"):
             kernel.unshare(kernel.CLONE_NEWNET)
             with open(node.netns, "w", encoding="ascii"):
                 pass
@@ -195,6 +183,10 @@ class Network:
                         continue
                     batch.append(f"link add name {name} netns {node} type veth "
                                  f"peer name port{index} netns {segment.switch.name}")
+            elif segment.pppoe:
+                one, other = (node.name for node in segment.nodes)
+                batch.append(f"link add name {pppoe.CARD} netns {one} type veth "
+                             f"peer name {pppoe.CARD} netns {other}")
             elif segment.shape is None:
                 (one, one_if), (other, other_if) = ends
                 batch.append(f"link add name {one_if} netns {one} type veth "
@@ -217,8 +209,9 @@ class Network:
             segment = interface.segment
             batch += [
                 f"link set {interface.name} mtu {segment.mtu} txqueuelen 10000 up",
-                f"addr add {interface.v4}/{segment.v4.prefixlen} dev {interface.name}",
                 f"addr add {interface.v6}/{segment.v6.prefixlen} dev {interface.name} nodad"]
+            if not segment.pppoe:  # there the session has brought it
+                batch.append(f"addr add {interface.v4}/{segment.v4.prefixlen} dev {interface.name}")
         batch += self._routes(node)
         session.call(["ip", "-n", node.name, "-batch", "-"], text_in="\n".join(batch) + "\n")
         if node.nat:
@@ -283,6 +276,9 @@ class Network:
                     ct state invalid counter drop
                     ct status dnat accept
                     iifname {{ {outside} }} ct state new counter drop
+                }}
+                chain clamp {{
+                    type filter hook forward priority 1;
                     tcp flags syn tcp option maxseg size set rt mtu
                 }}
                 chain input {{
@@ -301,15 +297,17 @@ def forward_port(node, outside, port, to_address):
 
 
 def chain(seed, hops, nat=(), nat66=False, switches=("sw",), shapes=None, mtus=None, beside=(),
-          lan=(), ports=None, twins=()):
+          lan=(), ports=None, twins=(), lines=None):
     """a – r1 – … – rN – b.
 
     nat: numbers of the routers that do NAT for the side of a. switches: "sw" between a and r1, "sw2"
     between rN and b. shapes, mtus: of segment i, which is the one behind router i (0: of a). beside:
     {host: (i, shape)}, hosts that hang on router i, by a wire if shape is not None. lan: more hosts on
     the switch of a; ports: {node: shape}, wires to their ports of that switch. twins: numbers of
-    routers that have an equal beside them: r3 and r3b."""
-    shapes, mtus = shapes or {}, mtus or {}
+    routers that have an equal beside them: r3 and r3b. lines: of segment i, which is a PPPoE session
+    over such a line."""
+    shapes, lines = shapes or {}, lines or {}
+    mtus = {index: pppoe.MTU for index in lines} | (mtus or {})
     network = Network(seed)
     path = ["a"] + [f"r{i}" for i in range(1, hops + 1)] + ["b"]
     for name in path:
@@ -329,7 +327,8 @@ def chain(seed, hops, nat=(), nat66=False, switches=("sw",), shapes=None, mtus=N
         switch = {0: "sw", hops: "sw2"}.get(index) if index not in shapes else None
         network.add_segment(path[index], path[index + 1],
                             switch=switch if switch in switches else None,
-                            shape=shapes.get(index), mtu=mtus.get(index, 1500), **options(index))
+                            shape=shapes.get(index), mtu=mtus.get(index, 1500),
+                            pppoe=lines.get(index), **options(index))
     for host, (index, shape) in dict(beside).items():
         network.add_node(host)
         network.add_segment(f"r{index}", host, shape=shape, **options(index))

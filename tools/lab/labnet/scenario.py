@@ -51,6 +51,7 @@ class Scenario:
     rate_bps: int = 40 * MBIT
     wire_behind: int = 0  # router that the wire is behind; 0: the last but one
     loss_ppm: int = 0
+    dial_up: bool = False  # r1 and r2 are joined by a PPPoE session, and there is no wire
     mtus: dict = field(default_factory=dict)
     beside: dict = field(default_factory=dict)  # host: (router, shape); c is on the last router
     arrange: tuple = ()  # functions of arrange.py, for what is more than a chain
@@ -58,6 +59,7 @@ class Scenario:
     others: tuple = None  # witnesses; None: the usual two
     vantage: str = "sender"  # receiver; around: the host whose container the sender is; a router
     mode: str = "watch"
+    backup_mb: int = 320
     options: tuple = ()  # of tcpstall; {port} is the listener's
     seconds: float = 0  # how long a healthy scenario lasts
     congestion: str = "cubic"
@@ -69,9 +71,11 @@ class Scenario:
         shape = {"delay_us": int(self.rtt_ms * 500), "rate_bps": self.rate_bps,
                  "queue_bytes": int(max(self.rate_bps / 8 * max(self.rtt_ms, 50) / 1000, 64 << 10)),
                  "loss_ppm": self.loss_ppm}
+        line = {"delay_ms": self.rtt_ms / 2, "jitter_ms": self.rtt_ms / 20, "rate_bps": self.rate_bps}
         return {"hops": self.hops, "nat": self.nat, "nat66": self.nat66,
                 "switches": self.switches, "lan": self.lan, "ports": self.ports,
-                "twins": self.twins, "shapes": {behind: shape}, "mtus": self.mtus,
+                "twins": self.twins, "shapes": {} if self.dial_up else {behind: shape},
+                "lines": {1: line} if self.dial_up else {}, "mtus": self.mtus,
                 "beside": self.beside or {"c": (self.hops, None)}}
 
 

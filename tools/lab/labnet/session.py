@@ -273,15 +273,15 @@ def start(command, netns=None, user=None, **options):
             os.close(netns_fd)
 
 
-def call(command, netns=None, text_in=None):
+def call(command, netns=None, text_in=None, limit_s=20):
     """Runs a program to its end; its output. LabError with its own words if it fails."""
     child = start(command, netns, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                   stderr=subprocess.STDOUT, text=True)
     try:
-        output, _ = child.communicate(text_in, timeout=20)
+        output, _ = child.communicate(text_in, timeout=limit_s)
     except subprocess.TimeoutExpired:
         child.kill()
-        raise LabError(f"{' '.join(command)}: no end after 20 s") from None
+        raise LabError(f"{' '.join(command)}: no end after {limit_s:g} s") from None
     if child.returncode:
-        raise LabError(f"{' '.join(command)}: {output.strip()[:300]}")
+        raise LabError(f"{' '.join(command)}: {output.strip()[-300:]}")
     return output

@@ -2,6 +2,7 @@
 """Faults of neighbours on the first stretch, and of routers that let nothing new through."""
 
 from .. import session
+from ..events import PATIENCE
 from .common import chain, nft, of_all
 from .path import line
 
@@ -19,7 +20,7 @@ def _meet(stage):
     for node in segment.nodes:
         if node.kind == "host" and node.name != "a":
             for address in (node.on(segment).v4, node.on(segment).v6):
-                session.call(["ping", "-qc1", "-W2", address], stage.network.nodes["a"].netns)
+                session.call(["ping", "-qc1", f"-W{2 * PATIENCE:.0f}", address], stage.network.nodes["a"].netns)
 
 
 @of_all
@@ -36,6 +37,17 @@ def port_damages(stage, at, **options):
     """The switch port of a node, which is a wire, loses or damages packets either way."""
     _meet(stage)
     return line(stage, f"sw-{at}", **options)
+
+
+@of_all
+def half_duplex(stage, at):
+    """The card of a host whose port is a wire comes up with 10 Mbit/s in half duplex, as it says
+    itself. Of what that does, the wire has the rate and the packets lost to late collisions; nobody
+    waits for anybody, and the card counts no collision."""
+    node = stage.network.nodes[at]
+    session.call(["ethtool", "-s", node.interfaces[0].name, "speed", "10", "duplex", "half",
+                  "autoneg", "off"], node.netns)
+    return port_damages(stage, at, rate_bps=10000000, queue_bytes=64 << 10, loss_ppm=150000)
 
 
 # A gratuitous ARP request (RFC 5227 2.3) five times a second: who has the address already says no

@@ -11,6 +11,21 @@ def blackhole(stage, at):
     return nft(stage, at, chain("forward", "counter drop"))
 
 
+TOO_BIG = chain("output", "icmp type destination-unreachable icmp code 4 counter drop;"
+                " icmpv6 type packet-too-big counter drop")
+
+
+@of_all
+def unclamped(stage, at):
+    """at: the NAT router before a narrow line. It leaves the segment size of new connections alone,
+    and the ICMP message that would say so is suppressed on both sides of the line."""
+    path = stage.network.path
+    session.call(["nft", "delete", "chain", "inet", "firewall", "clamp"],
+                 stage.network.nodes[at].netns)
+    for router in (at, path[path.index(at) + 1]):
+        nft(stage, router, TOO_BIG)
+
+
 @of_all
 def narrow(stage, at, mtu=1400):
     """The way out of the router shrinks, and the ICMP message that would say so is suppressed."""
@@ -18,8 +33,7 @@ def narrow(stage, at, mtu=1400):
     step = 1 if stage.node_of("sender") == path[0] else -1
     onward = stage.network.segment_between(at, path[path.index(at) + step])
     node = stage.network.nodes[at]
-    undo = nft(stage, at, chain("output", "icmp type destination-unreachable icmp code 4 counter drop;"
-                                  " icmpv6 type packet-too-big counter drop"))
+    undo = nft(stage, at, TOO_BIG)
     session.call(["ip", "link", "set", node.on(onward).name, "mtu", str(mtu)], node.netns)
     return undo
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """The first stretch: our card, its cable, the switch and who else is plugged into it."""
 
-from ..scenario import Fault, Scenario, Truth
+from ..scenario import CRAWL_AFTER, CRAWL_BPS, Fault, Scenario, Truth
 
 HERE = ("link a-r1",)
 LAN = ("d", "e")
@@ -28,6 +28,9 @@ SCENARIOS = [
     Scenario("dying-switch", "the sender's port loses two packets in three, of any size",
              Fault("port_damages", "a", options={"loss_ppm": 400000}),
              Truth(("path-loss",), HERE, slow=None), lan=LAN, ports={"a": {}}, seed=68),
+    Scenario("half-duplex", "the sender's card comes up with 10 Mbit/s in half duplex",
+             Fault("half_duplex", "a", CRAWL_AFTER), Truth(("link-degraded",), HERE, slow=None),
+             lan=LAN, ports={"a": {}}, rate_bps=CRAWL_BPS, seed=77, quick=False),
     Scenario("second-gateway", "another box comes up with the gateway's address",
              Fault("address_taken", "d", options={"of": "r1"}),
              Truth(("address-conflict",), HERE), lan=LAN, seed=69),

@@ -1,0 +1,34 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""A home behind a PPPoE line: switch, NAT router, session, provider. They need a kernel with PPP and
+netem, so they are no part of ALL; `make test-vm` runs them."""
+
+from dataclasses import replace
+
+from ..scenario import DOWNLOAD, MBIT, Fault, Scenario, Truth
+
+LAN = ("d", "e")
+HOME = Scenario("", "", hops=4, nat=(1,), dial_up=True, rtt_ms=30, rate_bps=16 * MBIT, lan=LAN)
+HERE = ("link a-r1",)
+
+
+def _scenario(name, about, **options):
+    return replace(HOME, name=f"pppoe-{name}", about=about, **options)
+
+
+SCENARIOS = [
+    _scenario("healthy", "a download over the session, and nothing is wrong", main=DOWNLOAD,
+              vantage="receiver", seconds=15, seed=81),
+    _scenario("backup", "pg_basebackup over the session; the router's NAT loses it",
+              truth=Truth(("connection-state-lost",), ("hop r1",)), mode="backup-run",
+              backup_mb=40, seed=82),
+    _scenario("unclamped", "no MSS clamping, and no ICMP message comes back; a command that sends",
+              fault=Fault("unclamped", "r1", 0),
+              truth=Truth(("size-blackhole",), ("hop r1", "link r1-r2")), mode="run", seed=83),
+    _scenario("switch-loss", "the switch loses 65 % of the packets of our port",
+              fault=Fault("port_damages", "a", 4 << 20, options={"loss_ppm": 408000}),
+              truth=Truth(("path-loss",), HERE, slow=None), ports={"a": {}}, main=DOWNLOAD,
+              vantage="receiver", mode="run", seed=85),
+    _scenario("half-duplex", "our card has come up with 10 Mbit/s in half duplex",
+              fault=Fault("half_duplex", "a", 20 << 20),
+              truth=Truth(("link-degraded",), HERE, slow=None), ports={"a": {}}, seed=86),
+]
