@@ -59,7 +59,8 @@ WIRE_OBJ  := $(patsubst %.c,$(BUILD)/%.o,$(wildcard tools/lab/*.c))
 
 SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 
-BPF_ARCH   := $(shell uname -m | sed 's/x86_64/x86/;s/aarch64/arm64/')
+# Of what is built, which may not be this machine.
+BPF_ARCH   := $(shell $(CC) -dumpmachine | sed 's/-.*//;s/x86_64/x86/;s/aarch64/arm64/')
 BPF_CFLAGS := -g -O2 -Wall -Wextra -mcpu=v3 -target bpf -D__TARGET_ARCH_$(BPF_ARCH) -Ibpf
 
 all: $(BUILD)/tcpstall  ## build the program
@@ -129,13 +130,23 @@ deps:  ## install what build, tests, demo and lint need; not root: say what is m
 	@tools/deps build test demo lint
 
 check-unit: $(UNIT)  ## build and run the unit tests
-	$(Q)tests/run $(UNIT)
+	$(Q)tests/run $(if $(EMULATOR),--under '$(EMULATOR)') $(UNIT)
 
 # As root, here and below: what is missing is installed first.
 test:  ## unit tests and, as root, the quick part of the lab
 	@tools/deps build test demo
 	$(Q)$(MAKE) all $(UNIT) $(LAB_HELP) $(BUILD)/wire
 	$(Q)BUILD=$(BUILD) tests/run $(UNIT) $(CAPTURE_TESTS) $(LAB_TESTS)
+
+SYSROOT := $(abspath $(BUILD)-arm64/sysroot)
+
+cross:  ## build for arm64 in build-arm64/, and its unit tests under qemu
+	@tools/deps build cross
+	$(Q)tools/cross arm64 $(SYSROOT)
+	$(Q)PKG_CONFIG_SYSROOT_DIR=$(SYSROOT) \
+		PKG_CONFIG_LIBDIR=$(SYSROOT)/usr/lib/aarch64-linux-gnu/pkgconfig \
+		$(MAKE) BUILD=$(BUILD)-arm64 CC='aarch64-linux-gnu-gcc --sysroot=$(SYSROOT)' \
+		AR=aarch64-linux-gnu-ar EMULATOR='qemu-aarch64 -L $(SYSROOT)' all check-unit
 
 test-vm:  ## what works in the distribution's kernels, under qemu; VM="--steps check PACKAGE"
 	@tools/deps build test vm
@@ -218,5 +229,5 @@ help:  ## this list
 FORCE:
 -include $(FUZZERS:=.d)
 
-.PHONY: accuracy afl all asan bench check-unit clean demo deps format fuzz fuzzers help install lab lint need soak test test-vm \
+.PHONY: accuracy afl all asan bench check-unit clean cross demo deps format fuzz fuzzers help install lab lint need soak test test-vm \
         uninstall FORCE
