@@ -13,27 +13,30 @@
 #define FINE_RATES 5 /* to either side */
 #define FINE_STEP  1.02
 #define HOPELESS   0.3
-#define DEPTHS	   16	  /* replayed at once; a constant, so that the compiler makes vectors */
-#define DEPTH_MIN  6000.0 /* below it any burst overflows: that is no limit of rate */
-#define DEPTH_STEP 1.5	  /* to 2.6 MB */
+#define DEPTHS	   16
+#define AT_ONCE	   2 /* rates: one alone waits for its own last step */
+#define LANES                                                                                      \
+	(AT_ONCE * DEPTHS) /* replayed at once; a constant, so that the compiler makes vectors */
+#define DEPTH_MIN  6000.0  /* below it any burst overflows: that is no limit of rate */
+#define DEPTH_STEP 1.5	   /* to 2.6 MB */
 #define DEPTH_FINE 1.06
 
-/* Buckets of one rate and several depths. */
+/* Buckets of some rates, each with several depths. */
 struct buckets {
-	float depth[DEPTHS], tokens[DEPTHS];
-	uint32_t hit[DEPTHS], held[DEPTHS];
+	float per_us[LANES], depth[LANES], tokens[LANES];
+	uint32_t hit[LANES], held[LANES];
 };
 
 static void set_depths(struct buckets *b, double first, double step)
 {
-	for (int d = 0; d < DEPTHS; d++)
-		b->depth[d] = (float)fmax(first * pow(step, d), DEPTH_MIN);
+	for (int d = 0; d < LANES; d++)
+		b->depth[d] = (float)fmax(first * pow(step, d % DEPTHS), DEPTH_MIN);
 }
 
-static void lose(struct buckets *b, float added, float len)
+static void lose(struct buckets *b, float us, float len)
 {
-	for (int d = 0; d < DEPTHS; d++) {
-		float t = b->tokens[d] + added;
+	for (int d = 0; d < LANES; d++) {
+		float t = b->tokens[d] + us * b->per_us[d];
 
 		t = t > b->depth[d] ? b->depth[d] : t;
 		b->hit[d] += t < len + SLACK;
@@ -41,10 +44,10 @@ static void lose(struct buckets *b, float added, float len)
 	}
 }
 
-static void pass(struct buckets *b, float added, float len)
+static void pass(struct buckets *b, float us, float len)
 {
-	for (int d = 0; d < DEPTHS; d++) {
-		float t = b->tokens[d] + added;
+	for (int d = 0; d < LANES; d++) {
+		float t = b->tokens[d] + us * b->per_us[d];
 
 		t = t > b->depth[d] ? b->depth[d] : t;
 		b->held[d] += t > len - SLACK;
@@ -54,32 +57,45 @@ static void pass(struct buckets *b, float added, float len)
 }
 
 /* Replays the packets; a surprise either way puts a bucket to where it must have been. */
-static void replay(const struct passage *p, size_t n, double rate, struct buckets *b,
-		   struct bucket_fit *best)
+static void replay(const struct passage *p, size_t n, const double rates[AT_ONCE],
+		   struct buckets *b, struct bucket_fit *best)
 {
-	float per_us = (float)(rate / 1e6);
-
 	memset(b->tokens, 0, sizeof(b->tokens));
 	memset(b->hit, 0, sizeof(b->hit));
 	memset(b->held, 0, sizeof(b->held));
+	for (int d = 0; d < LANES; d++)
+		b->per_us[d] = (float)(rates[d / DEPTHS] / 1e6);
 	for (size_t i = 1; i < n; i++) {
-		float added = (float)(p[i].at_us - p[i - 1].at_us) * per_us;
+		float us = (float)(p[i].at_us - p[i - 1].at_us);
 
 		if (p[i].lost)
-			lose(b, added, p[i].len);
+			lose(b, us, p[i].len);
 		else
-			pass(b, added, p[i].len);
+			pass(b, us, p[i].len);
 	}
-	for (int d = 0; d < DEPTHS; d++) {
+	for (int d = 0; d < LANES; d++) {
 		double explained = (double)b->hit[d] / best->losses;
 		double score = explained + (double)b->held[d] / best->passes - 1;
 
 		if (score <= best->score)
 			continue;
 		best->score = score;
-		best->rate = rate;
+		best->rate = rates[d / DEPTHS];
 		best->depth = b->depth[d];
 		best->losses_explained = explained;
+	}
+}
+
+/* From middle * step^first on. */
+static void replay_all(const struct passage *p, size_t n, double middle, double step, int first,
+		       int last, struct buckets *b, struct bucket_fit *best)
+{
+	for (int r = first; r <= last; r += AT_ONCE) {
+		double rates[AT_ONCE];
+
+		for (int i = 0; i < AT_ONCE; i++)
+			rates[i] = middle * pow(step, r + i < last ? r + i : last);
+		replay(p, n, rates, b, best);
 	}
 }
 
@@ -107,8 +123,7 @@ bool bucket_fit(const struct passage *p, size_t n, struct bucket_fit *ret)
 		return false;
 	goodput = bytes / seconds;
 	set_depths(&b, DEPTH_MIN, DEPTH_STEP);
-	for (int r = 0; r < RATES; r++)
-		replay(p, n, goodput * 0.8 * pow(RATE_STEP, r), &b, &best);
+	replay_all(p, n, goodput * 0.8, RATE_STEP, 0, RATES - 1, &b, &best);
 	/* A finer grid finds a few hundredths more, no ceiling where there was none in sight. */
 	if (best.score < HOPELESS) {
 		*ret = best;
@@ -116,8 +131,7 @@ bool bucket_fit(const struct passage *p, size_t n, struct bucket_fit *ret)
 	}
 	middle = best.rate;
 	set_depths(&b, best.depth / pow(DEPTH_FINE, DEPTHS / 2), DEPTH_FINE);
-	for (int r = -FINE_RATES; r <= FINE_RATES; r++)
-		replay(p, n, middle * pow(FINE_STEP, r), &b, &best);
+	replay_all(p, n, middle, FINE_STEP, -FINE_RATES, FINE_RATES, &b, &best);
 	*ret = best;
 	return true;
 }
