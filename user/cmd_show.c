@@ -81,10 +81,11 @@ static int write_timeline(const struct stored *s)
 		moments[n++] = (struct moment){i->last.born_ns, "the connection is first seen"};
 	moments[n++] = (struct moment){i->last_progress_ns, "last progress"};
 	for (int k = 0; k < s->n_events; k++)
-		moments[n++] = (struct moment){
-			s->events[k].now_ns,
-			event_text(s, &s->events[k], texts[k], sizeof(texts[k])),
-		};
+		if (s->events[k].kind != OUT_VERDICT || stored_verdict_is_new(s, k))
+			moments[n++] = (struct moment){
+				s->events[k].now_ns,
+				event_text(s, &s->events[k], texts[k], sizeof(texts[k])),
+			};
 	return incidents_timeline(stdout, moments, n, i->last_progress_ns,
 				  s->archived.wall_offset_ns);
 }

@@ -153,6 +153,8 @@ struct reading {
 	struct keeper *keeper;
 	uint64_t after_ns, newest_ns;
 	enum kept_role role;
+	bool again; /* not the first one of this box */
+	bool seen;  /* a packet that is not reconstructed */
 };
 
 static void take(const struct box_packet *packet, void *arg)
@@ -160,7 +162,10 @@ static void take(const struct box_packet *packet, void *arg)
 	struct reading *r = arg;
 	struct kept_packet *p;
 
+	r->seen |= !(packet->flags & BOX_RECONSTRUCTED);
 	if (packet->time_ns <= r->after_ns)
+		return;
+	if (r->again && !r->seen) /* the handshake, once more, ahead of what is left */
 		return;
 	p = add(r->keeper);
 	if (!p)
@@ -175,7 +180,12 @@ static void take(const struct box_packet *packet, void *arg)
 
 static void read_boxes(struct keeper *k, struct open_incident *o, struct sensor *sensor)
 {
-	struct reading r = {.keeper = k, .after_ns = o->newest_ns, .newest_ns = o->newest_ns};
+	struct reading r = {
+		.keeper = k,
+		.after_ns = o->newest_ns,
+		.newest_ns = o->newest_ns,
+		.again = o->newest_ns,
+	};
 	struct box_counts counts = {0}, other;
 	bool counted;
 
@@ -190,6 +200,7 @@ static void read_boxes(struct keeper *k, struct open_incident *o, struct sensor 
 			.role = KEPT_WITNESS,
 			.after_ns = w->newest_ns,
 			.newest_ns = w->newest_ns,
+			.again = w->newest_ns != o->from_ns,
 		};
 		sensor_box(sensor, &w->key, take, &r, &other);
 		w->newest_ns = r.newest_ns;

@@ -121,6 +121,16 @@ static int load(struct archive *a, const char *id, struct stored *s)
 	return STATUS_DONE;
 }
 
+bool stored_verdict_is_new(const struct stored *s, int k)
+{
+	if (s->events[k].kind != OUT_VERDICT)
+		return false;
+	for (int before = k - 1; before >= 0; before--)
+		if (s->events[before].kind == OUT_VERDICT)
+			return s->events[before].cause != s->events[k].cause;
+	return true;
+}
+
 int stored_load(const struct options *options, const char *word, struct stored **ret)
 {
 	struct stored *s = calloc(1, sizeof(*s));

@@ -34,6 +34,9 @@ struct stored {
 	size_t n_packets;
 };
 
+/* Event k is a verdict with another cause than the one before it. */
+bool stored_verdict_is_new(const struct stored *s, int k);
+
 /* Everything of the incident that this word names; on success stored_free() is needed. */
 int stored_load(const struct options *options, const char *word, struct stored **ret);
 void stored_free(struct stored *s); /* NULL is fine */

@@ -57,7 +57,7 @@ static void note_verdicts(struct page *p)
 	char text[EXCERPT_NOTE];
 
 	for (int k = 0; k < s->n_events; k++) {
-		if (s->events[k].kind != OUT_VERDICT)
+		if (!stored_verdict_is_new(s, k))
 			continue;
 		snprintf(text, sizeof(text), "verdict: %s", cause_info(s->events[k].cause)->id);
 		add_note(&p->report, 0, s->events[k].now_ns, text);

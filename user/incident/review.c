@@ -92,6 +92,7 @@ static void find_frames(struct incident *i, const struct kept_packet *packets, s
 	uint64_t number = 0, before = 0, first = 0, again = 0, decided = 0, last = 0;
 	struct excerpt excerpt;
 	struct sent sent = {.n = 0};
+	bool seen = false;
 
 	excerpt_init(&excerpt, i);
 	for (size_t k = 0; k < n; k++) {
@@ -111,6 +112,12 @@ static void find_frames(struct incident *i, const struct kept_packet *packets, s
 		if (p->role != KEPT_FLOW || side == EXCERPT_NONE)
 			continue;
 		last = number;
+		if (i->slow) { /* where it begins shows only if something came before */
+			if (at_ns >= i->last_progress_ns && !first && seen)
+				first = number;
+			seen = true;
+			continue;
+		}
 		if (at_ns <= i->last_progress_ns + CLOCK_SLACK_NS &&
 		    side == (i->local_sends ? EXCERPT_BACK : EXCERPT_DATA))
 			before = number;

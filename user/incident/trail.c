@@ -21,12 +21,13 @@ static uint64_t clamp(uint64_t value, uint64_t min, uint64_t max)
 	return value < min ? min : value > max ? max : value;
 }
 
-/* As long before the silence as it lasted, and half of that behind it. */
+/* As long before the silence as it lasted, and half of that behind it. Of a slow phase less. */
 static void choose_spans(struct trail *t, const struct incident *i)
 {
 	uint64_t end_ns = i->ended_ns > i->begun_ns ? i->ended_ns : i->begun_ns;
 	uint64_t silence_ns = end_ns > i->last_progress_ns ? end_ns - i->last_progress_ns : 0;
-	uint64_t before_ns = clamp(silence_ns, CONTEXT_MIN_NS, CONTEXT_MAX_NS);
+	uint64_t before_ns =
+		clamp(i->slow ? silence_ns / 4 : silence_ns, CONTEXT_MIN_NS, CONTEXT_MAX_NS);
 	uint64_t rtts_ns = (uint64_t)CLOSE_RTTS * i->last.rtt_us * NS_PER_US;
 	uint64_t near_ns = clamp(rtts_ns, CLOSE_MIN_NS, NS_PER_S);
 	uint64_t born_ns = i->slow ? 0 : i->last.born_ns;
@@ -289,10 +290,12 @@ void trail_averages(struct trail *t, const struct incident *i)
 	memset(&t->stalled, 0, sizeof(t->stalled));
 	memset(t->others, 0, sizeof(t->others));
 	memset(&t->rest, 0, sizeof(t->rest));
-	if (i->slow)
-		average(t, &t->stalled, i->pace.rate_bps, i->begun_ns, end_ns);
-	else
+	if (i->slow) {
+		average(t, &t->stalled, i->pace.usual_bps, t->whole.from_ns, i->last_progress_ns);
+		average(t, &t->stalled, i->pace.rate_bps, i->last_progress_ns, end_ns);
+	} else {
 		average(t, &t->stalled, i->rate_bps, began_ns, i->last_progress_ns);
+	}
 	for (int k = 0; k < i->n_witnesses; k++) {
 		t->others[k].used = true;
 		t->others[k].ends = witness_ends(&i->witnesses[k]);

@@ -236,7 +236,7 @@ static void timeline(FILE *out, const struct html_report *r)
 			(struct event){r->notes[k].now_ns, r->notes[k].frame, r->notes[k].text};
 	if (!i->slow && i->last.born_ns)
 		events[n++] = (struct event){i->last.born_ns, 0, "the connection is first seen"};
-	if (i->slow || !noted(r, "last progress"))
+	if (!noted(r, i->slow ? "the slow phase begins" : "last progress"))
 		events[n++] = (struct event){i->last_progress_ns, 0,
 					     i->slow ? "the slow phase begins" : "last progress"};
 	if (!i->slow)

@@ -13,12 +13,22 @@
 
 #define FAULT "<span class=\"fault\">the fault is here</span>"
 
+/* May be broken behind a colon, rather than anywhere. */
+static void address(FILE *out, const char *text)
+{
+	for (const char *p = text; *p; p++) {
+		html_text(out, (const char[]){*p, '\0'});
+		if (*p == ':')
+			fputs("<wbr>", out);
+	}
+}
+
 static void node_open(FILE *out, const char *title, const char *what, bool bad)
 {
 	fprintf(out, "<li class=\"node%s\"><b>", bad ? " bad" : "");
 	html_text(out, title);
 	fputs("</b>", out);
-	html_text(out, what);
+	address(out, what);
 }
 
 static void node_close(FILE *out, bool bad)
@@ -26,11 +36,20 @@ static void node_close(FILE *out, bool bad)
 	fprintf(out, "%s</li>\n", bad ? FAULT : "");
 }
 
-/* open: nobody knows what lies there. */
-static void link_to_next(FILE *out, bool bad, bool open)
+/* Where the place is not one: how likely it is here. */
+static void share(FILE *out, double confidence)
 {
-	fprintf(out, "<li class=\"link%s%s\">%s</li>\n", bad ? " bad" : "", open ? " open" : "",
-		bad ? FAULT : "");
+	if (confidence > 0)
+		fprintf(out, "<span class=\"share\">%.0f %% here</span>", 100 * confidence);
+}
+
+/* open: nobody knows what lies there. likely: as in share(). */
+static void link_to_next(FILE *out, bool bad, bool open, double likely)
+{
+	fprintf(out, "<li class=\"link%s%s%s\">%s", bad ? " bad" : "", open ? " open" : "",
+		likely > 0 ? " maybe" : "", bad ? FAULT : "");
+	share(out, likely);
+	fputs("</li>\n", out);
 }
 
 /* One of the two ends. Whether the fault is there: for node_close(). */
@@ -83,9 +102,26 @@ static bool link_is_bad(const struct place *p, const struct ip_addr *a, const st
 		(addr_equal(&p->far, a) || addr_equal(&p->far, b)));
 }
 
+static double hop_share(const struct verdict *v, uint8_t ttl)
+{
+	for (int k = 0; v->where.kind == PLACE_PATH && k < v->n_candidates; k++)
+		if (v->candidates[k].kind == PLACE_HOP && v->candidates[k].ttl == ttl)
+			return v->candidates[k].confidence;
+	return 0;
+}
+
+static double link_share(const struct verdict *v, const struct ip_addr *a, const struct ip_addr *b)
+{
+	for (int k = 0; v->where.kind == PLACE_PATH && k < v->n_candidates; k++)
+		if (link_is_bad(&v->candidates[k], a, b))
+			return v->candidates[k].confidence;
+	return 0;
+}
+
 static void probed(FILE *out, const struct incident *i)
 {
-	const struct place *where = &i->verdict.where;
+	const struct verdict *v = &i->verdict;
+	const struct place *where = &v->where;
 	const struct ip_addr *last = &i->key.local.addr;
 	bool peer = false;
 
@@ -96,7 +132,8 @@ static void probed(FILE *out, const struct incident *i)
 		char title[32], addr[ADDR_TEXT_LEN];
 
 		peer = h->is_peer;
-		link_to_next(out, link_is_bad(where, last, &h->address), false);
+		link_to_next(out, link_is_bad(where, last, &h->address), false,
+			     link_share(v, last, &h->address));
 		if (peer) {
 			bad = end_node(out, i, false);
 		} else {
@@ -106,12 +143,14 @@ static void probed(FILE *out, const struct incident *i)
 				  bad);
 		}
 		answers(out, h);
+		share(out, peer ? 0 : hop_share(v, h->ttl));
 		node_close(out, bad);
 		last = &h->address;
 	}
 	if (peer)
 		return;
-	link_to_next(out, link_is_bad(where, last, &i->key.remote.addr), true);
+	link_to_next(out, link_is_bad(where, last, &i->key.remote.addr), true,
+		     link_share(v, last, &i->key.remote.addr));
 	node_close(out, end_node(out, i, false));
 }
 
@@ -128,7 +167,7 @@ static void captured(FILE *out, const struct incident *i)
 	char place[PLACE_LEN];
 
 	node_close(out, end_node(out, i, i->local_sends));
-	link_to_next(out, false, true);
+	link_to_next(out, false, true, 0);
 	node_open(out, "the path",
 		  i->last.flags & SNAP_OFFLINE ? points[i->capture.position] : "not probed", bad);
 	if (kind == PLACE_HOP || kind == PLACE_LINK) {
@@ -136,7 +175,7 @@ static void captured(FILE *out, const struct incident *i)
 		html_text(out, format_place(&i->verdict.where, i, NULL, place));
 	}
 	node_close(out, bad);
-	link_to_next(out, false, true);
+	link_to_next(out, false, true, 0);
 	node_close(out, end_node(out, i, !i->local_sends));
 }
 

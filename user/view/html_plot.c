@@ -208,6 +208,26 @@ static double column_ns(const struct trail_plot *p, int column)
 	       (column + 0.5) * (double)(p->to_ns - p->from_ns) / TRAIL_COLUMNS;
 }
 
+/* What comes before the first packet says nothing of sequence numbers. */
+static void begin_at_first(const struct trail_plot *p, struct axes *a)
+{
+	const uint64_t column = (p->to_ns - p->from_ns) / TRAIL_COLUMNS;
+	uint64_t from_ns, margin_ns;
+	int first = 0;
+
+	while (first < TRAIL_COLUMNS && !p->marks[TRAIL_DATA][first].count &&
+	       !p->marks[TRAIL_AGAIN][first].count && !p->marks[TRAIL_ACK][first].count)
+		first++;
+	if (first == TRAIL_COLUMNS)
+		return;
+	from_ns = p->from_ns + (uint64_t)first * column;
+	if (from_ns > a->zero_ns)
+		from_ns = a->zero_ns;
+	margin_ns = from_ns < a->to_ns ? (a->to_ns - from_ns) / 25 : 0;
+	if (from_ns > a->from_ns + margin_ns)
+		a->from_ns = from_ns - margin_ns;
+}
+
 /* A bar for each column that has something, never shorter than can be seen. */
 static void bars(FILE *out, const struct axes *a, const struct trail_plot *p, enum trail_mark kind,
 		 const char *class, double shortest)
@@ -310,6 +330,7 @@ static void sequence(FILE *out, const struct html_report *r, const struct trail_
 
 	if (!sequence_range(p, &a))
 		return;
+	begin_at_first(p, &a);
 	fprintf(out, "<figure><h3>%s</h3>\n", title);
 	svg_open(out, title);
 	silence(out, &a, r->incident);
@@ -437,9 +458,12 @@ static void rates(FILE *out, const struct html_report *r)
 	if (rest.total)
 		legend(out, "o4", false, "all others together");
 	if (t->averages)
-		fputs("</ul>\n<figcaption>Averages as this host has counted them: of this transfer "
-		      "while it ran, of others in the silence.</figcaption></figure>\n",
-		      out);
+		fprintf(out,
+			"</ul>\n<figcaption>Averages as this host has counted them: of this "
+			"transfer "
+			"%s.</figcaption></figure>\n",
+			r->incident->slow ? "before and in the slow phase, of others in it"
+					  : "while it ran, of others in the silence");
 	else
 		fprintf(out,
 			"</ul>\n<figcaption>New bytes of data that passed the capture point%s."
