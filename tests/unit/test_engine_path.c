@@ -175,6 +175,30 @@ static void a_dead_peer_behind_answering_routers_is_gone(void **state)
 	world_free(&w);
 }
 
+/* It has lost its next neighbour, and says "host unreachable" all the same. */
+static void a_router_in_the_middle_does_not_speak_of_the_peer(void **state)
+{
+	struct observation o = {.type = OBS_ICMP};
+	struct world w;
+
+	(void)state;
+	world_init(&w, true, false);
+	w.fault.blackhole_at = 2;
+	o.icmp.key = w.flow.key;
+	o.icmp.from = world_hop(&w, 2);
+	o.icmp.type = 3;
+	o.icmp.code = 1;
+	for (int i = 0; i < 6; i++) {
+		world_run(&w, NS_PER_S);
+		o.now_ns = w.now_ns;
+		world_step(&w, &o);
+	}
+	world_run(&w, NS_PER_S);
+	assert_int_equal(w.incident.verdict.cause, CAUSE_PATH_BLACKHOLE);
+	assert_true(addr_equal(&w.incident.verdict.where.near, &o.icmp.from));
+	world_free(&w);
+}
+
 static void large_packets_that_vanish_are_a_size_black_hole(void **state)
 {
 	struct world w;
@@ -408,6 +432,7 @@ int main(void)
 		cmocka_unit_test(a_black_hole_under_a_talking_peer_is_found),
 		cmocka_unit_test(a_next_hop_without_arp_is_the_first_link),
 		cmocka_unit_test(a_dead_peer_behind_answering_routers_is_gone),
+		cmocka_unit_test(a_router_in_the_middle_does_not_speak_of_the_peer),
 		cmocka_unit_test(large_packets_that_vanish_are_a_size_black_hole),
 		cmocka_unit_test(a_limit_is_found_however_small_it_is),
 		cmocka_unit_test(where_any_data_is_lost_it_is_not_the_size),

@@ -411,6 +411,18 @@ static void large_ones_stop_short(struct judgement *j)
 	}
 }
 
+/*
+ * A router says "host unreachable" of whatever its next neighbour is: it speaks of the peer only
+ * where it stands next to the peer.
+ */
+static bool is_last_router(const struct judgement *j, const struct ip_addr *from)
+{
+	for (int i = 0; i < j->s->pub.n_hops; i++)
+		if (addr_equal(&j->s->pub.hops[i].address, from))
+			return !j->path.n_known || j->s->pub.hops[i].ttl >= j->path.n - 1;
+	return true;
+}
+
 /* RFC 792 and RFC 4443 codes, by what they blame. */
 static void router_says_unreachable(struct judgement *j)
 {
@@ -423,7 +435,7 @@ static void router_says_unreachable(struct judgement *j)
 
 	if (!j->s->icmp_count || i->type != (v6 ? 1 : 3))
 		return;
-	if (host || port)
+	if (port || (host && is_last_router(j, &i->from)))
 		j->cause[CAUSE_PEER_GONE] += STRONG;
 	else if (!denied)
 		j->cause[CAUSE_PATH_BLACKHOLE] += STRONG;

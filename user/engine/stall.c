@@ -302,8 +302,8 @@ static bool peer_says_idle(const struct stall *s)
 }
 
 /*
- * What is known of a flow may be older than the decision, where the machine was too busy to look: it
- * may have moved since.
+ * What is known of a flow may be older than the decision, where the machine was too busy to look:
+ * it may have moved since.
  */
 static bool seen_in_time(const struct engine *e, const struct stall *s, const struct flow *f)
 {
