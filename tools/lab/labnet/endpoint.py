@@ -15,15 +15,18 @@ bytes every `every_ms` (0: as fast as the socket takes it, at most `pace_bps`), 
 asks `answer` for `bytes` again and again, a connection each, every `every_ms`, and ends them by
 `then`: fin, half (closes its own direction with the question) or reset (some time after all has
 arrived, so that all of it has been acknowledged); `count`. With `asks` a connection carries so many
-questions, `pause_ms` apart, and `answer` leaves it open (then: hold).
+questions, `pause_ms` apart, and `answer` leaves it open (then: hold). What is received is written to
+`store`, a disk that is filled round and round, or through a pipe to a program that `pipe` names.
 """
 
 import hashlib
 import json
+import os
 import random
 import selectors
 import socket
 import struct
+import subprocess
 import sys
 import time
 
@@ -64,6 +67,27 @@ class Stream:
         self._block = self._block[count:]
 
 
+class Store:
+    """Where the program keeps what it receives."""
+
+    def __init__(self, spec):
+        self.fd, self.is_disk = -1, "store" in spec
+        if self.is_disk:
+            self.fd = os.open(spec["store"], os.O_WRONLY | os.O_DSYNC)
+            self.size = os.lseek(self.fd, 0, os.SEEK_END)
+            os.lseek(self.fd, 0, os.SEEK_SET)
+        elif "pipe" in spec:
+            self.reader = subprocess.Popen([spec["pipe"]], stdin=subprocess.PIPE,
+                                           stdout=subprocess.DEVNULL)
+            self.fd = self.reader.stdin.fileno()
+
+    def write(self, data):
+        if self.is_disk and os.lseek(self.fd, 0, os.SEEK_CUR) + len(data) > self.size:
+            os.lseek(self.fd, 0, os.SEEK_SET)
+        if self.fd >= 0:
+            os.write(self.fd, data)
+
+
 class Connection:
     def __init__(self, end, sock):
         self.end, self.sock, self.spec = end, sock, end.spec
@@ -77,7 +101,8 @@ class Connection:
         self.buffer = bytearray(BLOCK)
         sock.setblocking(False)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        end.tell("open", local=sock.getsockname()[:2], peer=sock.getpeername()[:2])
+        end.tell("open", pid=os.getpid(), local=sock.getsockname()[:2], peer=sock.getpeername()[:2])
+        self.store = Store(self.spec)
         if self.sends:
             self.stream = Stream()
 
@@ -149,6 +174,7 @@ class Connection:
             self.close("fin")
             return
         self.count(memoryview(self.buffer)[:count])
+        self.store.write(memoryview(self.buffer)[:count])
 
     def sample(self, now_ns):
         acked, received = acked_and_received(self.sock)

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Compares what tcpstall said with the truth of a scenario."""
 
+import re
 from dataclasses import dataclass, field
 
 
@@ -98,5 +99,7 @@ def judge(incident, network, truth, from_ns, result):
         result.why = f"cause is {result.cause}"
     elif not result.place_ok:
         result.why = f"place is {result.place}"
+    elif truth.detail and not re.search(truth.detail, verdict.get("detail") or ""):
+        result.why = f"detail is {verdict.get('detail')}"
     elif truth.outcome and result.outcome != truth.outcome:
         result.why = f"outcome is {result.outcome or 'missing'}"

@@ -117,6 +117,29 @@ def router_dead(draw):
                          Truth(("path-blackhole",), draw.at_router(), why=SLACK))
 
 
+EARLY = "a router that does not get to look at the TTL is seen as the line to it"
+
+
+def router_dead_otherwise(draw):
+    """Not by a firewall rule."""
+    fault = draw.random.choice(("route_swallows", "route_missing", "forwarding_off", "powered_off"))
+    before = draw.node(draw.hop - 1 if draw.here == "a" else draw.hop + 1)
+    return draw.scenario(Fault(fault, f"r{draw.hop}"),
+                         Truth(("path-blackhole",), (*draw.at_router(), f"hop {before}"), why=EARLY),
+                         mtus={})
+
+
+def listed(draw):
+    """The router has a list of connections that it drops."""
+    early = draw.random.random() < 0.5
+    before = draw.node(draw.hop - 1 if draw.here == "a" else draw.hop + 1)
+    places = (f"hop r{draw.hop}", f"hop {before}", draw.link(draw.hop), draw.link(draw.hop - 1)) \
+        if early else (f"hop r{draw.hop}",)
+    return draw.scenario(Fault("tuple_dropped", f"r{draw.hop}",
+                               options={"hook": "prerouting" if early else "forward"}),
+                         Truth(("connection-state-lost",), places, why=EARLY if early else ""))
+
+
 def line_dead(draw):
     return draw.scenario(Fault("line", draw.wire, options={"loss_ppm": 1000000}),
                          Truth(("path-blackhole",), draw.at_wire(), why=WIRED),
@@ -148,6 +171,21 @@ def large_lost(draw):
                                options={"direction": direction, "over_bytes": size}),
                          Truth(("size-blackhole",), draw.at_wire(), why=WIRED),
                          wire_behind=draw.hop, mtus={})
+
+
+def large_filtered(draw):
+    """By a rule of a router."""
+    size = draw.random.choice((600, 900, 1200))
+    return draw.scenario(Fault("large_filtered", f"r{draw.hop}", options={"over_bytes": size}),
+                         Truth(("size-blackhole",), draw.at_router(), why=SLACK), mtus={})
+
+
+def receiver_held_up(draw):
+    """By what it hands its data to; where it runs the verdict says so."""
+    main = replace(Transfer("main") if draw.up else DOWNLOAD, receive={"pipe": "cat"})
+    return draw.scenario(Fault("reader_stopped", "receiver"),
+                         Truth(("receiver-not-reading",), ("receiver-app",),
+                               detail="pipe_write" if draw.vantage == "receiver" else ""), main=main)
 
 
 def receiver_stopped(draw):
@@ -220,6 +258,26 @@ def bits_lost(draw):
                          wire_behind=draw.hop, congestion="cubic")
 
 
+def packets_lost_on_line(draw):
+    percent = draw.random.randrange(*((35, 45) if draw.rtt_ms < 10 else (12, 30)))
+    return draw.scenario(Fault("line", draw.wire, options={"loss_ppm": percent * 10000}),
+                         Truth(("path-loss",), draw.at_wire(), slow=None, why=WIRED),
+                         wire_behind=draw.hop, congestion="cubic")
+
+
+def policed_on_line(draw):
+    rate = draw.random.choice((6, 8, 12)) * MBIT // 10
+    return draw.scenario(Fault("line", draw.wire, options={"police_bps": rate, "police_bytes": 20000}),
+                         Truth(("rate-limit",), ("path", *draw.at_wire()), slow=True, why=WIRED),
+                         wire_behind=draw.hop)
+
+
+def shaped_by_router(draw):
+    rate = draw.random.choice((6, 10, 14)) * MBIT // 10
+    return draw.scenario(Fault("shaped", f"r{draw.hop}", options={"rate_bps": rate, "bytes": 50000}),
+                         Truth(("rate-limit",), ("path", *draw.at_router()), slow=True, why=SLACK))
+
+
 def policed(draw):
     rate = draw.random.choice((6, 8, 12)) * MBIT // 10
     return draw.scenario(Fault("police", f"r{draw.hop}", options={"rate_bps": rate}),
@@ -272,6 +330,14 @@ ROWS = (
     Row(bits_lost, 3, SENDER, inner=True),
     Row(policed, 2, SENDER, inner=True),
     Row(shaped, 2, SENDER, inner=True),
+    # What is above, by other mechanisms.
+    Row(router_dead_otherwise, 6, BOTH, inner=True),
+    Row(listed, 6, BOTH, inner=True),
+    Row(large_filtered, 3, SENDER, inner=True),
+    Row(receiver_held_up, 2, BOTH),
+    Row(packets_lost_on_line, 2, SENDER, inner=True),
+    Row(policed_on_line, 1, SENDER, inner=True),
+    Row(shaped_by_router, 1, SENDER, inner=True),
 )
 
 

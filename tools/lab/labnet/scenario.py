@@ -31,6 +31,7 @@ class Truth:
     outcome: str = ""  # of stall_end, where the stall ends by itself
     slow: bool = False  # reported as slow_begin; None: either will do
     why: str = ""
+    detail: str = ""  # a regular expression that the verdict's detail has
 
 
 @dataclass(frozen=True)

@@ -28,6 +28,8 @@ class Stage:
         self.traffic = Traffic(self.network, self.bus, scenario.family, scenario.congestion)
         self.monitor = Monitor(self.bus, record) if with_tcpstall else None
         self.broken_ns = None  # when the fault was switched on
+        self.disk = None  # see arrange.disk()
+        self.when_connected = []  # functions, for what needs the main transfer's ports
 
     def node_of(self, which):
         return self.traffic.node(self.main, which)
@@ -94,6 +96,8 @@ class Stage:
                 self.watch()
             self.traffic.start(self.main)
         self.bus.require(lambda: self.traffic.connected(self.main), 30, "main transfer connected")
+        for begin in self.when_connected:
+            begin()
         if not self.monitor:
             return
         if not self.monitor.process:
@@ -147,4 +151,6 @@ class Stage:
         """Ends tcpstall and the traffic."""
         if self.monitor and self.monitor.process:
             self.monitor.stop()
+        if self.disk:
+            self.disk.end()  # who waits for it cannot be killed
         self.traffic.stop()

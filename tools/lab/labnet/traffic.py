@@ -36,7 +36,7 @@ class End:
         self.bytes, self.moved, self.sha256 = 0, 0, None
         self.progress = []  # (CLOCK_MONOTONIC nanoseconds, bytes)
         self.ended = None  # why
-        self.listening = False
+        self.listening, self.program = False, None
         self.connections = 0
         self.late_s = 0.0  # the longest that the program was not run
 
@@ -46,7 +46,7 @@ class End:
     @property
     def pid(self):
         """Of the program itself, which may be a child of what was started."""
-        return ([self.process.pid] + session.descendants_of(self.process.pid))[-1]
+        return self.program or self.process.pid
 
     def signal(self, number):
         os.kill(self.pid, number)
@@ -77,6 +77,7 @@ class Traffic:
     @staticmethod
     def _on_open(end, event):
         end.local, end.peer = tuple(event["local"]), tuple(event["peer"])
+        end.program = event["pid"]
         end.connections += 1
 
     @staticmethod

@@ -30,6 +30,17 @@ def drop_answers(stage, at):
     return nft(stage, at, chain("forward", match + " counter drop"))
 
 
+def tuple_dropped(stage, at, hook="forward"):
+    """The router drops what it has on a list of addresses and ports, this connection both ways. At
+    prerouting it does so before it looks at the TTL."""
+    ends = [stage.traffic.end(stage.main, which).local for which in ("opener", "listener")]
+    keys = [f"{a[0]} . {a[1]} . {b[0]} . {b[1]}" for a, b in (ends, ends[::-1])]
+    ip, kind = ("ip", "ipv4_addr") if stage.family == 4 else ("ip6", "ipv6_addr")
+    return nft(stage, at, f"set dead {{ type {kind} . inet_service . {kind} . inet_service; "
+               f"elements = {{ {', '.join(keys)} }} }}\n" +
+               chain(hook, f"{ip} saddr . tcp sport . {ip} daddr . tcp dport @dead counter drop"))
+
+
 def reset_forged(stage, at):
     """A box on the path answers a data packet of this connection with a reset."""
     return nft(stage, at, chain("forward", flow(stage) + " counter reject with tcp reset"))

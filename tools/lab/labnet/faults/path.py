@@ -2,6 +2,7 @@
 """Faults of routers and lines, which hit all that goes that way."""
 
 from .. import session
+from ..network import set_sysctls
 from .common import chain, nft, of_all
 
 
@@ -117,3 +118,73 @@ def large_dropped(stage, at, direction, over_bytes):
     wire = stage.network.wire_between(*at.split("-"))
     number = wire.rule(_way(wire, at, direction), "drop", over_bytes=over_bytes)
     return lambda: wire.unrule(number)
+
+
+def _far_nets(stage, at):
+    """The subnets of the two ends, as far as the router has a route to them."""
+    node, network = stage.network.nodes[at], stage.network
+    ends = [network.segments_of(name)[0] for name in (network.path[0], network.path[-1])]
+    return [net for segment in ends if node not in segment.nodes for net in (segment.v4, segment.v6)]
+
+
+def _reroute(stage, at, route):
+    """All that the router would send to either end it treats as this kind of route says."""
+    for net in _far_nets(stage, at):
+        session.call(["ip", "-n", stage.network.nodes[at].name, "route", "replace",
+                      *route.format(net).split()])
+
+
+@of_all
+def route_swallows(stage, at):
+    """A black hole in the router's table of routes: dropped before the TTL is looked at, no word."""
+    _reroute(stage, at, "blackhole {}")
+
+
+@of_all
+def route_missing(stage, at):
+    """The router knows no way any more, and says so."""
+    _reroute(stage, at, "unreachable {}")
+
+
+@of_all
+def forwarding_off(stage, at):
+    """Somebody has made a host of the router."""
+    set_sysctls(stage.network.nodes[at].netns, {"net/ipv4/ip_forward": 0,
+                                                "net/ipv6/conf/all/forwarding": 0})
+
+
+@of_all
+def powered_off(stage, at):
+    """The router is off: its lines lose their carrier."""
+    node = stage.network.nodes[at]
+    session.call(["ip", "-n", node.name, "-batch", "-"],
+                 text_in="".join(f"link set {i.name} down\n" for i in node.interfaces))
+
+
+@of_all
+def route_loop(stage, at):
+    """The router sends what is for the receiver back to where it comes from."""
+    network = stage.network
+    index, sender = network.path.index(at), stage.node_of("sender")
+    before = network.path[index - 1 if sender == network.path[0] else index + 1]
+    hop = network.nodes[before].on(network.segment_between(before, at))
+    goal = network.segments_of(stage.node_of("receiver"))[0]
+    for net, via in ((goal.v4, hop.v4), (goal.v6, hop.v6)):
+        session.call(["ip", "-n", at, "route", "replace", str(net), "via", via])
+
+
+@of_all
+def large_filtered(stage, at, over_bytes):
+    """A rule of the router, not a line, has no room for large packets."""
+    return nft(stage, at, chain("forward", f"meta length > {over_bytes} counter drop"))
+
+
+@of_all
+def shaped(stage, at, rate_bps, bytes):  # pylint: disable=redefined-builtin
+    """The router's way to the receiver has this rate, by a token bucket with a queue."""
+    network = stage.network
+    side = network.nodes[at].on(network.towards(at, stage.node_of("receiver"))).name
+    netns = network.nodes[at].netns
+    session.call(["tc", "qdisc", "add", "dev", side, "root", "tbf", "rate", f"{rate_bps}bit",
+                  "burst", "3000", "limit", str(bytes)], netns)
+    return lambda: session.call(["tc", "qdisc", "del", "dev", side, "root"], netns)

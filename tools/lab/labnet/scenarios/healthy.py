@@ -28,4 +28,7 @@ SCENARIOS = [
              hops=3, family=6, rtt_ms=80, rate_bps=150 * MBIT, seconds=40,
              beside={"c": (3, LOSSY)}, main=Transfer("main", send=BULK), others=MIX,
              vantage="receiver", seed=32),
+    Scenario("healthy-forged-errors", "forged ICMP errors about a connection that is well",
+             seconds=20, main=Transfer("main", send=BULK), arrange=("forged_errors",), seed=33,
+             quick=False),
 ]

@@ -84,4 +84,11 @@ SCENARIOS = [
              Truth(("connection-state-lost", "local-drop"), ("hop r1", "sender-host"),
                    why="the NAT is a hop of the container's path and a kernel that we run on"),
              nat=(1,), vantage="around", seed=52),
+    Scenario("listed-hop2", "router 2 drops what is on its list, this connection",
+             Fault("tuple_dropped", "r2"), lost_at("r2"), seed=55, quick=False),
+    Scenario("listed-early-hop3", "router 3 drops what is on its list before it looks at the TTL, IPv6",
+             Fault("tuple_dropped", "r3", options={"hook": "prerouting"}),
+             Truth(STATE_LOST, ("hop r3", "hop r2", "link r2-r3"),
+                   why="the last that answers is the router before"),
+             hops=5, family=6, seed=56, quick=False),
 ]
