@@ -284,6 +284,56 @@ static void what_comes_by_damaged_was_damaged_on_the_way(void **state)
 	}
 }
 
+static void keep_life(const struct observation *obs, void *arg)
+{
+	if (obs->type == OBS_LIFE)
+		*(struct life_seen *)arg = obs->life;
+}
+
+/* One segment of the flow with this port, and its ACK a millisecond later. */
+static void exchange(struct scene *s, uint16_t port, uint32_t at)
+{
+	struct frame f;
+
+	s->port = port;
+	for (int forward = 1; forward >= 0; forward--) {
+		f = scene_frame(s, forward);
+		f.seq = forward ? s->base + at : f.seq;
+		f.ack = forward ? f.ack : s->base + at + MSS;
+		f.payload = forward ? MSS : 0;
+		scene_push(s, &f);
+		s->now_ns += NS_PER_MS;
+	}
+}
+
+static void a_crowd_of_small_flows_leaves_room_for_the_life_of_a_transfer(void **state)
+{
+	struct scene s = scene_open(100);
+	struct life_seen life = {0};
+	struct tracker_config config = {
+		.stall_after_ns = 2 * NS_PER_S,
+		.min_bytes = 65536,
+		.max_flows = 65536,
+		.observe = keep_life,
+		.arg = &life,
+	};
+
+	(void)state;
+	assert_int_equal(tracker_new(&config, &s.tracker), 0);
+	for (uint32_t port = 1; port < 40000; port++)
+		for (uint32_t i = 0; i < 6; i++)
+			exchange(&s, (uint16_t)port, i * MSS);
+	for (uint32_t i = 0; i < 200; i++)
+		exchange(&s, 50000, i * MSS);
+	tracker_end(s.tracker);
+	assert_int_equal(tracker_counts(s.tracker).transfers, 1);
+	assert_int_equal(tracker_counts(s.tracker).lives_missed, 0);
+	assert_int_equal(life.bytes, 200 * MSS);
+	/* It had to become one first. */
+	assert_in_range(life.judged_ns, 200 * NS_PER_MS, 300 * NS_PER_MS);
+	tracker_free(s.tracker);
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
@@ -299,6 +349,7 @@ int main(void)
 		cmocka_unit_test(a_deep_queue_without_loss_is_a_rate_limit),
 		cmocka_unit_test(an_ack_that_is_missing_is_no_queue),
 		cmocka_unit_test(what_comes_by_damaged_was_damaged_on_the_way),
+		cmocka_unit_test(a_crowd_of_small_flows_leaves_room_for_the_life_of_a_transfer),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
