@@ -286,6 +286,22 @@ static void a_route_that_changes_in_the_stall_is_told(void **state)
 }
 
 /* 63 routers, more than a TTL of 64 reaches, or the same two again and again. */
+/* Far behind the hops that are asked something is dead: the last that was asked is not it. */
+static void where_nothing_was_asked_is_no_frontier(void **state)
+{
+	struct world w;
+
+	(void)state;
+	world_init(&w, true, false);
+	w.hops = 63;
+	w.flow.ttl_in = 2;
+	w.has_witness = false;
+	w.fault.blackhole_at = 40;
+	world_run(&w, 15 * NS_PER_S);
+	expect(&w, CAUSE_PATH_BLACKHOLE, PLACE_PATH, 0);
+	world_free(&w);
+}
+
 static void odd_lengths_of_path_accuse_nobody_wrongly(void **state)
 {
 	static const int lengths[] = {40, 62, 63};
@@ -337,6 +353,7 @@ int main(void)
 		cmocka_unit_test(a_flow_that_one_scan_passes_over_is_still_there),
 		cmocka_unit_test(the_dead_one_of_two_equal_routers_is_named),
 		cmocka_unit_test(a_route_that_changes_in_the_stall_is_told),
+		cmocka_unit_test(where_nothing_was_asked_is_no_frontier),
 		cmocka_unit_test(odd_lengths_of_path_accuse_nobody_wrongly),
 		cmocka_unit_test(who_answers_nothing_is_not_accused),
 	};

@@ -364,6 +364,13 @@ static void everything_stops(struct judgement *j)
 	j->cause[CAUSE_PATH_BLACKHOLE] += weight;
 	if (!p->n_known)
 		j->cause[CAUSE_PEER_GONE] += weight / 2;
+	if (!p->beyond_asked) {
+		evidence(j, "all-lost", weight,
+			 "the peer answers no probe, neither inside this connection nor from a "
+			 "fresh port; %s does, and those behind it were not asked",
+			 node_text(j, k, at, sizeof(at)));
+		return;
+	}
 	evidence(j, "all-stop", weight,
 		 "no probe gets farther than %s, neither inside this connection nor from a fresh "
 		 "port",

@@ -35,6 +35,7 @@ struct path_view {
 			    flow */
 	int copy_missed; /* copies unanswered at routers behind that answered others */
 	int beyond_missed; /* probes of both kinds unanswered behind the farthest answer */
+	bool beyond_asked; /* so was the node right behind it */
 	int nat;	   /* node where private addresses end; 0 unknown */
 	int loop;	   /* first node of several that come again and again; 0: none */
 	int balanced; /* first node behind which connections take different ways; 0: none seen */

@@ -78,6 +78,8 @@ void weigh_path_loss(struct judgement *j)
 
 	if (v.at < 0 || !p->asked || !p->n_known || v.behind.answered < LOST_LEAST)
 		return;
+	if (p->flow < p->control && p->flow_missed && !j->s->pub.slow)
+		return; /* one kind ends there and the other does not: no share of all is lost */
 	loss = 1 - (double)v.behind.answered / v.behind.sent;
 	evidence(j, "probe-loss", v.split[v.at],
 		 "%d of %d probes that went beyond %s were lost, %d of %d that did not",

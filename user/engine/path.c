@@ -110,6 +110,17 @@ static int loop_start(const struct stall *s)
 	return 0;
 }
 
+/* Whether anything was sent to the node behind this one: without that it is no frontier. */
+static bool asked_behind(const struct stall *s, int node, int n)
+{
+	const struct tally *probes;
+
+	if (node >= s->pub.n_hops && node + 1 < n)
+		return false;
+	probes = node + 1 >= n ? s->peer.probes : s->pub.hops[node].probes;
+	return probes[PROBE_IN_FLOW].sent || probes[PROBE_CONTROL].sent;
+}
+
 /* After a sweep over fresh ports. */
 static void count_ways(const struct stall *s, struct path_view *p)
 {
@@ -187,6 +198,7 @@ struct path_view path_look(const struct stall *s)
 	count_ways(s, &p);
 	/* Until the whole path has been asked anew nothing else is known. */
 	p.outage_over = s->outage && (!p.asked || p.peer_in_flow || p.peer_control);
+	p.beyond_asked = asked_behind(s, p.flow > p.control ? p.flow : p.control, p.n);
 	p.nat = nat_boundary(s);
 	p.loop = loop_start(s);
 	return p;

@@ -109,7 +109,7 @@ static void place_blackhole(struct judgement *j)
 	if (p->outage_over)
 		k = j->s->outage_at;
 	/* Where nobody answers at all the routers may be silent: then the place is open. */
-	if (!k || (!p->outage_over && (!p->asked || p->beyond_missed < 2)))
+	if (!k || (!p->outage_over && (!p->asked || p->beyond_missed < 2 || !p->beyond_asked)))
 		return;
 	blame(j, PART_LINK(k), 3);
 	blame(j, PART_NODE(k), 1.5);
