@@ -152,13 +152,30 @@ static void a_late_answer_among_losses_is_no_queue(void **state)
 }
 
 /* 10 kB a round trip of 20 ms are 4 Mbit/s. */
+/* It was enough for the way there was before. */
 static void a_small_window_limits_what_is_on_the_way(void **state)
 {
 	struct world w;
 
 	(void)state;
-	crawl(&w, (struct tick){.bps = CRAWL, .segs = 700, .rwnd_percent = 95, .snd_wnd = 10000});
+	world_init(&w, true, false);
+	w.has_witness = false;
+	ticks(&w, 10, (struct tick){.bps = FAST, .segs = 17000, .snd_wnd = 250000});
+	ticks(&w, 9,
+	      (struct tick){.bps = CRAWL,
+			    .segs = 700,
+			    .rwnd_percent = 95,
+			    .snd_wnd = 250000,
+			    .rtt_us = 400000});
+	assert_int_equal(w.slow_begins, 1);
 	assert_int_equal(w.incident.verdict.cause, CAUSE_WINDOW_LIMITED);
+	for (uint32_t rtt_us = 390000; rtt_us > 330000; rtt_us -= 7000)
+		tick(&w, &(struct tick){.bps = CRAWL,
+					.segs = 700,
+					.rwnd_percent = 95,
+					.snd_wnd = 250000,
+					.rtt_us = rtt_us});
+	assert_int_equal(w.verdicts, 1); /* the round trip in it is no news */
 	world_free(&w);
 }
 
@@ -179,6 +196,60 @@ static void a_window_below_a_segment_is_read_at_another_scale(void **state)
 	(void)state;
 	crawl(&w, (struct tick){.bps = 200000, .segs = 100, .rwnd_percent = 95, .snd_wnd = 502});
 	assert_int_equal(w.incident.verdict.cause, CAUSE_HEADER_REWRITE);
+	world_free(&w);
+}
+
+/* A receiver does not take back what it has offered. One that was always small has not. */
+static void a_window_that_is_cut_is_told_from_a_small_one(void **state)
+{
+	static const struct {
+		uint32_t wide, cut, bps;
+		int slow;
+	} cases[] = {
+		{64 << 20, 250000, CRAWL, 1},	       /* scale off by 8 bits */
+		{40 << 20, 1200000, FAST / 4, 1},      /* by 5: slower, if not a crawl */
+		{64 << 20, 8 << 20, FAST * 9 / 10, 0}, /* and does no harm */
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+		struct world w;
+
+		world_init(&w, true, false);
+		w.has_witness = false;
+		ticks(&w, 10, (struct tick){.bps = FAST, .segs = 17000, .snd_wnd = cases[i].wide});
+		ticks(&w, 9,
+		      (struct tick){.bps = cases[i].bps,
+				    .segs = 700,
+				    .rwnd_percent = 95,
+				    .snd_wnd = cases[i].cut,
+				    .rtt_us = 150000});
+		assert_int_equal(w.slow_begins, cases[i].slow);
+		if (cases[i].slow)
+			assert_int_equal(w.incident.verdict.cause, CAUSE_HEADER_REWRITE);
+		world_free(&w);
+	}
+}
+
+/* The window closes as unread data fills the buffer: its right edge stays. */
+static void a_window_that_fills_is_the_receivers(void **state)
+{
+	const uint32_t tick_bytes = FAST / 8 * TICK_S;
+	uint32_t wnd = 64 << 20;
+	struct world w;
+
+	(void)state;
+	world_init(&w, true, false);
+	w.has_witness = false;
+	ticks(&w, 10, (struct tick){.bps = FAST, .segs = 17000, .snd_wnd = wnd});
+	for (; wnd > tick_bytes; wnd -= tick_bytes)
+		ticks(&w, 1,
+		      (struct tick){.bps = FAST, .segs = 17000, .snd_wnd = wnd - tick_bytes});
+	ticks(&w, 1, (struct tick){.bps = wnd / TICK_S * 8, .segs = 9000, .snd_wnd = 200000});
+	ticks(&w, 9,
+	      (struct tick){.bps = CRAWL, .segs = 700, .rwnd_percent = 95, .snd_wnd = 200000});
+	assert_int_equal(w.slow_begins, 1);
+	assert_int_equal(w.incident.verdict.cause, CAUSE_RECEIVER_NOT_READING);
 	world_free(&w);
 }
 
@@ -277,6 +348,8 @@ int main(void)
 		cmocka_unit_test(a_small_window_limits_what_is_on_the_way),
 		cmocka_unit_test(a_receiver_that_reads_slowly_is_told_from_a_small_window),
 		cmocka_unit_test(a_window_below_a_segment_is_read_at_another_scale),
+		cmocka_unit_test(a_window_that_is_cut_is_told_from_a_small_one),
+		cmocka_unit_test(a_window_that_fills_is_the_receivers),
 		cmocka_unit_test(a_program_that_sends_less_is_no_crawl),
 		cmocka_unit_test(a_transfer_that_was_never_faster_does_not_crawl),
 		cmocka_unit_test(a_dip_of_eight_seconds_is_no_crawl),

@@ -221,13 +221,33 @@ static void window_is_silly(struct judgement *j)
 		 p->window_bytes, last(j)->snd_wscale);
 }
 
+/* See note_edge() in crawl.c. What a small receiver offers is small from the start. */
+static void window_was_taken_back(struct judgement *j)
+{
+	const struct pace_seen *p = &j->s->pub.pace;
+	const struct crawl *c;
+
+	if (!j->s->pub.slow || !j->s->sends || passes_by(j->s) || j->s->flow < 0 ||
+	    (p->limit != PACE_WINDOW && p->limit != PACE_SHUT))
+		return;
+	c = &j->e->flows[j->s->flow].crawl[true];
+	if (!c->edge_back)
+		return;
+	j->cause[CAUSE_HEADER_REWRITE] += DECISIVE + HINT;
+	j->rewrite = REWRITE_WINDOW;
+	evidence(j, "window-taken-back", DECISIVE + HINT,
+		 "the right edge of the window has moved back by at least %u bytes: a window of %u "
+		 "bytes is read as %u since, and no receiver takes back what it has offered",
+		 c->edge_back, c->wide_wnd, c->wnd);
+}
+
 void weigh_segment(struct judgement *j)
 {
 	static void (*const clues[])(struct judgement *) = {
 		copies_stop_short,	 only_this_segment_fails, sacks_make_no_sense,
 		echoes_make_no_sense,	 tries_are_refused,	  refused_here,
 		segments_arrive_damaged, quotes_differ,		  even_small_ones_fail,
-		window_is_silly,
+		window_is_silly,	 window_was_taken_back,
 	};
 
 	for (size_t i = 0; i < sizeof(clues) / sizeof(*clues); i++)

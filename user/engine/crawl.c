@@ -305,6 +305,32 @@ static bool is_stalled(const struct engine *e, const struct flow *f, bool sends)
 	return f->stall[sends] >= 0 && e->stalls[f->stall[sends]].phase != STALL_SUSPECT;
 }
 
+/*
+ * A receiver does not take back what it has offered (RFC 9293 3.8.6), Linux never does. So between
+ * any two looks the right edge of the window stands still or moves on.
+ */
+static void note_edge(struct crawl *c, const struct flow_snapshot *last)
+{
+	uint32_t edge = last->snd_una + last->snd_wnd, back = c->edge - edge, was_wnd = c->wnd;
+
+	if (c->tick_ns && (int32_t)back > (int32_t)last->mss && last->snd_wnd < was_wnd) {
+		c->edge_back = back;
+		c->wide_wnd = was_wnd;
+	} else if (last->snd_wnd > c->wide_wnd / 2) {
+		c->edge_back = 0;
+	}
+	c->edge = edge;
+	c->wnd = last->snd_wnd;
+}
+
+/* A rate below this is a crawl. Where the window was cut meanwhile it needs not be as slow. */
+static uint64_t slow_bps(const struct crawl *c, uint64_t usual)
+{
+	if (c->edge_back)
+		return c->stall >= 0 ? usual / 4 * 3 : usual / 2;
+	return usual / (c->stall >= 0 ? BACK_SHARE : CRAWL_SHARE);
+}
+
 static void look(struct engine *e, struct flow *f, bool sends)
 {
 	struct crawl *c = &f->crawl[sends];
@@ -313,6 +339,8 @@ static void look(struct engine *e, struct flow *f, bool sends)
 
 	if (was_ns && dt_ns < TICK_NS)
 		return;
+	if (sends)
+		note_edge(c, &f->last);
 	c->last = is;
 	c->tick_ns = e->now_ns;
 	if (!was_ns) {
@@ -325,7 +353,7 @@ static void look(struct engine *e, struct flow *f, bool sends)
 		if (!sends && is.bytes > was.bytes && dt_ns < 2 * TICK_NS)
 			remember(c, c->rate_bps);
 		crawl_end(e, f, sends, OUTCOME_RECOVERED);
-	} else if (usual && c->rate_bps < usual / (c->stall >= 0 ? BACK_SHARE : CRAWL_SHARE)) {
+	} else if (usual && c->rate_bps < slow_bps(c, usual)) {
 		low(e, f, sends, &was, was_ns);
 	} else {
 		remember(c, c->rate_bps);

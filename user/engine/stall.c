@@ -186,10 +186,23 @@ static bool same_place(const struct place *a, const struct place *b)
 	       addr_equal(&a->far, &b->far);
 }
 
+/* But for the numbers in them, which go on counting. */
+static bool same_words(const char *a, const char *b)
+{
+	for (;; a++, b++) {
+		a += strspn(a, "0123456789.");
+		b += strspn(b, "0123456789.");
+		if (*a != *b)
+			return false;
+		if (!*a)
+			return true;
+	}
+}
+
 bool verdict_same(const struct verdict *a, const struct verdict *b)
 {
 	return a->cause == b->cause && a->way == b->way && same_place(&a->where, &b->where) &&
-	       !strcmp(a->detail, b->detail);
+	       same_words(a->detail, b->detail);
 }
 
 /*
@@ -259,6 +272,7 @@ void stall_close(struct engine *e, struct stall *s, enum outcome outcome, uint64
 		learn_way(e, s);
 	if (s->phase == STALL_CONFIRMED || s->phase == STALL_CLOSING) {
 		if (!s->verdict_out) {
+			s->asked |= s->probing; /* what has come of the round has to do */
 			s->dirty = true;
 			conclude(e, s, true);
 		}
