@@ -100,6 +100,10 @@ $(BUILD)/progstat $(BUILD)/pump: $(BUILD)/%: $(BUILD)/tools/bench/%.o
 	$(call msg,LINK,$@)
 	$(Q)$(CC) $(CFLAGS_ALL) -pie $(LDFLAGS) -o $@ $^ $(LDLIBS_ALL)
 
+$(BUILD)/engine_scale: $(BUILD)/tools/bench/engine_scale.o $(BUILD)/tcpstall.a
+	$(call msg,LINK,$@)
+	$(Q)$(CC) $(CFLAGS_ALL) -pie $(LDFLAGS) -o $@ $^ $(LDLIBS_ALL)
+
 # The lab's stand-in for a long cable.
 $(BUILD)/wire: $(WIRE_OBJ) $(BUILD)/tcpstall.a
 	$(call msg,LINK,$@)
@@ -113,7 +117,8 @@ $(BUILD)/version.h: FORCE
 	$(Q)mkdir -p $(@D)
 	$(Q)$(version_h) | cmp -s - $@ || $(version_h) > $@
 
--include $(OBJECTS:.o=.d) $(UNIT_OBJ:.o=.d) $(LAB_HELP:=.d) $(WIRE_OBJ:.o=.d) $(BUILD)/tools/bench/progstat.d $(BUILD)/tools/bench/pump.d
+-include $(OBJECTS:.o=.d) $(UNIT_OBJ:.o=.d) $(LAB_HELP:=.d) $(WIRE_OBJ:.o=.d) $(BUILD)/tools/bench/progstat.d $(BUILD)/tools/bench/pump.d \
+         $(BUILD)/tools/bench/engine_scale.d
 
 # One line that says what is missing, instead of a hundred by the compiler.
 need:
@@ -130,7 +135,7 @@ deps:  ## install what build, tests, demo and lint need; not root: say what is m
 	@tools/deps build test demo lint
 
 check-unit: $(UNIT)  ## build and run the unit tests
-	$(Q)tests/run $(if $(EMULATOR),--under '$(EMULATOR)') $(UNIT)
+	$(Q)tests/run $(if $(EMULATOR),--time 900 --under '$(EMULATOR)') $(UNIT)
 
 # As root, here and below: what is missing is installed first.
 test:  ## unit tests and, as root, the quick part of the lab
@@ -147,6 +152,12 @@ cross:  ## build for arm64 in build-arm64/, and its unit tests under qemu
 		PKG_CONFIG_LIBDIR=$(SYSROOT)/usr/lib/aarch64-linux-gnu/pkgconfig \
 		$(MAKE) BUILD=$(BUILD)-arm64 CC='aarch64-linux-gnu-gcc --sysroot=$(SYSROOT)' \
 		AR=aarch64-linux-gnu-ar EMULATOR='qemu-aarch64 -L $(SYSROOT)' all check-unit
+
+bench-scale:  ## many connections, many flows, a thousand stalls: what they cost, as root
+	@tools/deps build bench
+	$(Q)$(MAKE) all $(BUILD)/engine_scale
+	$(Q)$(BUILD)/engine_scale
+	$(Q)BUILD=$(BUILD) tools/bench/scale
 
 test-vm:  ## what works in the distribution's kernels, under qemu; VM="--steps check PACKAGE"
 	@tools/deps build test vm
@@ -229,5 +240,5 @@ help:  ## this list
 FORCE:
 -include $(FUZZERS:=.d)
 
-.PHONY: accuracy afl all asan bench check-unit clean cross demo deps format fuzz fuzzers help install lab lint need soak test test-vm \
+.PHONY: accuracy afl all asan bench bench-scale check-unit clean cross demo deps format fuzz fuzzers help install lab lint need soak test test-vm \
         uninstall FORCE

@@ -87,7 +87,7 @@ static void check_kernel(struct report *r)
 	f = add(r, "BTF", !access(BTF_PATH, R_OK));
 	if (!f->ok) {
 		snprintf(f->why, sizeof(f->why), BTF_PATH ": %s", strerror(errno));
-		FIX(f, "boot a kernel built with CONFIG_DEBUG_INFO_BTF=y");
+		FIX(f, "use --source pcap, or a kernel built with CONFIG_DEBUG_INFO_BTF");
 	}
 }
 

@@ -20,6 +20,8 @@
 
 #define VMLINUX_BTF "/sys/kernel/btf/vmlinux"
 #define WHY_LEN	    160
+/* No file can stand in for it: tp_btf programs and iterators are attached by the kernel's own. */
+#define NO_BTF_FIX  "use --source pcap, or a kernel built with CONFIG_DEBUG_INFO_BTF"
 
 /* Without one of them a black box would be none, or never be given back. */
 #define BOX_NEEDS   "packet_out,state"
@@ -208,12 +210,18 @@ static int load(const struct sensor_config *config, const struct btf *btf, unsig
 	return 0;
 }
 
+/* Tests hide tracepoints from a program that they cannot configure otherwise. */
+static const char *without(const struct sensor_config *config)
+{
+	return config->without ? config->without : getenv("TCPSTALL_WITHOUT");
+}
+
 /* Tries one program alone. 0, or why not. A tracepoint that is not there is -ESRCH. */
 static int try_program(const struct sensor_config *config, const struct btf *btf, int i,
 		       char *ret_why, size_t why_len)
 {
 	struct tcpstall_bpf *skel = NULL;
-	int err = named_in(config->without, programs[i].name) ? -ESRCH : 0;
+	int err = named_in(without(config), programs[i].name) ? -ESRCH : 0;
 
 	if (err) {
 		snprintf(ret_why, why_len, "left out on request");
@@ -243,8 +251,7 @@ static int open_btf(const struct sensor_config *config, struct btf **ret, char *
 		snprintf(ret_why, why_len, "no BTF in %s: %s", path, strerror(errno));
 	else
 		snprintf(ret_why, why_len,
-			 "this kernel carries no BTF (" VMLINUX_BTF "): use one built with "
-			 "CONFIG_DEBUG_INFO_BTF");
+			 "this kernel carries no BTF (" VMLINUX_BTF "): " NO_BTF_FIX);
 	return -ENOTSUP;
 }
 
@@ -284,7 +291,7 @@ int bpf_load(const struct sensor_config *asked, struct tcpstall_bpf **ret, const
 		wanted &= ~needed(BY_PROCESS);
 	if (!config.box_packets)
 		wanted &= ~needed(FOR_BOX);
-	err = config.without ? -ESRCH : load(&config, btf, wanted, ret);
+	err = without(&config) ? -ESRCH : load(&config, btf, wanted, ret);
 	if (err && err != -EPERM) {
 		err = leave_out(&config, btf, &wanted, ret_why, why_len);
 		if (err)
@@ -333,13 +340,15 @@ int sensor_check(struct feature *ret, int max)
 		*f = (struct feature){.name = programs[n].gives};
 		err = no ? no : try_program(&config, btf, n, f->why, sizeof(f->why));
 		f->ok = !err;
-		if (no)
+		if (no) {
 			snprintf(f->why, sizeof(f->why), "%s", no_btf);
-		else if (err == -EPERM)
+			snprintf(f->fix, sizeof(f->fix), NO_BTF_FIX);
+		} else if (err == -EPERM) {
 			explain_eperm(f->why, sizeof(f->why), f->fix, sizeof(f->fix));
-		else if (err == -ESRCH)
+		} else if (err == -ESRCH) {
 			snprintf(f->why, sizeof(f->why), "this kernel has no %s",
 				 programs[n].watches);
+		}
 		if (err && !f->fix[0])
 			snprintf(f->fix, sizeof(f->fix), "a later kernel");
 	}

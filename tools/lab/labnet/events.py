@@ -8,8 +8,7 @@ import time
 
 from . import session
 
-# An emulated machine takes that many times longer to get a transfer going. What is measured is not
-# given more time.
+# An emulated machine takes that many times longer.
 PATIENCE = float(os.environ.get("LAB_PATIENCE", "1"))
 
 

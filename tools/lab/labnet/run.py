@@ -6,13 +6,13 @@ import os
 from dataclasses import asdict
 
 from . import backup, session
-from .events import Bus
+from .events import PATIENCE, Bus
 from .judge import Result, judge
 from .stage import Stage
 
 VERDICT_S = 20  # from the fault to a verdict: past that it counts as missed
 SLOW_S = 60  # the same of a transfer that crawls
-LATEST_S = 10  # from the last byte of progress to what it says in the end
+LATEST_S = 10 * PATIENCE  # from the last byte of progress to what it says in the end
 SETTLE_S = 3  # a verdict may still change for so long
 SETTLE_SLOW_S = 25  # the same of a transfer that crawls: a share of loss takes probes to place
 RECOVER_S = 30
@@ -130,4 +130,4 @@ def wall_limit_s(scenario):
     """No scenario takes longer, whatever happens."""
     undo = scenario.fault.undo_after_s if scenario.fault else 0
     slow = SLOW_S if scenario.truth and scenario.truth.slow is not False else 0
-    return 180 + scenario.seconds + undo + slow
+    return 180 * PATIENCE + scenario.seconds + undo + slow

@@ -25,10 +25,9 @@ SCENARIOS = [
               fault=Fault("unclamped", "r1", 0),
               truth=Truth(("size-blackhole",), ("hop r1", "link r1-r2")), mode="run", seed=83),
     _scenario("switch-loss", "the switch loses 65 % of the packets of our port",
-              fault=Fault("port_damages", "a", 4 << 20, options={"loss_ppm": 408000}),
-              truth=Truth(("path-loss",), HERE, slow=None), ports={"a": {}}, main=DOWNLOAD,
-              vantage="receiver", mode="run", seed=85),
+              fault=Fault("port_damages", "a", 16 << 20, options={"loss_ppm": 408000}),
+              truth=Truth(("path-loss",), HERE, slow=None), ports={"a": {}}, seed=85),
     _scenario("half-duplex", "our card has come up with 10 Mbit/s in half duplex",
-              fault=Fault("half_duplex", "a", 20 << 20),
+              fault=Fault("half_duplex", "a", 32 << 20),
               truth=Truth(("link-degraded",), HERE, slow=None), ports={"a": {}}, seed=86),
 ]
