@@ -5,6 +5,7 @@
  */
 #include <errno.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -15,8 +16,10 @@
 #include "base/capability.h"
 #include "base/clock.h"
 #include "host/host.h"
+#include "incident/store.h"
 #include "sensor/blackbox.h"
 #include "sensor/sensor.h"
+#include "stored.h"
 #include "verb.h"
 #include "view/format.h"
 #include "view/json_stream.h"
@@ -214,6 +217,54 @@ static void check_packets(struct report *r)
 	sensor_close(sensor);
 }
 
+/* Where it is, or would be made. */
+static bool may_write(const char *dir)
+{
+	char path[PATH_MAX];
+
+	snprintf(path, sizeof(path), "%s", dir);
+	while (access(path, F_OK) && errno == ENOENT) {
+		char *slash = strrchr(path, '/');
+
+		if (!slash || slash == path)
+			break;
+		*slash = '\0';
+	}
+	return !access(path, W_OK);
+}
+
+static void check_store(struct report *r, const struct options *options)
+{
+	char dir[PATH_MAX], why[PATH_MAX + 128], packets[FORMAT_LEN], most[FORMAT_LEN];
+	uint64_t incidents = 0, bytes = 0;
+	struct archive *archive = NULL;
+	int err = stored_dir(options, dir, sizeof(dir));
+	struct feature *f;
+
+	if (!err)
+		err = archive_open(dir, &archive, why, sizeof(why));
+	if (!err)
+		err = archive_size(archive, &incidents, &bytes);
+	archive_close(archive);
+	if (err == -ENOENT && store_supported())
+		err = 0; /* not begun yet */
+	if (!err && !may_write(dir))
+		err = -errno;
+	f = add(r, "keeping incidents", !err);
+	if (err)
+		snprintf(f->why, sizeof(f->why), "%.80s: %s", dir,
+			 err == -ENOTSUP   ? "this build has no SQLite"
+			 : err == -EPROTO  ? "written by a newer tcpstall"
+			 : err == -EBADMSG ? "damaged; who writes to it next moves it aside"
+					   : strerror(-err));
+	else
+		snprintf(f->why, sizeof(f->why),
+			 "in %.80s: %" PRIu64 ", their packets %s; the limit is %s", dir, incidents,
+			 format_bytes(bytes, packets), format_bytes(STORE_BYTES, most));
+	if (err)
+		FIX(f, "--store DIR, one that you may write to");
+}
+
 /* One fix often mends many lines: it is printed below the last of them. */
 static void print_text(const struct report *r)
 {
@@ -288,6 +339,7 @@ int cmd_check(const struct options *options, int argc, char **argv)
 	check_namespaces(&r);
 	works = check_sensor(&r);
 	check_packets(&r);
+	check_store(&r, options);
 
 	if (options->json) {
 		err = print_json(&r, works);

@@ -179,7 +179,7 @@ const struct verb verb_table[] = {
 	{
 		.name = "check",
 		.run = cmd_check,
-		.options = OPTION(JSON),
+		.options = OPTION(JSON) | OPTION(STORE),
 		.operands = "",
 		.summary = "what this kernel and these privileges allow, and the fix for each no",
 	},

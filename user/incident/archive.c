@@ -364,6 +364,23 @@ int archive_find(struct archive *a, const char *prefix, char ret_id[INCIDENT_ID]
 	return err ? err : found == 1 ? 0 : found ? -EEXIST : -ENOENT;
 }
 
+int archive_size(struct archive *a, uint64_t *ret_incidents, uint64_t *ret_packet_bytes)
+{
+	static const char sql[] =
+		"SELECT count(*), CAST(total(packet_bytes) AS INTEGER) FROM incident";
+	sqlite3_stmt *row = NULL;
+	int err = store_error(a->db, sqlite3_prepare_v2(a->db, sql, -1, &row, NULL));
+
+	if (!err)
+		err = store_error(a->db, sqlite3_step(row));
+	if (!err) {
+		*ret_incidents = (uint64_t)sqlite3_column_int64(row, 0);
+		*ret_packet_bytes = (uint64_t)sqlite3_column_int64(row, 1);
+	}
+	sqlite3_finalize(row);
+	return err;
+}
+
 int archive_packets(const struct archive *a, const char *id, struct kept_packet **ret,
 		    size_t *ret_n)
 {
@@ -374,6 +391,14 @@ int archive_packets(const struct archive *a, const char *id, struct kept_packet 
 }
 
 #else
+int archive_size(struct archive *a, uint64_t *ret_incidents, uint64_t *ret_packet_bytes)
+{
+	(void)a;
+	(void)ret_incidents;
+	(void)ret_packet_bytes;
+	return -ENOTSUP;
+}
+
 int archive_open(const char *dir, struct archive **ret, char *ret_why, size_t why_len)
 {
 	(void)ret;

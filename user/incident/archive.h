@@ -58,6 +58,9 @@ int archive_events(struct archive *a, const char *id, archive_fn fn, void *arg);
 int archive_find(struct archive *a, const char *prefix, char ret_id[INCIDENT_ID],
 		 char ret_ids[ARCHIVE_IDS][INCIDENT_ID], int *ret_n_ids);
 
+/* How many there are, and how large their packets are. */
+int archive_size(struct archive *a, uint64_t *ret_incidents, uint64_t *ret_packet_bytes);
+
 /* As kept_read(). */
 int archive_packets(const struct archive *a, const char *id, struct kept_packet **ret,
 		    size_t *ret_n);
