@@ -309,8 +309,9 @@ static void summarise(struct analysis *a, bool cut)
 			 {"outputs", engine_counts(a->engine).outputs_lost},
 			 {"header-cut", t.cut},
 			 {"unknown-link-type", c.unknown_link},
-			 {"dropped-by-capture", c.dropped}},
-		.n_lost = 6,
+			 {"dropped-by-capture", c.dropped},
+			 {"transfers-not-followed", t.lives_missed}},
+		.n_lost = 7,
 	};
 	const struct {
 		const char *remark;

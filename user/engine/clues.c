@@ -54,9 +54,10 @@ static void reset_ended_it(struct judgement *j)
 	if (j->s->reset_forged)
 		evidence(j, "reset-forged", DECISIVE,
 			 "the reset arrived with TTL %u, the %s's segments with %u: it was "
-			 "written %u hops away, the %s is %d",
+			 "written %u hop%s away, the %s is %d",
 			 r->ttl, r->inbound ? "peer" : "sender", r->ttl_usual, j->s->reset_hops,
-			 r->inbound ? "peer" : "sender", hops_from_ttl(r->ttl_usual));
+			 plural(j->s->reset_hops), r->inbound ? "peer" : "sender",
+			 hops_from_ttl(r->ttl_usual));
 	else if (r->ttl && r->ttl_usual)
 		evidence(j, "reset-by-peer", DECISIVE,
 			 "the reset arrived with TTL %u like the peer's segments (%u): the peer or "
@@ -161,13 +162,14 @@ static void peer_keeps_talking(struct judgement *j)
 		/* Data of its own: the way back is fine, which says nothing of the way there. */
 		j->way = WAY_FORWARD;
 		evidence(j, "peer-sends", -STRONG,
-			 "%u segments of the peer arrived in the silence: it lives", n);
+			 "%u segment%s of the peer arrived in the silence: it lives", n, plural(n));
 		return;
 	}
 	j->cause[CAUSE_PATH_BLACKHOLE] -= CLEAR;
 	j->cause[CAUSE_CONNECTION_STATE_LOST] -= CLEAR;
 	evidence(j, "peer-heard", -CLEAR,
-		 "%u segments of the peer arrived in the silence, none acknowledges more", n);
+		 "%u segment%s of the peer arrived in the silence, none acknowledges more", n,
+		 plural(n));
 }
 
 static void peer_is_silent(struct judgement *j)
@@ -212,8 +214,8 @@ static void a_hole_stays_open(struct judgement *j)
 	j->cause[CAUSE_PATH_BLACKHOLE] -= CLEAR;
 	j->cause[CAUSE_PEER_GONE] -= STRONG;
 	j->way = WAY_FORWARD;
-	evidence(j, "hole", -CLEAR, "%u segments arrived beyond a hole that stays open",
-		 s->hole_segs);
+	evidence(j, "hole", -CLEAR, "%u segment%s arrived beyond a hole that stays open",
+		 s->hole_segs, plural(s->hole_segs));
 }
 
 /*
@@ -446,13 +448,13 @@ static void router_says_unreachable(struct judgement *j)
 		j->cause[CAUSE_PEER_GONE] += STRONG;
 	else if (!denied)
 		j->cause[CAUSE_PATH_BLACKHOLE] += STRONG;
-	evidence(j, "icmp-unreachable", denied ? 0 : STRONG, "%s says: %s (%u messages)",
+	evidence(j, "icmp-unreachable", denied ? 0 : STRONG, "%s says: %s (%u message%s)",
 		 addr_text(&i->from, from),
 		 host	  ? "host unreachable"
 		 : port	  ? "port unreachable"
 		 : denied ? "administratively prohibited"
 			  : "network unreachable",
-		 j->s->icmp_count);
+		 j->s->icmp_count, plural(j->s->icmp_count));
 }
 
 /* The TTL runs out on the way: packets go round, or the way is longer than any. */

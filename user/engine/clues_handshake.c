@@ -14,11 +14,6 @@
 #define CLEAR	 2.5
 #define HINT	 1.0
 
-static const char *plural(uint32_t n)
-{
-	return n == 1 ? "" : "s";
-}
-
 static void refused_by_another(struct judgement *j)
 {
 	const struct reset_seen *r = &j->s->reset_seen;

@@ -450,10 +450,12 @@ static void router_refuses(struct judgement *j)
 		return;
 	j->cause[CAUSE_CONNECTION_RESET] -= DECISIVE;
 	j->cause[CAUSE_CONNECT_REFUSED_BY_PATH] += DECISIVE;
-	evidence(j, "refused-by-router", DECISIVE,
-		 "resets answer SYNs in the peer's name with TTL %u, from %d hops away; on another "
-		 "connection the peer shows TTL %u",
-		 j->s->peer.reset_ttl, hop, flow_ttl_elsewhere(j->e, &j->s->pub.key));
+	evidence(
+		j, "refused-by-router", DECISIVE,
+		"resets answer SYNs in the peer's name with TTL %u, from %d hop%s away; on another "
+		"connection the peer shows TTL %u",
+		j->s->peer.reset_ttl, hop, plural((uint64_t)hop),
+		flow_ttl_elsewhere(j->e, &j->s->pub.key));
 }
 
 void weigh_local(struct judgement *j)

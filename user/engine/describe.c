@@ -146,8 +146,8 @@ static void detail_reset(struct judgement *j)
 	const struct stall *s = j->s;
 
 	if (s->reset_forged)
-		snprintf(j->v->detail, sizeof(j->v->detail), "forged by a box %u hops away",
-			 s->reset_hops);
+		snprintf(j->v->detail, sizeof(j->v->detail), "forged by a box %u hop%s away",
+			 s->reset_hops, plural(s->reset_hops));
 	else if (s->reset_seen.ttl && s->reset_seen.ttl_usual)
 		snprintf(j->v->detail, sizeof(j->v->detail), "from the peer itself");
 }

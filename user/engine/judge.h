@@ -90,6 +90,12 @@ void place_loss(struct judgement *j);
 
 struct path_view path_look(const struct stall *s);
 
+/* The ending of a counted noun. */
+static inline const char *plural(uint64_t n)
+{
+	return n == 1 ? "" : "s";
+}
+
 /* Appends one line of evidence; further ones are left out once the list is full. */
 void evidence(struct judgement *j, const char *id, double weight, const char *format, ...)
 	__attribute__((format(printf, 4, 5)));
