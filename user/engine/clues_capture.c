@@ -85,7 +85,8 @@ static bool fell_silent(const struct judgement *j)
 {
 	const struct capture_seen *c = seen(j);
 
-	return !c->recovered && !c->heard && c->tries > 2 && !j->s->peer.acked && !rest_arrived(j);
+	return !c->recovered && c->tries > 2 && (!c->heard || c->unanswered > 2) &&
+	       !j->s->peer.acked && !rest_arrived(j);
 }
 
 static void receiver_asks_for_hole(struct judgement *j)
@@ -221,7 +222,7 @@ static void no_answer_to_the_end(struct judgement *j)
 		return;
 	if (c->refused > 1 || rest_arrived(j) || j->s->peer.acked)
 		return; /* the way is open */
-	if (c->heard) {
+	if (c->heard && !fell_silent(j)) {
 		j->cause[CAUSE_PATH_LOSS] += CLEAR;
 		evidence(j, "receiver-alive", CLEAR,
 			 "%u segments of the receiver came in the silence; the data did not get "
@@ -244,7 +245,7 @@ static void others_of_the_hosts(struct judgement *j)
 
 	if (!network_fault(j))
 		return;
-	if (c->same_pair && !c->recovered && !c->heard && !rest_arrived(j)) {
+	if (c->same_pair && !c->recovered && (!c->heard || fell_silent(j)) && !rest_arrived(j)) {
 		j->cause[CAUSE_CONNECTION_STATE_LOST] += STRONG;
 		j->cause[CAUSE_PATH_BLACKHOLE] -= CLEAR;
 		j->cause[CAUSE_PEER_GONE] -= DECISIVE;

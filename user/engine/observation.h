@@ -303,6 +303,7 @@ struct capture_seen {
 	uint32_t sacked_bytes;	  /* beyond the hole */
 	uint32_t sacked_longest;  /* bytes of the longest SACK block */
 	uint32_t refused;	  /* timeouts that an ACK for what came before has answered */
+	uint32_t unanswered;	  /* timeouts since the receiver was heard */
 	uint32_t bad_sums;	  /* segments in the silence with a bad checksum, of many good */
 	uint32_t bad_sacks;	  /* blocks far outside of what was sent */
 	uint32_t passed_len;	  /* longest segment that was ever acknowledged, bytes of data */

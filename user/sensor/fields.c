@@ -303,6 +303,7 @@ static const struct field capture_observation[] = {
 	NUMBER(struct observation, capture.heard),
 	NUMBER(struct observation, capture.dup_acks),
 	NUMBER(struct observation, capture.refused),
+	NUMBER(struct observation, capture.unanswered),
 	NUMBER(struct observation, capture.repeats),
 	NUMBER(struct observation, capture.sacked_bytes),
 	NUMBER(struct observation, capture.sacked_longest),

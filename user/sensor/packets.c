@@ -19,6 +19,7 @@
 
 #define MAX_FLOWS  65536
 #define RECENT	   32 /* packets that the tracker may not have taken in yet; a power of two */
+#define LOSS_USUAL 50 /* one segment of so many */
 #define OWN_NS	   (10 * NS_PER_S) /* how often our addresses are looked up */
 #define WATCHED_NS (500 * NS_PER_MS)
 #define LATE_NS	   (2 * RING_DELAY_MS * NS_PER_MS) /* what happened by then has been read */
@@ -168,6 +169,17 @@ static const struct flow_key *key_in(const struct observation *obs)
 }
 
 /*
+ * A full line is no news while one watches: only what fell well below its best is, and not for the
+ * odd packet that every long way loses.
+ */
+static bool is_news(const struct pace_seen *p)
+{
+	if (p->limit == PACE_LOSS && p->lost_segs < p->segs / LOSS_USUAL)
+		return false;
+	return p->rate_bps < p->usual_bps / 2;
+}
+
+/*
  * What the tracker tells by itself: of connections that pass by, and resets of ours. A recovery
  * comes with the end of the flow, since a capture knows no more of it; live it goes on.
  */
@@ -179,8 +191,7 @@ static void on_observation(const struct observation *in, void *arg)
 
 	if (!key || (s->root_pid && !key->netns) || !matches(s, key))
 		return;
-	/* A full line is no news while one watches: only what fell well below its best is. */
-	if (in->type == OBS_PACE && in->pace.rate_bps >= in->pace.usual_bps / 2)
+	if (in->type == OBS_PACE && !is_news(&in->pace))
 		return;
 	if (in->type == OBS_CAPTURE)
 		s->recovered = in->capture.recovered ? key->cookie : 0;

@@ -14,6 +14,7 @@
 #define WITNESSES_LOOKED_AT 65536
 #define REFUSED_HOPS	    2 /* of difference between a forged reset and the peer */
 #define WITNESS_NS	    (NS_PER_S / 2)
+#define GIVEN_UP	    3 /* timeouts in a row without an answer: the receiver is heard no more */
 
 static struct endpoint end_of(const struct flow_entry *e, int dir)
 {
@@ -71,7 +72,7 @@ struct flow_snapshot report_snapshot(struct tracker *t, uint32_t node)
 		.unacked_segs = shut ? 0 : half_out(h) / (h->mss ? h->mss : 1) + (half_out(h) > 0),
 		.total_retrans = h->retrans,
 		.dup_acks = h->dup_acks,
-		.in_segs = d ? d->heard : 0,
+		.in_segs = d && d->unanswered < GIVEN_UP ? d->heard : 0,
 		.wnd_shut_acks = d ? d->shut_acks : 0,
 		.state = TCP_ESTABLISHED,
 		.ttl_in = ttl_at_sender(h, o),
@@ -212,6 +213,7 @@ struct capture_seen report_capture(struct tracker *t, uint32_t node)
 		c.sacked_bytes = d->sacked_bytes;
 		c.sacked_longest = d->sacked_longest;
 		c.refused = d->refused;
+		c.unanswered = d->unanswered;
 		c.bad_sacks = d->bad_sacks;
 		c.bad_sums = life_bad_sums(t, node) ? d->bad_sums : 0;
 		c.resumed_len = d->resumed_len;

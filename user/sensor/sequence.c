@@ -184,7 +184,7 @@ static void progressed(struct tracker *t, uint32_t node, struct half *h)
 	if (d) {
 		d->stuck_len = d->stuck_seen = d->retrans_frame = d->repeats = 0;
 		d->sacked_bytes = d->sacked_longest = d->bad_sacks = d->resumed_len = 0;
-		d->shut_acks = d->bad_sums = d->heard = d->refused = 0;
+		d->shut_acks = d->bad_sums = d->heard = d->refused = d->unanswered = 0;
 		d->rtx_top = h->una;
 		d->upstream = d->timed_out = false;
 	}
@@ -333,6 +333,7 @@ static void repeated(struct tracker *t, uint32_t node, const struct frame *f, ui
 		if (!d->retrans_frame)
 			d->retrans_frame = (uint32_t)t->frame;
 		d->timed_out = t->now_ns - h->last_ns >= TIMEOUT_NS;
+		d->unanswered += d->timed_out;
 		if (seq_diff(seq, h->una) <= 0) {
 			d->stuck_len = end - seq;
 			d->stuck_seen++;
@@ -550,6 +551,7 @@ static void heard(struct tracker *t, struct half *h, const struct half *o, const
 	if (!d)
 		return;
 	d->heard += late;
+	d->unanswered = 0;
 	d->refused += dup && d->timed_out && !f->n_sacks && f->window;
 	d->timed_out = false;
 }

@@ -106,6 +106,7 @@ struct detail {
 	struct hole holes[HOLES]; /* bytes below nxt that were not captured, ascending */
 	uint32_t heard;		  /* segments of the receiver sent in the silence */
 	uint32_t refused;	  /* timeouts that an ACK for what came before has answered */
+	uint32_t unanswered;	  /* timeouts since the receiver was heard */
 	uint64_t repeat_ns;	  /* when that began */
 	uint64_t probes_told_ns;  /* what has settled until then was told to the engine */
 	uint32_t repeat_seq;	  /* lowest byte that was sent again although it was acknowledged */
