@@ -252,6 +252,43 @@ static void where_any_data_is_lost_it_is_not_the_size(void **state)
 	world_free(&w);
 }
 
+/* The peer goes on repeating what this host has acknowledged: it is our ACKs that are lost. */
+static void acks_that_are_lost_behind_the_last_router_are_its_doing(void **state)
+{
+	(void)state;
+	for (int hops = 2; hops < 6; hops++) {
+		struct world w;
+
+		world_init(&w, false, hops & 1);
+		w.hops = hops;
+		w.flow.ttl_in = (uint8_t)(65 - hops);
+		w.fault.state_at = hops - 1;
+		w.flow.old_segs = 4;
+		for (int i = 0; i < 12; i++) {
+			w.flow.last_in_ns = w.now_ns + NS_PER_S / 2;
+			world_run(&w, NS_PER_S / 2);
+		}
+		expect(&w, CAUSE_CONNECTION_STATE_LOST, PLACE_HOP, hops - 1);
+		world_free(&w);
+	}
+}
+
+/* What was under way when it broke left a hole, and nothing came since. */
+static void a_hole_of_before_does_not_speak_for_a_path_that_is_dead(void **state)
+{
+	struct world w;
+
+	(void)state;
+	world_init(&w, false, false);
+	w.has_witness = false;
+	w.fault.blackhole_at = 2;
+	w.flow.hole_segs = 9;
+	w.flow.last_in_ns = w.now_ns + 30 * NS_PER_MS;
+	world_run(&w, 8 * NS_PER_S);
+	expect(&w, CAUSE_PATH_BLACKHOLE, PLACE_LINK, 0);
+	world_free(&w);
+}
+
 static void lost_answers_leave_the_place_open(void **state)
 {
 	struct world w;
@@ -436,6 +473,8 @@ int main(void)
 		cmocka_unit_test(large_packets_that_vanish_are_a_size_black_hole),
 		cmocka_unit_test(a_limit_is_found_however_small_it_is),
 		cmocka_unit_test(where_any_data_is_lost_it_is_not_the_size),
+		cmocka_unit_test(acks_that_are_lost_behind_the_last_router_are_its_doing),
+		cmocka_unit_test(a_hole_of_before_does_not_speak_for_a_path_that_is_dead),
 		cmocka_unit_test(lost_answers_leave_the_place_open),
 		cmocka_unit_test(a_path_that_heals_does_not_change_the_verdict),
 		cmocka_unit_test(who_waits_for_the_timer_is_not_dropped),

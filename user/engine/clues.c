@@ -47,10 +47,14 @@ uint32_t heard_by_itself(const struct judgement *j)
 static void reset_ended_it(struct judgement *j)
 {
 	const struct reset_seen *r = &j->s->reset_seen;
+	double weight = DECISIVE;
 
 	if (!j->s->reset)
 		return;
-	j->cause[CAUSE_CONNECTION_RESET] += DECISIVE;
+	if (last(j)->state == TCP_SYN_SENT && !passes_by(j->s) && !j->s->reset_forged &&
+	    !j->s->peer.reset_ttl)
+		weight = CLEAR; /* nobody could be asked who refuses */
+	j->cause[CAUSE_CONNECTION_RESET] += weight;
 	if (j->s->reset_forged)
 		evidence(j, "reset-forged", DECISIVE,
 			 "the reset arrived with TTL %u, the %s's segments with %u: it was "
@@ -64,7 +68,7 @@ static void reset_ended_it(struct judgement *j)
 			 "something as far away wrote it",
 			 r->ttl, r->ttl_usual);
 	else
-		evidence(j, "reset", DECISIVE,
+		evidence(j, "reset", weight,
 			 "a reset arrived; how far away it was written is not known");
 	/* Hosts count their packets, many from a random start for each connection (RFC 6864);
 	 * Linux writes 0 into a reset without a socket. So it speaks only beside the TTL. */
@@ -207,10 +211,18 @@ static void peer_repeats(struct judgement *j)
 static void a_hole_stays_open(struct judgement *j)
 {
 	const struct flow_snapshot *s = last(j);
+	uint64_t in_ns = j->s->rounds ? j->s->last_in_before_ns : s->last_in_ns;
 
 	if (j->s->sends || !s->hole_segs)
 		return;
 	j->cause[CAUSE_SENDER_IDLE] -= STRONG;
+	if (in_ns < s->rcv.progress_ns + NS_PER_S / 2 + 2 * NS_PER_US * s->rtt_us) {
+		evidence(j, "hole-before", 0,
+			 "%u segments arrived beyond a hole, all of them at the beginning of the "
+			 "silence",
+			 s->hole_segs);
+		return; /* they were under way when it broke */
+	}
 	j->cause[CAUSE_PATH_BLACKHOLE] -= CLEAR;
 	j->cause[CAUSE_PEER_GONE] -= STRONG;
 	j->way = WAY_FORWARD;

@@ -38,7 +38,8 @@ static void place_not_reading(struct judgement *j)
 
 static void place_window(struct judgement *j)
 {
-	blame(j, j->s->sends ? PART_NODE(j->path.n) : PART_NODE(0), 4);
+	blame(j, j->s->sends ? PART_NODE(j->path.n) : PART_NODE(0), 3);
+	blame(j, PART_LINK(j->path.n - 1), 0); /* a box without an address that rewrites it */
 }
 
 static void place_local_drop(struct judgement *j)
@@ -52,6 +53,17 @@ static void place_peer_gone(struct judgement *j)
 	blame(j, PART_LINK(j->path.n - 1), 1.5);
 }
 
+/* What the peer sends by itself shows that it does not hear us: no answer is lost, but what we
+ * send. */
+static bool lost_on_the_way_there(const struct judgement *j)
+{
+	const struct flow_snapshot *last = &j->s->pub.last;
+
+	if (j->s->sends)
+		return heard_by_itself(j) && !last->dup_acks && owed_bytes(last);
+	return flow_peer_repeats(last);
+}
+
 /* State lives in the hop that forwards: it answers a TTL that ends there before it looks the flow
  * up. */
 static void place_state_lost(struct judgement *j)
@@ -62,6 +74,12 @@ static void place_state_lost(struct judgement *j)
 	if (!p->asked || p->flow_missed < 1 || p->flow >= p->control)
 		return;
 	if (p->flow >= p->n - 1) {
+		/* Every router got it, and the one that passes it to the peer did not. */
+		if (lost_on_the_way_there(j)) {
+			blame(j, PART_NODE(p->n - 1), 2.8);
+			blame(j, PART_NODE(p->n), 0.5);
+			return;
+		}
 		/* Every router passes it on; the peer's answer is lost on its way back, or never
 		 * written. */
 		for (int i = 1; i < p->n; i++)
