@@ -334,6 +334,8 @@ static void confidence(const struct text_writer *w, const struct incident *i)
 {
 	const struct verdict *v = &i->verdict;
 	const char *way = way_id(v->way);
+	/* The first candidate is the place itself, or the likeliest part of the path. */
+	const bool open = v->where.kind == PLACE_PATH && v->candidates[0].kind != PLACE_PATH;
 	struct buffer b = {0};
 
 	add(&b, "cause ");
@@ -342,9 +344,8 @@ static void confidence(const struct text_writer *w, const struct incident *i)
 	add_percent(&b, v->where.confidence);
 	if (way)
 		add(&b, ", %s direction", way);
-	/* The first candidate is the place itself. */
-	for (int k = 1; k < v->n_candidates; k++) {
-		add(&b, "%s", k == 1 ? "; otherwise " : ", ");
+	for (int k = open ? 0 : 1; k < v->n_candidates; k++) {
+		add(&b, "%s", !k ? "; likeliest " : k == 1 && !open ? "; otherwise " : ", ");
 		add_place(w, &b, i, &v->candidates[k]);
 		add(&b, " ");
 		add_percent(&b, v->candidates[k].confidence);
