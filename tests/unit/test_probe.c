@@ -109,7 +109,7 @@ static void a_syn_has_the_options_of_an_ordinary_one(void **state)
 
 	(void)state;
 	s.key.remote = endpoint("198.51.100.7", 80);
-	craft_control(&s, &look, &src, 7, 8, &syn);
+	craft_control(&s, &look, &src, 0, 7, 8, &syn);
 	len = packet_write(&syn, buf, sizeof(buf));
 	assert_int_equal(len, 60);
 	assert_memory_equal(buf + 40, options, sizeof(options));
@@ -118,6 +118,25 @@ static void a_syn_has_the_options_of_an_ordinary_one(void **state)
 	assert_int_equal(p.segment.flags, TH_SYN);
 	assert_int_equal(p.segment.mss, 1460);
 	assert_int_equal(p.segment.payload, 0);
+}
+
+/* Routers may balance by the flow label and not by the ports. */
+static void each_fresh_port_has_a_flow_label_of_its_own(void **state)
+{
+	const struct endpoint src = endpoint("2001:db8::1", 50000);
+	struct flow_snapshot s = {.mss = 1440};
+	struct look look = {.seen = true, .flow_label = 0xfffff};
+	struct segment own, other;
+
+	(void)state;
+	s.key.remote = endpoint("2001:db8::2", 80);
+	craft_control(&s, &look, &src, 0, 7, 8, &own);
+	craft_control(&s, &look, &src, 3, 7, 8, &other);
+	assert_int_equal(own.flow_label, 0xfffff);
+	assert_int_equal(other.flow_label, 2);
+	look.flow_label = 0;
+	craft_control(&s, &look, &src, 3, 7, 8, &other);
+	assert_int_equal(other.flow_label, 0);
 }
 
 static void a_packet_too_large_for_the_buffer_is_refused(void **state)
@@ -482,6 +501,7 @@ int main(void)
 		cmocka_unit_test(a_segment_that_was_written_reads_the_same),
 		cmocka_unit_test(checksums_add_up_and_fragmentation_is_forbidden),
 		cmocka_unit_test(a_syn_has_the_options_of_an_ordinary_one),
+		cmocka_unit_test(each_fresh_port_has_a_flow_label_of_its_own),
 		cmocka_unit_test(a_packet_too_large_for_the_buffer_is_refused),
 		cmocka_unit_test(an_error_is_read_from_a_quote_of_any_length),
 		cmocka_unit_test(too_big_tells_the_size_that_passes),

@@ -91,13 +91,17 @@ int craft_in_flow(const struct flow_snapshot *s, const struct look *look, uint16
 }
 
 void craft_control(const struct flow_snapshot *s, const struct look *look,
-		   const struct endpoint *src, uint32_t seq, uint32_t tsval, struct segment *ret)
+		   const struct endpoint *src, int way, uint32_t seq, uint32_t tsval,
+		   struct segment *ret)
 {
+	/* Who does not label its packets labels none. */
+	const uint32_t label = look->flow_label ? look->flow_label + (uint32_t)way : 0;
+
 	*ret = (struct segment){
 		.src = *src,
 		.dst = s->key.remote,
 		.tos = look->tos,
-		.flow_label = look->flow_label,
+		.flow_label = label & 0xfffff,
 		.window = SYN_WINDOW,
 		.mss = s->mss && s->mss < USUAL_MSS ? (uint16_t)s->mss : USUAL_MSS,
 		.flags = TH_SYN,

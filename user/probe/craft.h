@@ -27,8 +27,13 @@ struct look {
 int craft_in_flow(const struct flow_snapshot *s, const struct look *look, uint16_t size,
 		  uint32_t offset, uint64_t now_ns, struct segment *ret);
 
-/* A SYN as Linux sends it, from src to the flow's remote end. */
+/*
+ * A SYN as Linux sends it, from src, the way-th of the fresh ports, to the flow's remote end.
+ * Routers that hash the IPv6 flow label (RFC 6438) send way 0 after the flow and others perhaps
+ * elsewhere.
+ */
 void craft_control(const struct flow_snapshot *s, const struct look *look,
-		   const struct endpoint *src, uint32_t seq, uint32_t tsval, struct segment *ret);
+		   const struct endpoint *src, int way, uint32_t seq, uint32_t tsval,
+		   struct segment *ret);
 
 #endif

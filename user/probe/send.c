@@ -140,7 +140,7 @@ static int build_control(struct prober *p, struct flow *f, int port, uint64_t no
 		return -EADDRNOTAVAIL;
 	if (getrandom(&seq, sizeof(seq), 0) != sizeof(seq))
 		return -EIO;
-	craft_control(&f->snapshot, &f->look, &src, seq,
+	craft_control(&f->snapshot, &f->look, &src, port % WIRE_CONTROL_PORTS, seq,
 		      (uint32_t)(now_ns / NS_PER_MS) + p->tsval_offset, ret);
 	return 0;
 }
