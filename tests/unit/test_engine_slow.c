@@ -199,16 +199,18 @@ static void a_window_below_a_segment_is_read_at_another_scale(void **state)
 	world_free(&w);
 }
 
-/* A receiver does not take back what it has offered. One that was always small has not. */
+/* The same number, read some bits lower: no receiver's doing. */
 static void a_window_that_is_cut_is_told_from_a_small_one(void **state)
 {
 	static const struct {
 		uint32_t wide, cut, bps;
 		int slow;
+		bool rewritten;
 	} cases[] = {
-		{64 << 20, 250000, CRAWL, 1},	       /* scale off by 8 bits */
-		{40 << 20, 1200000, FAST / 4, 1},      /* by 5: slower, if not a crawl */
-		{64 << 20, 8 << 20, FAST * 9 / 10, 0}, /* and does no harm */
+		{64 << 20, (64 << 20) >> 8, CRAWL, 1, true},
+		{(40 << 20) + 17, (40 << 20) >> 5, FAST / 4, 1, true}, /* slower, if no crawl */
+		{64 << 20, 8 << 20, FAST * 9 / 10, 0, false},	       /* and does no harm */
+		{64 << 20, 250000, CRAWL, 1, false}, /* Linux, its buffer made smaller */
 	};
 
 	(void)state;
@@ -225,8 +227,8 @@ static void a_window_that_is_cut_is_told_from_a_small_one(void **state)
 				    .snd_wnd = cases[i].cut,
 				    .rtt_us = 150000});
 		assert_int_equal(w.slow_begins, cases[i].slow);
-		if (cases[i].slow)
-			assert_int_equal(w.incident.verdict.cause, CAUSE_HEADER_REWRITE);
+		assert_true((w.incident.verdict.cause == CAUSE_HEADER_REWRITE) ==
+			    cases[i].rewritten);
 		world_free(&w);
 	}
 }

@@ -221,7 +221,7 @@ static void window_is_silly(struct judgement *j)
 		 p->window_bytes, last(j)->snd_wscale);
 }
 
-/* See note_edge() in crawl.c. What a small receiver offers is small from the start. */
+/* See note_edge() in crawl.c. */
 static void window_was_taken_back(struct judgement *j)
 {
 	const struct pace_seen *p = &j->s->pub.pace;
@@ -236,8 +236,8 @@ static void window_was_taken_back(struct judgement *j)
 	j->cause[CAUSE_HEADER_REWRITE] += DECISIVE + HINT;
 	j->rewrite = REWRITE_WINDOW;
 	evidence(j, "window-taken-back", DECISIVE + HINT,
-		 "the right edge of the window has moved back by at least %u bytes: a window of %u "
-		 "bytes is read as %u since, and no receiver takes back what it has offered",
+		 "the right edge of the window has moved back by at least %u bytes: the number "
+		 "that was %u bytes is read as %u since, shifted by whole bits",
 		 c->edge_back, c->wide_wnd, c->wnd);
 }
 

@@ -26,6 +26,7 @@
 #define LOSS_ROUND_NS  (1200 * NS_PER_MS) /* routers answer one probe a second */
 
 #define FULL_PERCENT   50 /* of the busy time: it is the program's own pace */
+#define WSCALE_MAX     14 /* RFC 7323 2.3 */
 
 /* Half octaves from 1 kbit/s on. */
 static int bucket_of(uint64_t bps)
@@ -305,15 +306,28 @@ static bool is_stalled(const struct engine *e, const struct flow *f, bool sends)
 	return f->stall[sends] >= 0 && e->stalls[f->stall[sends]].phase != STALL_SUSPECT;
 }
 
+/* The number of the earlier window, read some bits lower than it was written. */
+static bool is_shifted(const struct flow_snapshot *last, uint32_t was_wnd)
+{
+	uint32_t was = was_wnd >> (last->snd_wscale & 15),
+		 is = last->snd_wnd >> (last->snd_wscale & 15);
+
+	for (int bits = 1; is && bits <= WSCALE_MAX; bits++)
+		if (was >> bits == is)
+			return true;
+	return false;
+}
+
 /*
- * A receiver does not take back what it has offered (RFC 9293 3.8.6), Linux never does. So between
- * any two looks the right edge of the window stands still or moves on.
+ * Receivers hardly ever take back what they have offered (RFC 9293 3.8.6): Linux does since 6.5 if
+ * its buffer has shrunk. A box that strips or alters the scale leaves the same number, shifted.
  */
 static void note_edge(struct crawl *c, const struct flow_snapshot *last)
 {
 	uint32_t edge = last->snd_una + last->snd_wnd, back = c->edge - edge, was_wnd = c->wnd;
 
-	if (c->tick_ns && (int32_t)back > (int32_t)last->mss && last->snd_wnd < was_wnd) {
+	if (c->tick_ns && (int32_t)back > (int32_t)last->mss && last->snd_wnd < was_wnd &&
+	    is_shifted(last, was_wnd)) {
 		c->edge_back = back;
 		c->wide_wnd = was_wnd;
 	} else if (last->snd_wnd > c->wide_wnd / 2) {
