@@ -339,6 +339,191 @@ static void a_crawl_ends_with_its_connection_and_with_the_watch(void **state)
 	}
 }
 
+/* As the sensor tells it, from the packets. */
+static void packets_show(struct world *w, enum pace_limit limit, uint64_t ceiling_bps)
+{
+	struct observation o = {.type = OBS_PACE, .now_ns = w->now_ns};
+
+	o.pace = (struct pace_seen){
+		.key = w->flow.key,
+		.limit = limit,
+		.ceiling_bps = ceiling_bps,
+		.burst_bytes = limit == PACE_POLICER ? 20000 : 0,
+		.fit_permille = limit == PACE_POLICER ? 960 : 0,
+		.segs = 900,
+		.lost_segs = 60,
+		.bytes = 1000000,
+		.flows = 1,
+	};
+	if (!w->sends) {
+		o.pace.key.local = w->flow.key.remote;
+		o.pace.key.remote = w->flow.key.local;
+	}
+	world_step(w, &o);
+}
+
+static void wait(struct world *w, int tenths)
+{
+	for (int i = 0; i < tenths; i++) {
+		w->now_ns += NS_PER_S / 10;
+		world_step(w, &(struct observation){.type = OBS_TICK, .now_ns = w->now_ns});
+	}
+}
+
+/* By the counters each is what the other is by the packets. */
+static void packets_tell_a_policer_from_loss(void **state)
+{
+	const struct tick single = {.bps = CRAWL, .segs = 700, .retrans = 30, .runs = 29},
+			  rows = {.bps = CRAWL, .segs = 800, .retrans = 120, .runs = 12};
+	struct world w;
+
+	(void)state;
+	crawl(&w, single);
+	packets_show(&w, PACE_POLICER, 3700000);
+	wait(&w, 15);
+	assert_int_equal(w.incident.verdict.cause, CAUSE_RATE_LIMIT);
+	assert_true(w.incident.verdict.cause_confidence > 0.95);
+	assert_int_equal(w.incident.pace.ceiling_bps, 3700000);
+	assert_string_equal(w.incident.verdict.detail,
+			    "policer at 3.7 Mbit/s, bursts of 20 kB pass");
+	world_free(&w);
+
+	crawl(&w, rows);
+	assert_true(w.incident.verdict.cause_confidence < 0.9);
+	packets_show(&w, PACE_LOSS, 0);
+	wait(&w, 15);
+	assert_int_equal(w.incident.verdict.cause, CAUSE_PATH_LOSS);
+	assert_true(w.incident.verdict.cause_confidence > 0.95);
+	world_free(&w);
+}
+
+static void a_verdict_is_not_told_again_for_a_number_that_grew(void **state)
+{
+	struct world w;
+	int told;
+
+	(void)state;
+	crawl(&w, (struct tick){.bps = CRAWL, .segs = 700, .retrans = 30, .runs = 29});
+	packets_show(&w, PACE_POLICER, 3700000);
+	wait(&w, 15);
+	told = w.verdicts;
+	packets_show(&w, PACE_POLICER, 3900000);
+	wait(&w, 15);
+	assert_int_equal(w.verdicts, told);
+	packets_show(&w, PACE_POLICER, 5000000);
+	wait(&w, 15);
+	assert_int_equal(w.verdicts, told + 1);
+	world_free(&w);
+}
+
+/* Its answer was on the way when it ended. */
+static void packets_of_what_does_not_crawl_make_no_incident(void **state)
+{
+	struct observation gone = {.type = OBS_GONE};
+	struct world w;
+
+	(void)state;
+	world_init(&w, true, false);
+	ticks(&w, 10, fast);
+	packets_show(&w, PACE_POLICER, 3700000);
+	gone.now_ns = w.now_ns;
+	gone.gone.last = w.flow;
+	world_step(&w, &gone);
+	packets_show(&w, PACE_POLICER, 3700000);
+	wait(&w, 15);
+	assert_int_equal(w.slow_begins, 0);
+	assert_int_equal(w.begins, 0);
+	world_free(&w);
+}
+
+/* A tick in which time goes on step by step. */
+static void long_tick(struct world *w, const struct tick *t)
+{
+	wait(w, TICK_S * 10 - 1);
+	w->now_ns -= (TICK_S * 10 - 1) * NS_PER_S / 10;
+	tick(w, t);
+}
+
+/* One packet in `small` or `full` is lost behind node `at`. */
+static void crawl_over(struct world *w, int at, int small, int full, bool v6)
+{
+	const struct tick t = {.bps = CRAWL, .segs = 700, .retrans = 90, .runs = 85};
+
+	world_init(w, true, v6);
+	w->has_witness = false;
+	w->hops = 7;
+	w->flow.ttl_in = 64 - 6;
+	w->fault.loses_at = at;
+	w->fault.loses_small = small;
+	w->fault.loses_full = full;
+	ticks(w, 10, fast);
+	for (int i = 0; i < 22; i++) {
+		long_tick(w, &t);
+	}
+	assert_int_equal(w->slow_begins, 1);
+	assert_true(w->incident.probes_sent <= 300);
+	assert_int_equal(w->incident.verdict.cause, CAUSE_PATH_LOSS);
+}
+
+static bool is_behind(const struct world *w, const struct place *p, int node)
+{
+	struct ip_addr near = world_hop(w, node), far = world_hop(w, node + 1);
+
+	return p->kind == PLACE_LINK && addr_equal(&p->near, &near) && addr_equal(&p->far, &far);
+}
+
+static void loss_is_placed_by_probes(void **state)
+{
+	int named = 0, right = 0;
+
+	(void)state;
+	for (int at = 1; at < 7; at++) {
+		for (int one_in = 4; one_in <= 10; one_in += 3) {
+			struct world w;
+
+			crawl_over(&w, at, one_in, one_in, at & 1);
+			named += w.incident.verdict.where.kind == PLACE_LINK;
+			right += is_behind(&w, &w.incident.verdict.where, at);
+			world_free(&w);
+		}
+	}
+	assert_true(named >= 12); /* of 18 */
+	assert_true(right >= named - 1);
+}
+
+static void bit_errors_are_told_by_size(void **state)
+{
+	struct world w;
+	bool told = false;
+
+	(void)state;
+	crawl_over(&w, 3, 60, 4, false);
+	assert_true(is_behind(&w, &w.incident.verdict.where, 3));
+	for (int i = 0; i < w.incident.verdict.n_evidence; i++)
+		told |= !strcmp(w.incident.verdict.evidence[i].id, "large-lost");
+	assert_true(told);
+	world_free(&w);
+}
+
+/* They answer six times, and then hardly; what lies behind them is fine. */
+static void routers_that_limit_their_answers_are_not_blamed(void **state)
+{
+	const struct tick t = {.bps = CRAWL, .segs = 700, .retrans = 90, .runs = 85};
+	struct world w;
+
+	(void)state;
+	world_init(&w, true, false);
+	w.has_witness = false;
+	w.icmp_burst = 6;
+	ticks(&w, 10, fast);
+	for (int i = 0; i < 22; i++) {
+		long_tick(&w, &t);
+	}
+	assert_int_equal(w.incident.verdict.cause, CAUSE_PATH_LOSS);
+	assert_int_equal(w.incident.verdict.where.kind, PLACE_PATH);
+	world_free(&w);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -357,6 +542,12 @@ int main(void)
 		cmocka_unit_test(a_dip_of_eight_seconds_is_no_crawl),
 		cmocka_unit_test(a_line_that_is_shared_is_no_crawl),
 		cmocka_unit_test(a_crawl_ends_with_its_connection_and_with_the_watch),
+		cmocka_unit_test(packets_tell_a_policer_from_loss),
+		cmocka_unit_test(a_verdict_is_not_told_again_for_a_number_that_grew),
+		cmocka_unit_test(packets_of_what_does_not_crawl_make_no_incident),
+		cmocka_unit_test(loss_is_placed_by_probes),
+		cmocka_unit_test(bit_errors_are_told_by_size),
+		cmocka_unit_test(routers_that_limit_their_answers_are_not_blamed),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -115,6 +115,15 @@ static bool comes_back(struct world *w, int one_in)
 	return one_in >= 0 && (one_in < 2 || (w->rng >> 16) % (uint32_t)one_in == 0);
 }
 
+/* One in `one_in` is lost; none for 0. By a xorshift: probes come in rounds of even length. */
+static bool gets_lost(struct world *w, int one_in)
+{
+	w->rng ^= w->rng << 13;
+	w->rng ^= w->rng >> 17;
+	w->rng ^= w->rng << 5;
+	return one_in && w->rng % (uint32_t)one_in == 0;
+}
+
 /* How far this packet gets, and what comes back. */
 static void travel(struct world *w, struct probe_seen *p, bool dropped_flow)
 {
@@ -132,7 +141,9 @@ static void travel(struct world *w, struct probe_seen *p, bool dropped_flow)
 			       (w->member_dead && node == w->balanced && !other) ||
 			       (in_flow && node == f->state_at) ||
 			       (node == f->mtu_at && p->size > f->mtu) ||
-			       (node == f->content_at && p->kind == PROBE_IN_FLOW_COPY);
+			       (node == f->content_at && p->kind == PROBE_IN_FLOW_COPY) ||
+			       (node == f->loses_at &&
+				gets_lost(w, p->size > 200 ? f->loses_full : f->loses_small));
 
 		if (dropped)
 			return;

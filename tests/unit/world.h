@@ -21,6 +21,8 @@ struct world_fault {
 	int damaged_at; /* changes what it forwards; quotes from behind show it: enum probe_altered
 			 */
 	uint8_t damage;
+	int loses_at; /* this node or the link behind it loses one in so many packets */
+	int loses_small, loses_full; /* 0: none */
 	bool peer_dead;
 	bool peer_idle; /* the receiver's view: the peer has nothing to send */
 };

@@ -21,6 +21,18 @@ static void some_are_damaged(struct judgement *j, const struct pace_seen *p)
 		 p->bad_sums);
 }
 
+/* A bucket that explains the losses was looked for; by the counters alone there may be one. */
+static void random_loss(struct judgement *j, const struct pace_seen *p)
+{
+	bool tested = passes_by(j->s) || j->s->packets.limit == PACE_LOSS;
+	double weight = STRONG + (tested ? CLEAR : 0);
+
+	j->cause[CAUSE_PATH_LOSS] += weight;
+	j->cause[CAUSE_RATE_LIMIT] += tested ? 0 : HINT;
+	evidence(j, "loss", weight, "%u of %u segments were lost%s", p->lost_segs, p->segs,
+		 tested ? ", at no particular rate" : "");
+}
+
 void weigh_pace(struct judgement *j)
 {
 	const struct pace_seen *p = &j->s->pub.pace;
@@ -28,7 +40,9 @@ void weigh_pace(struct judgement *j)
 
 	switch (p->limit) {
 	case PACE_POLICER:
-		j->cause[CAUSE_RATE_LIMIT] += STRONG + CLEAR;
+		/* Rows alone may be bursts of loss. */
+		j->cause[CAUSE_RATE_LIMIT] += STRONG + (p->fit_permille ? CLEAR : 0);
+		j->cause[CAUSE_PATH_LOSS] += p->fit_permille ? 0 : CLEAR;
 		if (p->fit_permille)
 			evidence(j, "token-bucket", STRONG + CLEAR,
 				 "%u of %u segments were lost, %.0f %% of them when a bucket "
@@ -37,7 +51,7 @@ void weigh_pace(struct judgement *j)
 				 p->lost_segs, p->segs, p->fit_permille / 10.0, kbps,
 				 p->flows > 1 ? "; other connections share it" : "");
 		else
-			evidence(j, "lost-in-rows", STRONG + CLEAR,
+			evidence(j, "lost-in-rows", STRONG,
 				 "%u of %u segments were lost, several in a row each time, while "
 				 "the rate stayed at %.0f kbit/s and no queue built up",
 				 p->lost_segs, p->segs, kbps);
@@ -52,10 +66,7 @@ void weigh_pace(struct judgement *j)
 		break;
 	case PACE_LOSS:
 		some_are_damaged(j, p);
-		j->cause[CAUSE_PATH_LOSS] += STRONG + CLEAR;
-		evidence(j, "loss", STRONG + CLEAR,
-			 "%u of %u segments were lost, at no particular rate", p->lost_segs,
-			 p->segs);
+		random_loss(j, p);
 		if (p->lost_upstream * 2 > p->lost_segs)
 			evidence(j, "lost-upstream", 0,
 				 "%u of them between the sender and the capture point",

@@ -160,6 +160,8 @@ static void segments_arrive_damaged(struct judgement *j)
 	if (n < 2)
 		return;
 	j->cause[CAUSE_PATH_CORRUPTION] += DECISIVE;
+	if (j->s->pub.slow) /* that is how they are lost */
+		j->cause[CAUSE_PATH_LOSS] -= STRONG;
 	j->way = j->s->sends ? WAY_REVERSE : WAY_FORWARD;
 	evidence(j, "bad-checksum", DECISIVE,
 		 "%llu segments arrived with a wrong checksum and were dropped",

@@ -7,6 +7,7 @@
  * in which there was something to send count, and a slow one does not: the median stays what it
  * was.
  */
+#include <math.h>
 #include <netinet/tcp.h>
 #include <string.h>
 
@@ -21,10 +22,13 @@
 #define RATES_ENOUGH   3 /* before there is a median */
 #define BUSY_PERCENT   80
 #define VERDICT_NS     (1500 * NS_PER_MS) /* for what was asked of this host */
-#define TOLD_SHARE     10 /* a ceiling that has moved by such a part is told again */
-#define BESIDE	       8  /* others whose packets are looked at with it */
+#define DAMAGE_NS      (3 * NS_PER_S)	  /* damaged segments count for a receiver from now on */
+#define SURER	       0.1		  /* a change that is told again, as is */
+#define TOLD_SHARE     10		  /* a ceiling that has moved by such a part */
+#define BESIDE	       8		  /* others whose packets are looked at with it */
 #define LOSS_ROUND_NS  (1200 * NS_PER_MS) /* routers answer one probe a second */
 
+#define LOST_LEAST     3  /* in a look; fewer are chance */
 #define FULL_PERCENT   50 /* of the busy time: it is the program's own pace */
 #define WSCALE_MAX     14 /* RFC 7323 2.3 */
 
@@ -129,7 +133,9 @@ static bool says_the_same(const struct stall *s, const struct verdict *v)
 	struct verdict was = s->pub.verdict;
 
 	memcpy(was.detail, v->detail, sizeof(was.detail));
-	return verdict_same(v, &was) && near(s->told_ceiling_bps, s->pub.pace.ceiling_bps);
+	return verdict_same(v, &was) && near(s->told_ceiling_bps, s->pub.pace.ceiling_bps) &&
+	       fabs(v->cause_confidence - was.cause_confidence) < SURER &&
+	       fabs(v->where.confidence - was.where.confidence) < SURER;
 }
 
 static void tell(struct engine *e, struct stall *s)
@@ -159,7 +165,7 @@ static void begin(struct engine *e, struct flow *f, bool sends)
 	s->pub.begun_ns = e->now_ns;
 	s->pub.suspected_ns = s->pub.last_progress_ns = c->since_ns;
 	s->pub.pace = crawl_pace(e, c, &f->last, sends, &s->packets);
-	s->judge_until_ns = e->now_ns + VERDICT_NS;
+	s->judge_until_ns = e->now_ns + (sends ? VERDICT_NS : DAMAGE_NS);
 	incident_name(e, &s->pub);
 	e->counts.slow++;
 	push(e, OUT_SLOW_BEGIN, s);
@@ -345,6 +351,19 @@ static uint64_t slow_bps(const struct crawl *c, uint64_t usual)
 	return usual / (c->stall >= 0 ? BACK_SHARE : CRAWL_SHARE);
 }
 
+/* Half of it is of the last look: a path begins to lose from one moment to the next. */
+static void note_loss(struct crawl *c, const struct crawl_counts *was,
+		      const struct crawl_counts *is)
+{
+	uint32_t segs = is->segs - was->segs, retrans = is->retrans - was->retrans,
+		 dups = is->dups - was->dups, lost = retrans > dups ? retrans - dups : 0;
+	uint64_t permille = lost >= LOST_LEAST && segs ? (uint64_t)lost * 1000 / segs : 0;
+
+	if (is->bytes == was->bytes)
+		return; /* tries in a silence are no share of anything */
+	c->lost_permille = (c->lost_permille + (uint32_t)(permille < 1000 ? permille : 1000)) / 2;
+}
+
 static void look(struct engine *e, struct flow *f, bool sends)
 {
 	struct crawl *c = &f->crawl[sends];
@@ -361,6 +380,8 @@ static void look(struct engine *e, struct flow *f, bool sends)
 		c->first_ns = e->now_ns;
 		return;
 	}
+	if (sends)
+		note_loss(c, &was, &is);
 	c->rate_bps = rate_bps(is.bytes - was.bytes, dt_ns);
 	if (is_stalled(e, f, sends) || dt_ns > TICK_MAX_NS || !was_busy(&was, &is, sends, dt_ns)) {
 		/* A stall tells of itself. Who has nothing to send, or is fed in order, is fine. */

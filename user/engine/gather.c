@@ -27,8 +27,10 @@
 #define PROBES_A_HOP	5  /* in the first round */
 #define BLIND_DISTANCE	12 /* hops to ask where the distance is unknown */
 #define FRONTIER_BEHIND 3  /* hops behind the frontier that later rounds ask */
-#define LOSS_AT_PEER	4  /* whose ACKs are not limited */
-#define LOSS_ROUNDS	20 /* probes to each hop of a path that loses */
+#define LOSS_AT_PEER	3  /* whose ACKs are not limited */
+#define LOSS_ROUNDS	40 /* probes to each hop of a path that loses, if it is short */
+#define LOSS_ENOUGH	5  /* of them, for a first look */
+#define LOSS_SMALL	3  /* one round in so many is of small ones */
 #define PLACE_ENOUGH	0.6
 #define COPIES_A_HOP	2
 #define SURE		0.95
@@ -153,15 +155,20 @@ void gather_slow(struct engine *e, struct stall *s)
 bool gather_loss_round(struct engine *e, struct stall *s)
 {
 	int reach = s->distance > 1 ? s->distance - 1 : 1;
+	/* Bit errors hit what is large: small ones are there to compare. */
+	bool full = gather_full_possible(s) && s->rounds % LOSS_SMALL;
+	enum probe_kind kind = full ? PROBE_IN_FLOW_FULL : PROBE_IN_FLOW;
+	int size = full ? s->full_size : 0;
 
+	count_outstanding(e);
 	if (!e->config.probe || s->pub.route.loopback || !in_flow_possible(s) || !s->distance ||
 	    s->rounds == LOSS_ROUNDS || gather_busy(e) || !gather_affords(s, reach + LOSS_AT_PEER))
 		return false;
 	s->rounds++;
-	want_probes(e, s, PROBE_IN_FLOW, 1, reach, 1, 0);
-	want_probes(e, s, PROBE_IN_FLOW, END_TTL, END_TTL, LOSS_AT_PEER, 0);
+	want_probes(e, s, kind, 1, reach, 1, size);
+	want_probes(e, s, kind, END_TTL, END_TTL, LOSS_AT_PEER, size);
 	s->probing = true;
-	s->asked |= s->rounds >= LOSS_ROUNDS / 4;
+	s->asked |= s->rounds >= LOSS_ENOUGH;
 	return true;
 }
 

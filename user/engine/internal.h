@@ -48,7 +48,8 @@ struct crawl {
 	/* The peer's window at the last look and its right edge; by how much it has moved back, and
 	 * the window before that; 0: it has not. */
 	uint32_t edge, wnd, edge_back, wide_wnd;
-	int32_t stall; /* the incident, or -1 */
+	uint32_t lost_permille; /* of the segments of the last looks at which it moved */
+	int32_t stall;		/* the incident, or -1 */
 	uint8_t history[RATE_BUCKETS];
 };
 

@@ -440,7 +440,7 @@ void pace_sent(struct pace *p, uint32_t handle, uint32_t seq, uint16_t ip_len, u
 		return;
 	g = group_of(p, handle, &l.flow);
 	rtt_us = g->members[l.flow].rtt_us;
-	l.rtt_100us = (uint16_t)(rtt_us > 6553500 ? 65535 : rtt_us / 100);
+	l.rtt_100us = (uint16_t)(rtt_us > 6553500 ? 65535 : (rtt_us + 99) / 100);
 	append(p, g, l, now_ns);
 }
 
