@@ -13,7 +13,9 @@ static void list_verbs(void)
 		printf("  %-10s %s\n", verb_table[i].name, verb_table[i].summary);
 	puts("\n`tcpstall VERB --help` lists the options of VERB. Without a verb it is watch.\n\n"
 	     "Exit status: 0 done, no stall; 1 error; 2 usage; 3 a stall was confirmed;\n"
-	     "4 events were lost (with --strict); 77 not supported or not permitted here.");
+	     "4 a capture is cut off, or events were lost (with --strict); 77 not supported or "
+	     "not\n"
+	     "permitted here.");
 }
 
 int cmd_help(const struct options *options, int argc, char **argv)
