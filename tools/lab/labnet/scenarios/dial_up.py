@@ -6,9 +6,7 @@ from dataclasses import replace
 
 from ..scenario import DOWNLOAD, MBIT, Fault, Scenario, Truth
 
-LAN = ("d", "e")
-HOME = Scenario("", "", hops=4, nat=(1,), dial_up=True, rtt_ms=30, rate_bps=16 * MBIT, lan=LAN)
-HERE = ("link a-r1",)
+HOME = Scenario("", "", hops=4, nat=(1,), dial_up=True, rtt_ms=30, rate_bps=16 * MBIT)
 
 
 def _scenario(name, about, **options):
@@ -24,10 +22,4 @@ SCENARIOS = [
     _scenario("unclamped", "no MSS clamping, and no ICMP message comes back; a command that sends",
               fault=Fault("unclamped", "r1", 0),
               truth=Truth(("size-blackhole",), ("hop r1", "link r1-r2")), mode="run", seed=83),
-    _scenario("switch-loss", "the switch loses 65 % of the packets of our port",
-              fault=Fault("port_damages", "a", 16 << 20, options={"loss_ppm": 408000}),
-              truth=Truth(("path-loss",), HERE, slow=None), ports={"a": {}}, seed=85),
-    _scenario("half-duplex", "our card has come up with 10 Mbit/s in half duplex",
-              fault=Fault("half_duplex", "a", 32 << 20),
-              truth=Truth(("link-degraded",), HERE, slow=None), ports={"a": {}}, seed=86),
 ]
