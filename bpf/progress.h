@@ -169,6 +169,7 @@ int BPF_PROG(retransmit, struct sock *sk, struct sk_buff *skb)
 
 	if (!f)
 		return 0;
+	count(COUNT_RETRANS);
 	if (cb->seq != f->retrans_seq + f->retrans_len)
 		f->retrans_runs++;
 	f->retrans_ns = clock_ns();

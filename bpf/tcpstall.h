@@ -221,6 +221,7 @@ enum count {
 	COUNT_TRACKED,
 	COUNT_VISITED,
 	COUNT_BOXLESS, /* transfers that found no black box free */
+	COUNT_RETRANS, /* of tracked flows */
 	LOST_RING_FULL,
 	LOST_NO_MEMORY,
 	LOST_DROPS_FULL,

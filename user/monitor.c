@@ -23,6 +23,7 @@
 #include "keeper.h"
 #include "pacing.h"
 #include "probe/probe.h"
+#include "sensor/filter.h"
 #include "sensor/record.h"
 #include "view/live.h"
 #include "view/names.h"
@@ -47,6 +48,11 @@ static void output_failed(struct monitor *m, int err)
 		end(m, END_OUTPUT);
 	if (m->config.out_fd >= 0)
 		epoll_ctl(m->epoll_fd, EPOLL_CTL_DEL, m->config.out_fd, NULL);
+}
+
+void monitor_stop(struct monitor *m)
+{
+	end(m, END_STOPPED);
 }
 
 static void write_result(struct monitor *m, const struct output *out)
@@ -75,6 +81,11 @@ static void queue_want(struct monitor *m, const struct want *want)
 	m->want[(m->first_want + m->n_wants++) % WANTS_MAX] = *want;
 }
 
+static bool is_kept(const struct monitor *m, const struct incident *incident)
+{
+	return !incident || !m->config.keeps || m->config.keeps(incident, m->config.keeps_arg);
+}
+
 void monitor_observe(const struct observation *obs, void *arg)
 {
 	struct monitor *m = arg;
@@ -93,16 +104,23 @@ void monitor_observe(const struct observation *obs, void *arg)
 			queue_want(m, &out.want);
 			continue;
 		}
-		if (m->keeper)
+		if (m->keeper && is_kept(m, out.incident))
 			keeper_output(m->keeper, &out);
 		write_result(m, &out);
 	}
 }
 
+static bool may_probe(const struct monitor *m, const struct want *want)
+{
+	return m->config.engine.probe &&
+	       (!m->config.probe_exclude ||
+		!flow_filter_matches(m->config.probe_exclude, &want->key, want->local_sends));
+}
+
 static void ask_prober(struct monitor *m, const struct want *want)
 {
 	if (!m->prober ||
-	    (want->kind != WANT_LISTEN && want->kind != WANT_RELEASE && !m->config.engine.probe))
+	    (want->kind != WANT_LISTEN && want->kind != WANT_RELEASE && !may_probe(m, want)))
 		return;
 	if (prober_want(m->prober, want, mono_ns()) == -ENOSPC)
 		m->wants_lost++;
@@ -282,6 +300,9 @@ static void dispatch(struct monitor *m, enum source source)
 	case FROM_STORE:
 		on_news(m);
 		break;
+	case FROM_GUEST:
+		m->config.guest->ready(m->config.guest);
+		break;
 	}
 }
 
@@ -410,6 +431,27 @@ struct box_capacity monitor_boxes(const struct monitor *m)
 struct engine_counts monitor_engine_counts(const struct monitor *m)
 {
 	return engine_counts(m->engine);
+}
+
+void monitor_summary(const struct monitor *m, struct summary *ret)
+{
+	summarise(m, mono_ns(), ret);
+}
+
+struct sensor_counts monitor_sensor_counts(const struct monitor *m)
+{
+	return sensor_counts(m->sensor);
+}
+
+void monitor_programs(const struct monitor *m, program_fn fn, void *arg)
+{
+	sensor_programs(m->sensor, fn, arg);
+}
+
+void monitor_each_transfer(const struct monitor *m,
+			   bool (*fn)(const struct transfer *transfer, void *arg), void *arg)
+{
+	engine_each_transfer(m->engine, fn, arg);
 }
 
 uint64_t monitor_lost(const struct monitor *m)

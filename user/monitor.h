@@ -29,6 +29,17 @@ struct monitor_config {
 	int key_fd;	     /* terminal that sends 'q'; -1: none */
 	int pidfd;	     /* the loop ends with this process; -1: none */
 	pid_t forward_to;    /* signals go on to this process; 0: they end the loop */
+	struct guest *guest; /* NULL: none */
+	const struct flow_filter *probe_exclude; /* no probes for these; NULL: none such */
+	/* Whether this incident belongs into the store; NULL: all of them do. */
+	bool (*keeps)(const struct incident *incident, void *arg);
+	void *keeps_arg;
+};
+
+/* Somebody else's work in the loop. SIGHUP is the guest's, and does not end the loop. */
+struct guest {
+	int fd; /* ready() is called while it is readable */
+	void (*ready)(struct guest *guest);
 };
 
 enum monitor_end {
@@ -57,6 +68,18 @@ int monitor_keep(struct monitor *m, struct store *store, void (*say)(const char 
  * stall and writes the summary.
  */
 int monitor_run(struct monitor *m);
+
+void monitor_stop(struct monitor *m); /* as a signal would */
+
+/* As it would be told now. */
+void monitor_summary(const struct monitor *m, struct summary *ret);
+
+struct sensor_counts monitor_sensor_counts(const struct monitor *m);
+void monitor_programs(const struct monitor *m, program_fn fn, void *arg);
+
+/* As engine_each_transfer(). */
+void monitor_each_transfer(const struct monitor *m,
+			   bool (*fn)(const struct transfer *transfer, void *arg), void *arg);
 
 /* What did not work, the rest going on: 0, or negative errno. */
 struct monitor_errors {

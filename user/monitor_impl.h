@@ -15,7 +15,8 @@ enum source {
 	FROM_KEY,
 	FROM_PROCESS,
 	FROM_OUTPUT,
-	FROM_STORE
+	FROM_STORE,
+	FROM_GUEST
 };
 
 struct monitor {

@@ -44,13 +44,15 @@ static int add_source(struct monitor *m, int fd, enum source source)
 
 static int open_loop(struct monitor *m)
 {
-	static const int handled[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGWINCH};
+	static const int handled[] = {SIGINT, SIGTERM, SIGQUIT, SIGWINCH};
 	sigset_t signals;
 	int err;
 
 	sigemptyset(&signals);
 	for (size_t i = 0; i < sizeof(handled) / sizeof(handled[0]); i++)
 		sigaddset(&signals, handled[i]);
+	if (!m->config.guest)
+		sigaddset(&signals, SIGHUP);
 	if (m->config.forward_to) {
 		sigaddset(&signals, SIGUSR1);
 		sigaddset(&signals, SIGUSR2);
@@ -67,6 +69,8 @@ static int open_loop(struct monitor *m)
 	err = err ? err : add_source(m, m->timer_fd, FROM_TIMER);
 	err = err ? err : add_source(m, m->config.key_fd, FROM_KEY);
 	err = err ? err : add_source(m, m->config.pidfd, FROM_PROCESS);
+	if (!err && m->config.guest)
+		err = add_source(m, m->config.guest->fd, FROM_GUEST);
 	if (err)
 		return err;
 	/* A plain file cannot be polled and has no reader to lose. */

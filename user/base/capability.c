@@ -3,6 +3,7 @@
 
 #include <stdint.h>
 #include <stdio.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -14,6 +15,16 @@ bool capability_held(int capability)
 	if (syscall(SYS_capget, &header, data))
 		return false;
 	return data[capability / 32].effective & 1u << capability % 32;
+}
+
+void capability_drop(bool files)
+{
+	struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+	const struct __user_cap_data_struct none[2] = {{0}};
+
+	syscall(SYS_capset, &header, none); /* less is always allowed */
+	if (!files)
+		prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
 }
 
 const char *capability_grant(char buf[GRANT_LEN])

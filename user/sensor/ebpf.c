@@ -236,6 +236,7 @@ struct sensor_counts ebpf_counts(const struct sensor *sensor)
 		.tracked = ebpf_counted(s, COUNT_TRACKED),
 		.visited = ebpf_counted(s, COUNT_VISITED),
 		.events = s->events,
+		.retransmissions = ebpf_counted(s, COUNT_RETRANS),
 	};
 
 	_Static_assert(sizeof(losses) / sizeof(losses[0]) <= SENSOR_LOST_REASONS, "room for all");
@@ -244,6 +245,22 @@ struct sensor_counts ebpf_counts(const struct sensor *sensor)
 		ret.lost[i].count = ebpf_counted(s, losses[i].what);
 	}
 	return ret;
+}
+
+static void ebpf_programs(const struct sensor *sensor, program_fn fn, void *arg)
+{
+	const struct ebpf *s = (const struct ebpf *)sensor;
+	struct bpf_program *prog;
+
+	bpf_object__for_each_program(prog, s->skel->obj)
+	{
+		struct bpf_prog_info info = {0};
+		__u32 len = sizeof(info);
+
+		if (bpf_program__fd(prog) >= 0 &&
+		    !bpf_obj_get_info_by_fd(bpf_program__fd(prog), &info, &len))
+			fn(bpf_program__name(prog), info.run_time_ns, arg);
+	}
 }
 
 static const struct sensor_ops ops = {
@@ -255,6 +272,7 @@ static const struct sensor_ops ops = {
 	.listen = ebpf_listen,
 	.release = ebpf_release,
 	.counts = ebpf_counts,
+	.programs = ebpf_programs,
 	.box = ebpf_box,
 	.box_capacity = ebpf_box_capacity,
 };

@@ -52,6 +52,12 @@ struct sensor_counts sensor_counts(const struct sensor *s)
 	return s->ops->counts(s);
 }
 
+void sensor_programs(const struct sensor *s, program_fn fn, void *arg)
+{
+	if (s->ops->programs)
+		s->ops->programs(s, fn, arg);
+}
+
 int sensor_box(struct sensor *s, const struct flow_key *key, box_fn take, void *arg,
 	       struct box_counts *ret)
 {

@@ -61,12 +61,18 @@ int sensor_release(struct sensor *s, const struct flow_key *key);
 #define SENSOR_LOST_REASONS 6
 struct sensor_counts {
 	uint64_t tracked, visited, events;
+	uint64_t retransmissions; /* of tracked flows; packets: not counted */
 	struct {
 		const char *reason;
 		uint64_t count;
 	} lost[SENSOR_LOST_REASONS];
 };
 struct sensor_counts sensor_counts(const struct sensor *s);
+
+/* What each kernel program has cost; while the kernel counts it (sysctl kernel.bpf_stats_enabled).
+ */
+typedef void (*program_fn)(const char *name, uint64_t run_ns, void *arg);
+void sensor_programs(const struct sensor *s, program_fn fn, void *arg);
 
 /* One line of `tcpstall check`. */
 struct feature {

@@ -15,6 +15,7 @@ struct sensor_ops {
 	int (*listen)(struct sensor *s, const struct flow_key *key);
 	int (*release)(struct sensor *s, const struct flow_key *key);
 	struct sensor_counts (*counts)(const struct sensor *s);
+	void (*programs)(const struct sensor *s, program_fn fn, void *arg); /* NULL: none */
 	/* Both or neither. */
 	int (*box)(struct sensor *s, const struct flow_key *key, box_fn take, void *arg,
 		   struct box_counts *ret);

@@ -85,6 +85,12 @@ void jsonw_null(struct jsonw *j, const char *key)
 	fputs("null", j->out);
 }
 
+void jsonw_raw(struct jsonw *j, const char *key, const char *json)
+{
+	next(j, key);
+	fputs(json, j->out);
+}
+
 void jsonw_string(struct jsonw *j, const char *key, const char *value)
 {
 	if (!value) {

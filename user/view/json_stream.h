@@ -27,6 +27,7 @@ void jsonw_known(struct jsonw *j, const char *key, uint64_t value); /* 0: null *
 void jsonw_real(struct jsonw *j, const char *key, double value);    /* four digits */
 void jsonw_bool(struct jsonw *j, const char *key, bool value);
 void jsonw_null(struct jsonw *j, const char *key);
+void jsonw_raw(struct jsonw *j, const char *key, const char *json); /* JSON already */
 
 /* Ends the line and flushes it. 0, or what went wrong since the last call (-EPIPE, -ENOSPC ...). */
 int jsonw_line_end(struct jsonw *j);

@@ -43,6 +43,10 @@ struct summary {
 
 int writer_text(const struct writer_config *config, struct writer **ret);
 int writer_json(const struct writer_config *config, struct writer **ret);
+/* Hands results to functions: for who does more with them than write. */
+int writer_call(int (*output)(const struct output *out, void *arg),
+		int (*summary)(const struct summary *summary, void *arg), void *arg,
+		struct writer **ret);
 void writer_free(struct writer *w);
 
 /* All kinds but OUT_WANT. -EPIPE once the reader is gone. */
