@@ -32,14 +32,24 @@ LIBS       := libbpf libelf zlib libpcap libmnl jansson
 ZSTD       := $(shell pkg-config --exists libzstd 2>/dev/null && echo libzstd)
 # Optional: incidents are kept.
 SQLITE     := $(shell pkg-config --exists sqlite3 2>/dev/null && echo sqlite3)
+# Optional, for the daemon: its files, HTTP out, HTTP in, the service manager, capabilities.
+INIH       := $(shell pkg-config --exists inih 2>/dev/null && echo inih)
+CURL       := $(shell pkg-config --exists libcurl 2>/dev/null && echo libcurl)
+MICROHTTPD := $(shell pkg-config --exists libmicrohttpd 2>/dev/null && echo libmicrohttpd)
+SYSTEMD    := $(shell pkg-config --exists libsystemd 2>/dev/null && echo libsystemd)
+CAPNG      := $(shell pkg-config --exists libcap-ng 2>/dev/null && echo libcap-ng)
+EXTRA      := $(ZSTD) $(SQLITE) $(INIH) $(CURL) $(MICROHTTPD) $(SYSTEMD) $(CAPNG)
+HAVE       := $(if $(ZSTD),-DHAVE_ZSTD) $(if $(SQLITE),-DHAVE_SQLITE) $(if $(INIH),-DHAVE_INIH) \
+              $(if $(CURL),-DHAVE_CURL) $(if $(MICROHTTPD),-DHAVE_MICROHTTPD) \
+              $(if $(SYSTEMD),-DHAVE_SYSTEMD) $(if $(CAPNG),-DHAVE_CAPNG)
 WARNINGS   := -Wall -Wextra -Wshadow -Wmissing-prototypes -Wstrict-prototypes -Wformat=2 -Wvla \
               -Wpointer-arith -Wundef
 OPTIMISE   ?= -O2
 HARDENING  ?= -fstack-protector-strong -D_FORTIFY_SOURCE=2 -fPIE
 CFLAGS_ALL  = -std=gnu11 -g $(OPTIMISE) $(HARDENING) $(WARNINGS) $(WERROR) -Iuser -I$(BUILD) -Ibpf \
-              -D_GNU_SOURCE -MMD -MP $(shell pkg-config --cflags $(LIBS) $(ZSTD) $(SQLITE) 2>/dev/null) \
-              $(if $(ZSTD),-DHAVE_ZSTD) $(if $(SQLITE),-DHAVE_SQLITE) $(CFLAGS)
-LDLIBS_ALL  = $(shell pkg-config --libs $(LIBS) $(ZSTD) $(SQLITE) 2>/dev/null) -lm $(LDLIBS)
+              -D_GNU_SOURCE -MMD -MP $(shell pkg-config --cflags $(LIBS) $(EXTRA) 2>/dev/null) \
+              $(HAVE) $(CFLAGS)
+LDLIBS_ALL  = $(shell pkg-config --libs $(LIBS) $(EXTRA) 2>/dev/null) -lm $(LDLIBS)
 
 SOURCES  := $(wildcard user/*.c user/*/*.c)
 OBJECTS  := $(SOURCES:%.c=$(BUILD)/%.o)
@@ -109,9 +119,12 @@ $(BUILD)/wire: $(WIRE_OBJ) $(BUILD)/tcpstall.a
 	$(call msg,LINK,$@)
 	$(Q)$(CC) $(CFLAGS_ALL) -pie $(LDFLAGS) -o $@ $^ $(LDLIBS_ALL)
 
-# Rewritten only when a version changes. libmnl does not tell its own.
+# Rewritten only when a version changes. Some libraries do not tell their own.
+version_of = $(shell pkg-config --modversion $(1) 2>/dev/null)
 version_h = printf '\#define %s "%s"\n' TCPSTALL_VERSION '$(VERSION)' \
-                LIBMNL_VERSION '$(shell pkg-config --modversion libmnl 2>/dev/null)'
+                LIBMNL_VERSION '$(call version_of,libmnl)' INIH_VERSION '$(call version_of,inih)' \
+                SYSTEMD_VERSION '$(call version_of,libsystemd)' \
+                CAPNG_VERSION '$(call version_of,libcap-ng)'
 
 $(BUILD)/version.h: FORCE
 	$(Q)mkdir -p $(@D)

@@ -15,6 +15,12 @@
 #ifdef HAVE_ZSTD
 #include <zstd.h>
 #endif
+#ifdef HAVE_CURL
+#include <curl/curl.h>
+#endif
+#ifdef HAVE_MICROHTTPD
+#include <microhttpd.h>
+#endif
 
 #include "verb.h"
 #include "version.h"
@@ -37,7 +43,7 @@ static const char *pcap_version(char *buf, size_t len)
 int cmd_version(const struct options *options, int argc, char **argv)
 {
 	char pcap[32], bpf[16];
-	/* libelf and libmnl do not tell at run time: what we were built against. */
+	/* Some do not tell at run time: what we were built against. */
 	const struct {
 		const char *name, *version;
 	} library[] = {
@@ -52,6 +58,21 @@ int cmd_version(const struct options *options, int argc, char **argv)
 #endif
 #ifdef HAVE_ZSTD
 		{"libzstd", ZSTD_versionString()},
+#endif
+#ifdef HAVE_INIH
+		{"libinih", INIH_VERSION},
+#endif
+#ifdef HAVE_CURL
+		{"libcurl", curl_version_info(CURLVERSION_NOW)->version},
+#endif
+#ifdef HAVE_MICROHTTPD
+		{"libmicrohttpd", MHD_get_version()},
+#endif
+#ifdef HAVE_SYSTEMD
+		{"libsystemd", SYSTEMD_VERSION},
+#endif
+#ifdef HAVE_CAPNG
+		{"libcap-ng", CAPNG_VERSION},
 #endif
 	};
 	const int n = sizeof(library) / sizeof(library[0]);

@@ -1,0 +1,180 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* The table and a configuration as text: INI, the commented sample, roff. */
+#include <inttypes.h>
+#include <string.h>
+
+#include "config/table.h"
+
+#define WIDTH 78
+
+static void print_section(const struct section *s, const char *name, const void *section, FILE *to)
+{
+	char text[CONFIG_FILTER];
+
+	fprintf(to, "[%s%s%s]\n", s->name, *name ? " " : "", name);
+	for (int i = 0; i < s->n_keys; i++)
+		fprintf(to, "%s = %s\n", s->keys[i].name,
+			key_text(&s->keys[i], section, text, sizeof(text)));
+	putc('\n', to);
+}
+
+void config_print(const struct config *c, FILE *to)
+{
+	for (int i = 0; i < SECTIONS; i++) {
+		const struct section *s = &config_sections[i];
+
+		if (!s->named)
+			print_section(s, "", (const char *)c + s->offset, to);
+		for (int k = 0; i == SECTION_WATCH && k < c->n_watch; k++)
+			print_section(s, c->watch[k].name, &c->watch[k], to);
+		for (int k = 0; i == SECTION_SINK && k < c->n_sinks; k++)
+			print_section(s, c->sink[k].name, &c->sink[k], to);
+	}
+}
+
+static bool same(enum section_kind kind, const void *a, const void *b)
+{
+	char text[2][CONFIG_FILTER];
+
+	for (int i = 0; i < config_sections[kind].n_keys; i++) {
+		const struct key *k = &config_sections[kind].keys[i];
+
+		if (strcmp(key_text(k, a, text[0], sizeof(text[0])),
+			   key_text(k, b, text[1], sizeof(text[1]))))
+			return false;
+	}
+	return true;
+}
+
+bool config_same(const struct config *a, const struct config *b, enum config_part part)
+{
+	if (part == ABOUT_DAEMON)
+		return same(SECTION_DAEMON, &a->daemon, &b->daemon);
+	if (part == ABOUT_STORE)
+		return same(SECTION_STORE, &a->store, &b->store);
+	for (int i = 0; i < a->n_sinks && i < b->n_sinks; i++)
+		if (strcmp(a->sink[i].name, b->sink[i].name) ||
+		    !same(SECTION_SINK, &a->sink[i], &b->sink[i]))
+			return false;
+	return a->n_sinks == b->n_sinks;
+}
+
+/* Words in lines, each begun with this. */
+static void fold(const char *text, const char *begin, FILE *to)
+{
+	size_t column = 0;
+
+	while (*text) {
+		const size_t len = strcspn(text, " ");
+
+		if (column && column + 1 + len > WIDTH) {
+			putc('\n', to);
+			column = 0;
+		}
+		if (!column)
+			fputs(begin, to);
+		fprintf(to, "%s%.*s", column ? " " : "", (int)len, text);
+		column += len + (column ? 1 : strlen(begin));
+		text += len;
+		text += strspn(text, " ");
+	}
+	putc('\n', to);
+}
+
+/* What may be written: one of the words, or from here to there. */
+static void values_text(const struct key *k, char *buf, size_t len)
+{
+	static const char *const words[] = {
+		[KEY_BOOL] = "yes or no",    [KEY_NUMBER] = "number", [KEY_SIZE] = "size",
+		[KEY_DURATION] = "duration", [KEY_TEXT] = "text",     [KEY_FILTER] = "filter",
+	};
+
+	snprintf(buf, len, "%s", k->type == KEY_CHOICE ? k->choices : words[k->type]);
+}
+
+void config_print_sample(FILE *to)
+{
+	fputs("# tcpstall.conf(5): every key is optional; what is commented out is the default.\n"
+	      "# Files in the directory beside this one, tcpstall.conf.d/*.conf, are read after "
+	      "it.\n",
+	      to);
+	for (int i = 0; i < SECTIONS; i++) {
+		const struct section *s = &config_sections[i];
+
+		putc('\n', to);
+		fold(s->help, "# ", to);
+		fprintf(to, "%s[%s%s]\n", s->nameless ? "" : "#", s->name,
+			s->nameless ? "" : " NAME");
+		for (int k = 0; k < s->n_keys; k++) {
+			putc('\n', to);
+			fold(s->keys[k].help, "# ", to);
+			fprintf(to, "#%s = %s\n", s->keys[k].name, s->keys[k].fallback);
+		}
+	}
+}
+
+/* A dot or a quote at the beginning of a line, and a backslash anywhere, mean something to roff. */
+static void roff(const char *text, FILE *to)
+{
+	fputs(*text == '.' || *text == '\'' ? "\\&" : "", to);
+	for (; *text; text++) {
+		if (*text == '\\')
+			fputs("\\e", to);
+		else if (*text == '-')
+			fputs("\\-", to);
+		else
+			putc(*text, to);
+	}
+}
+
+static void man_key(const struct key *k, FILE *to)
+{
+	char values[CONFIG_TEXT];
+
+	values_text(k, values, sizeof(values));
+	fputs(".TP\n\\fB", to);
+	roff(k->name, to);
+	fputs("\\fR = \\fI", to);
+	roff(values, to);
+	fputs("\\fR", to);
+	if (*k->fallback) {
+		fputs(" (default ", to);
+		roff(k->fallback, to);
+		putc(')', to);
+	}
+	putc('\n', to);
+	roff(k->help, to);
+	putc('\n', to);
+}
+
+void config_print_man(FILE *to)
+{
+	fputs(".TH TCPSTALL.CONF 5\n"
+	      ".SH NAME\ntcpstall.conf \\- what the tcpstall daemon watches, and whom it tells\n"
+	      ".SH SYNOPSIS\n"
+	      "/etc/tcpstall/tcpstall.conf\n.br\n/etc/tcpstall/tcpstall.conf.d/*.conf\n"
+	      ".SH DESCRIPTION\n"
+	      "Sections in brackets, and in them a key and its value on each line. Lines that "
+	      "begin "
+	      "with # or ; are comments, and so is what follows a blank and a semicolon. Every key "
+	      "is optional. Files of the directory are read after the file, in the order of their "
+	      "names; the later word counts. An unknown key and a bad value are errors.\n"
+	      ".PP\nDurations are written 500ms, 2s, 5m, 1h, 90d; sizes 64k, 1M, 2G, in powers of "
+	      "1024; filters as in\n.BR pcap\\-filter (7).\n"
+	      ".PP\nThe daemon reads its files again on SIGHUP: all of what they say, or, if there "
+	      "is an error, nothing. [daemon], [store] and [metrics] listen need a restart.\n",
+	      to);
+	for (int i = 0; i < SECTIONS; i++) {
+		const struct section *s = &config_sections[i];
+
+		fprintf(to, ".SH [%s%s]\n", s->name,
+			s->nameless && s->named ? "] AND [watch NAME"
+			: s->named		? " NAME"
+						: "");
+		roff(s->help, to);
+		putc('\n', to);
+		for (int k = 0; k < s->n_keys; k++)
+			man_key(&s->keys[k], to);
+	}
+	fputs(".SH SEE ALSO\n.BR tcpstall (8),\n.BR tcpstall\\-events (5)\n", to);
+}
