@@ -6,6 +6,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "ask.h"
 #include "session.h"
 #include "view/live.h"
 #include "view/terminal.h"
@@ -44,8 +45,11 @@ static int open_screen(struct session *s)
 int cmd_watch(const struct options *options, int argc, char **argv)
 {
 	struct session s;
-	int end, status = session_prepare(&s, options, stdout);
+	int end, status;
 
+	if (options->daemon)
+		return ask_daemon_to_watch(options, argc);
+	status = session_prepare(&s, options, stdout);
 	if (!status)
 		status = session_filter(&s, argc, argv);
 	if (!status)

@@ -92,6 +92,14 @@ const struct option_info option_table[OPTIONS] = {
 		      "pcap with nanoseconds, for programs that cannot read pcapng", 0, 0},
 	[OPT_BLACK_BOX] = {"black-box", 0, OPTION_U64, VALUE(box_packets), "N",
 			   "last packets kept of each transfer (default 256; 0: none)", 0, BOX_MAX},
+	[OPT_CONFIG] = {"config", 'c', OPTION_STRING, VALUE(config), "FILE",
+			"read FILE and FILE.d/*.conf (default /etc/tcpstall/tcpstall.conf)", 0, 0},
+	[OPT_PRINT_CONFIG] = {"print-config", 0, OPTION_FLAG, VALUE(print_config), NULL,
+			      "what the files and the defaults come to, and end", 0, 0},
+	[OPT_DRY_RUN] = {"dry-run", 0, OPTION_FLAG, VALUE(dry_run), NULL,
+			 "check the configuration, attach nothing, and end", 0, 0},
+	[OPT_DAEMON] = {"daemon", 0, OPTION_FLAG, VALUE(daemon), NULL,
+			"what the daemon finds, without privilege", 0, 0},
 };
 
 static const char *expected(enum option_type type)

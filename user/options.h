@@ -50,6 +50,10 @@ enum option_id {
 	OPT_WITNESSES,
 	OPT_PCAP,
 	OPT_BLACK_BOX,
+	OPT_CONFIG,
+	OPT_PRINT_CONFIG,
+	OPT_DRY_RUN,
+	OPT_DAEMON,
 	OPTIONS
 };
 
@@ -68,11 +72,11 @@ enum option_type {
 struct options {
 	uint64_t given; /* a bit for each option_id */
 	bool help, json, numeric, quiet, verbose, no_probe, anonymize, strict, force, no_store,
-		witnesses, pcap, all, summary;
+		witnesses, pcap, all, summary, print_config, dry_run, daemon;
 	uint64_t stall_after_ns, min_bytes, duration_ns, pid, max_hops, count, jobs, box_packets;
 	uint64_t store_bytes, store_age_ns, port;
 	const char *source, *netns, *output, *record, *flow, *extract, *interface;
-	const char *store, *since, *until, *cause, *address, *process;
+	const char *store, *since, *until, *cause, *address, *process, *config;
 };
 
 struct option_info {

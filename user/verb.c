@@ -39,6 +39,16 @@ static const char run_notes[] =
 	"3 if CMD succeeded although a stall never recovered.\n"
 	"\n" STORE_NOTES;
 
+static const char daemon_notes[] =
+	"Stays in the foreground, as service managers want it; what it has to say of itself goes\n"
+	"to stderr. What is watched and who is told is said in the configuration,\n"
+	"tcpstall.conf(5). SIGHUP reads it again: all of it or, after an error, nothing. --json\n"
+	"writes each line to stdout as well. Exit status 0 when it is asked to end.\n";
+
+static const char asks_notes[] =
+	"The daemon answers root, its own user, and the members of the group that its\n"
+	"configuration names.\n";
+
 static const char incidents_notes[] =
 	"The newest comes first; FOR is how long nothing moved, the arrow at PEER which way the\n"
 	"data goes. An incident whose watching process was killed is `interrupted`. --json prints\n"
@@ -76,7 +86,8 @@ const struct verb verb_table[] = {
 	{
 		.name = "watch",
 		.run = cmd_watch,
-		.options = LIVE | OPTION(DURATION) | OPTION(NETNS) | OPTION(PID),
+		.options = LIVE | OPTION(DURATION) | OPTION(NETNS) | OPTION(PID) | OPTION(DAEMON) |
+			   OPTION(CONFIG),
 		.max_operands = -1,
 		.operands = "[FILTER]",
 		.summary = "transfers as they go, and a verdict as soon as one stalls",
@@ -92,6 +103,40 @@ const struct verb verb_table[] = {
 		.operands = "[--] CMD [ARG]...",
 		.summary = "run CMD, watch its connections, end with its exit status",
 		.notes = run_notes,
+	},
+	{
+		.name = "daemon",
+		.run = cmd_daemon,
+		.options = OPTION(JSON) | OPTION(QUIET) | OPTION(VERBOSE) | OPTION(OUTPUT) |
+			   OPTION(CONFIG) | OPTION(PRINT_CONFIG) | OPTION(DRY_RUN),
+		.operands = "",
+		.summary = "watch day and night: alerts, incidents, metrics",
+		.notes = daemon_notes,
+	},
+	{
+		.name = "status",
+		.run = cmd_status,
+		.options = OPTION(JSON) | OPTION(CONFIG),
+		.operands = "",
+		.summary = "how the daemon is",
+		.notes = asks_notes,
+	},
+	{
+		.name = "dump",
+		.run = cmd_dump,
+		.options = OPTION(CONFIG),
+		.operands = "",
+		.summary = "every transfer that the daemon follows, as JSON",
+		.notes = asks_notes,
+	},
+	{
+		.name = "alert-test",
+		.run = cmd_alert_test,
+		.options = OPTION(CONFIG),
+		.min_operands = 1,
+		.max_operands = 1,
+		.operands = "SINK",
+		.summary = "send a made-up alert to one of the sinks of the configuration",
 	},
 	{
 		.name = "incidents",

@@ -39,8 +39,11 @@ bool looks_like_filter(const char *word);
 void verb_usage(const struct verb *verb, FILE *to);
 
 /* A verb returns an exit status and reports its own errors on stderr, one line each. */
+int cmd_alert_test(const struct options *options, int argc, char **argv);
 int cmd_analyze(const struct options *options, int argc, char **argv);
 int cmd_check(const struct options *options, int argc, char **argv);
+int cmd_daemon(const struct options *options, int argc, char **argv);
+int cmd_dump(const struct options *options, int argc, char **argv);
 int cmd_export(const struct options *options, int argc, char **argv);
 int cmd_help(const struct options *options, int argc, char **argv);
 int cmd_incidents(const struct options *options, int argc, char **argv);
@@ -48,6 +51,7 @@ int cmd_replay(const struct options *options, int argc, char **argv);
 int cmd_report(const struct options *options, int argc, char **argv);
 int cmd_run(const struct options *options, int argc, char **argv);
 int cmd_show(const struct options *options, int argc, char **argv);
+int cmd_status(const struct options *options, int argc, char **argv);
 int cmd_trace(const struct options *options, int argc, char **argv);
 int cmd_version(const struct options *options, int argc, char **argv);
 int cmd_watch(const struct options *options, int argc, char **argv);

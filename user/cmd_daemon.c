@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+#include <err.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "config/config.h"
+#include "daemon/daemon.h"
+#include "verb.h"
+
+int cmd_daemon(const struct options *options, int argc, char **argv)
+{
+	struct config *c = malloc(sizeof(*c));
+	int status = STATUS_USAGE, err;
+	char why[2048];
+
+	(void)argc;
+	(void)argv;
+	if (!c) {
+		warnx("%s", strerror(ENOMEM));
+		return STATUS_ERROR;
+	}
+	err = config_load(options->config, c, why, sizeof(why));
+	if (!err && !options->print_config)
+		err = daemon_check(c, why, sizeof(why));
+	if (err) {
+		warnx("%s", why);
+	} else if (options->print_config) {
+		config_print(c, stdout);
+		status = STATUS_DONE;
+	} else if (options->dry_run) {
+		if (!options->quiet)
+			warnx("the configuration is fine: %d sections of transfers, %d sinks",
+			      c->n_watch, c->n_sinks);
+		status = STATUS_DONE;
+	} else {
+		status = daemon_run(options, options->config, c);
+	}
+	free(c);
+	return status;
+}

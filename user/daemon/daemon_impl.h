@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* What daemon.c and daemon_tell.c share; for nobody else. */
+#ifndef TCPSTALL_DAEMON_DAEMON_IMPL_H
+#define TCPSTALL_DAEMON_DAEMON_IMPL_H
+
+#include "alert/groups.h"
+#include "daemon/control.h"
+#include "daemon/daemon.h"
+#include "daemon/http.h"
+#include "daemon/metrics.h"
+#include "daemon/selector.h"
+#include "session.h"
+
+enum daemon_source {
+	DAEMON_TIMER,
+	DAEMON_SIGNAL,
+	DAEMON_CLOCK,
+	DAEMON_SINKS,
+	DAEMON_HTTP,
+	DAEMON_CONTROL,
+};
+
+struct daemon {
+	struct guest guest; /* first: what the monitor holds; its descriptor is our epoll set */
+	struct config *config;
+	const char *path;	/* of the configuration; NULL: the usual one */
+	struct options options; /* as the configuration has them */
+	struct session session;
+	struct writer *writer; /* to stdout or -o FILE; NULL: nobody asked */
+	struct selector *selector;
+	struct flow_filter *exclude; /* no probes for these; NULL */
+	struct groups *groups;
+	struct sinks *sinks;
+	struct control *control;
+	struct http *http; /* NULL: not asked for */
+	struct tallies tallies;
+	int timer_fd, clock_fd, signal_fd, lock_fd;
+	int64_t wall_offset_ns; /* as it is now */
+	uint64_t started_ns, lines_lost;
+	uint64_t watchdog_ns, alive_ns, textfile_ns, http_ns;
+	bool unsaved;
+	int save_error, textfile_error; /* that were told last */
+};
+
+int daemon_add(struct daemon *d, int fd, enum daemon_source source);
+
+/* daemon_tell.c: what the daemon says of itself. */
+extern const struct control_ops daemon_control_ops;
+void daemon_metrics(FILE *to, void *arg);
+void daemon_textfile(struct daemon *d);
+void daemon_say_start(const struct daemon *d);
+
+/* The descriptor becomes readable when the wall clock is set. */
+int clock_watch(int fd);
+
+#endif
