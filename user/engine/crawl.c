@@ -31,6 +31,7 @@
 #define LOST_LEAST     3  /* in a look; fewer are chance */
 #define FULL_PERCENT   50 /* of the busy time: it is the program's own pace */
 #define WSCALE_MAX     14 /* RFC 7323 2.3 */
+#define SHIFTED_LEAST  32 /* smaller numbers begin like another by chance */
 
 /* Half octaves from 1 kbit/s on. */
 static int bucket_of(uint64_t bps)
@@ -318,7 +319,7 @@ static bool is_shifted(const struct flow_snapshot *last, uint32_t was_wnd)
 	uint32_t was = was_wnd >> (last->snd_wscale & 15),
 		 is = last->snd_wnd >> (last->snd_wscale & 15);
 
-	for (int bits = 1; is && bits <= WSCALE_MAX; bits++)
+	for (int bits = 1; is >= SHIFTED_LEAST && bits <= WSCALE_MAX; bits++)
 		if (was >> bits == is)
 			return true;
 	return false;
