@@ -78,7 +78,7 @@ struct judgement {
 
 /* Loss of some packets: how well it is explained by a point behind node k. */
 struct loss_view {
-	int at; /* the best; -1: there is none */
+	int at;			     /* the best; -1: there is none */
 	struct tally before, behind; /* probes to the nodes on this side of it, and beyond */
 	struct tally behind_of[PROBE_KINDS];
 	double split[MAX_DISTANCE]; /* log-odds, 0: none */
