@@ -287,7 +287,7 @@ static struct open_incident *enter(struct keeper *k, const struct incident *i)
 /* They come and go: what has been kept of one is not kept again. */
 static void set_witnesses(struct open_incident *o, const struct incident *i)
 {
-	struct seen_witness now[MAX_WITNESSES];
+	struct seen_witness now[MAX_WITNESSES] = {0};
 
 	for (int n = 0; n < i->n_witnesses; n++) {
 		now[n] = (struct seen_witness){i->witnesses[n].key, o->from_ns};
