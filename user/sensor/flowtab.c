@@ -108,6 +108,7 @@ static void begin(struct tracker *t, struct flow_entry *e)
 	e->half[0].life = e->half[1].life = LIFE_NONE;
 	e->half[0].next = e->half[0].prev = e->half[1].next = e->half[1].prev = NONE;
 	e->opener = 2;
+	e->mss = 0;
 	e->born_ns = t->now_ns;
 	e->number = ++t->numbers;
 	e->first_frame = e->last_frame = (uint32_t)t->frame;

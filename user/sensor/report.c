@@ -14,6 +14,7 @@
 #define WITNESSES_LOOKED_AT 65536
 #define REFUSED_HOPS	    2 /* of difference between a forged reset and the peer */
 #define WITNESS_NS	    (NS_PER_S / 2)
+#define TIMESTAMPS_LEN	    12 /* bytes of the option, padded */
 #define GIVEN_UP	    3 /* timeouts in a row without an answer: the receiver is heard no more */
 
 static struct endpoint end_of(const struct flow_entry *e, int dir)
@@ -31,6 +32,19 @@ static struct flow_key key_of(const struct flow_entry *e, int dir)
 	};
 }
 
+/*
+ * Offloads hand over several segments as one. Each end offers what its own link takes, so that the
+ * smaller offer holds both ways; options come out of it (RFC 6691).
+ */
+static uint16_t segment_of(const struct flow_entry *e, const struct half *h)
+{
+	uint16_t most = e->mss > TIMESTAMPS_LEN && (h->flags & HALF_TIMESTAMPS)
+				? (uint16_t)(e->mss - TIMESTAMPS_LEN)
+				: e->mss;
+
+	return most && h->mss > most ? most : h->mss;
+}
+
 /* Of what the receiver sends: the routers between the sender and here count it down as well. */
 static uint8_t ttl_at_sender(const struct half *h, const struct half *o)
 {
@@ -45,6 +59,7 @@ struct flow_snapshot report_snapshot(struct tracker *t, uint32_t node)
 	int dir = node & 1;
 	const struct half *h = &e->half[dir], *o = &e->half[!dir];
 	const struct detail *d = h->detail == NO_DETAIL ? NULL : &t->details[h->detail];
+	uint16_t mss = segment_of(e, h);
 	bool shut = (h->flags & HALF_SHUT) && half_out(h) <= 1;
 	struct flow_snapshot s = {
 		.key = key_of(e, dir),
@@ -65,11 +80,11 @@ struct flow_snapshot report_snapshot(struct tracker *t, uint32_t node)
 		.retrans_seq = half_known_una(t, h),
 		.retrans_len = d ? d->stuck_len : 0,
 		.snd_wnd = half_window(h, o),
-		.mss = h->mss,
+		.mss = mss,
 		.rtt_us = h->srtt_us + o->srtt_us,
 		.min_rtt_us = h->min_rtt_us + o->min_rtt_us,
 		.retrans = h->tries,
-		.unacked_segs = shut ? 0 : half_out(h) / (h->mss ? h->mss : 1) + (half_out(h) > 0),
+		.unacked_segs = shut ? 0 : half_out(h) / (mss ? mss : 1) + (half_out(h) > 0),
 		.total_retrans = h->retrans,
 		.dup_acks = h->dup_acks,
 		.in_segs = d && d->unanswered < GIVEN_UP ? d->heard : 0,

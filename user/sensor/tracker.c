@@ -169,6 +169,8 @@ static void segment(struct tracker *t, const struct frame *f, uint32_t hash)
 	if (f->flags & TCP_SYN) {
 		h->flags |= HALF_SYN;
 		h->wscale = f->wscale;
+		if (f->mss && (!e->mss || f->mss < e->mss))
+			e->mss = f->mss;
 		e->opener = (uint8_t)(f->flags & TCP_ACK ? !dir : dir);
 		if (!(h->flags & HALF_RTT_PENDING) && !(h->flags & HALF_BASED)) {
 			h->rtt_seq = f->seq + 1;
