@@ -235,7 +235,7 @@ void life_begin(struct tracker *t, struct half *h, const struct half *o)
 	uint32_t window = half_window(h, o);
 	struct life *l;
 
-	if (h->sent < LIFE_BYTES || !(o->flags & HALF_SEEN) || h->life == LIFE_TOLD)
+	if (h->sent < LIFE_BYTES || !(o->flags & HALF_SEEN))
 		return;
 	l = take(t, h);
 	if (!l)
