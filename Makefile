@@ -114,6 +114,17 @@ $(BUILD)/engine_scale: $(BUILD)/tools/bench/engine_scale.o $(BUILD)/tcpstall.a
 	$(call msg,LINK,$@)
 	$(Q)$(CC) $(CFLAGS_ALL) -pie $(LDFLAGS) -o $@ $^ $(LDLIBS_ALL)
 
+# The daemon's sample configuration and its man page, from the table of keys.
+$(BUILD)/docs: $(BUILD)/tools/docs.o $(BUILD)/tcpstall.a
+	$(call msg,LINK,$@)
+	$(Q)$(CC) $(CFLAGS_ALL) -pie $(LDFLAGS) -o $@ $^ $(LDLIBS_ALL)
+
+$(BUILD)/tcpstall.conf: $(BUILD)/docs
+	$(Q)$< sample > $@
+
+$(BUILD)/tcpstall.conf.5: $(BUILD)/docs
+	$(Q)$< man > $@
+
 # The lab's stand-in for a long cable.
 $(BUILD)/wire: $(WIRE_OBJ) $(BUILD)/tcpstall.a
 	$(call msg,LINK,$@)
@@ -240,11 +251,15 @@ fuzz afl:  ## SECONDS=60 of hostile input under sanitizers, by libFuzzer or AFL+
 		HARDENING=-fPIE CFLAGS='$(SANITIZE) -fsanitize=fuzzer-no-link $(CFLAGS)' fuzzers
 	$(Q)tests/fuzz/run $(BUILD)-$@ $(or $(SECONDS),60) $(CORPUS)
 
-install: all  ## to $(DESTDIR)$(PREFIX)/bin
+install: all $(BUILD)/tcpstall.conf $(BUILD)/tcpstall.conf.5  ## below $(DESTDIR)$(PREFIX): program, man page, sample configuration
 	install -D -m 755 $(BUILD)/tcpstall $(DESTDIR)$(PREFIX)/bin/tcpstall
+	install -D -m 644 $(BUILD)/tcpstall.conf.5 $(DESTDIR)$(PREFIX)/share/man/man5/tcpstall.conf.5
+	install -D -m 644 $(BUILD)/tcpstall.conf $(DESTDIR)$(PREFIX)/share/doc/tcpstall/tcpstall.conf
 
 uninstall:  ## undo install
 	rm -f $(DESTDIR)$(PREFIX)/bin/tcpstall
+	rm -f $(DESTDIR)$(PREFIX)/share/man/man5/tcpstall.conf.5
+	rm -rf $(DESTDIR)$(PREFIX)/share/doc/tcpstall
 
 clean:  ## remove what was built
 	$(Q)rm -rf $(BUILD) $(BUILD)-*

@@ -176,5 +176,5 @@ void config_print_man(FILE *to)
 		for (int k = 0; k < s->n_keys; k++)
 			man_key(&s->keys[k], to);
 	}
-	fputs(".SH SEE ALSO\n.BR tcpstall (8),\n.BR tcpstall\\-events (5)\n", to);
+	fputs(".SH SEE ALSO\n.BR pcap\\-filter (7)\n", to);
 }
