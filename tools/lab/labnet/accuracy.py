@@ -160,7 +160,7 @@ def accuracy(patterns, jobs, seed, keep, resume, write):
     text = report(results, cases, draws)
     print("\n" + text)
     if write:
-        text += notes(write)
+        text = heading(seed) + text + notes(write)  # before the file differs from the commit's
         with open(write, "w", encoding="utf-8") as file:
-            file.write(heading(seed) + text)
+            file.write(text)
     return 0 if len(results) == len(chosen) and all(r["ok"] or r["skipped"] for r in results) else 1
