@@ -21,7 +21,7 @@ SCENARIOS = [
              quick=False),
     Scenario("narrow-hop3", "MTU 1400 behind hop 3, too-big messages suppressed",
              Fault("narrow", "r3"), Truth(("size-blackhole",), ("hop r3", "link r3-r4")),
-             hops=5, wire_behind=2, seed=15),
+             hops=5, wire_behind=2, seed=15, quick=False),
     Scenario("narrow-hop3-v6", "the same, IPv6, 80 ms",
              Fault("narrow", "r3"), Truth(("size-blackhole",), ("hop r3", "link r3-r4")),
              hops=5, family=6, rtt_ms=80, wire_behind=2, seed=16),
