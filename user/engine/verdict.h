@@ -107,6 +107,7 @@ struct incident {
 	struct flow_key key;
 	bool local_sends; /* the stalled direction is local -> remote */
 	bool named;	  /* the user asked for the flow */
+	bool slow;	  /* a phase that crawls, no stall: begun_ns to ended_ns */
 	uint64_t suspected_ns, begun_ns, ended_ns;
 	uint64_t last_progress_ns; /* the silence is counted from here */
 	uint64_t bytes_at_stall, recovered_bytes;
@@ -119,7 +120,6 @@ struct incident {
 	int n_neighbours;
 	struct capture_seen capture; /* offline */
 	struct pace_seen pace;	     /* slow phases */
-	bool slow;		     /* a phase that crawls, no stall: begun_ns to ended_ns */
 	struct hop hops[MAX_HOPS];   /* hops[i] is ttl i + 1 */
 	int n_hops;
 	struct witness witnesses[MAX_WITNESSES];

@@ -48,6 +48,6 @@ bool excerpt_takes(struct excerpt *e, const struct frame *f, enum excerpt_side s
 		   uint64_t now_ns, uint64_t number, char ret_note[EXCERPT_NOTE]);
 
 /* Adds what the incident says of the packet of this number, which may be of no connection. */
-void excerpt_number_note(struct excerpt *e, uint64_t number, char note[EXCERPT_NOTE]);
+void excerpt_number_note(struct excerpt *e, uint64_t number, char to[EXCERPT_NOTE]);
 
 #endif
