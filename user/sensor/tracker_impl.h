@@ -107,11 +107,12 @@ struct detail {
 	uint32_t heard;		  /* segments of the receiver sent in the silence */
 	uint32_t refused;	  /* timeouts that an ACK for what came before has answered */
 	uint32_t unanswered;	  /* timeouts since the receiver was heard */
-	uint64_t repeat_ns;	  /* when that began */
-	uint64_t probes_told_ns;  /* what has settled until then was told to the engine */
 	uint32_t repeat_seq;	  /* lowest byte that was sent again although it was acknowledged */
+	uint64_t repeat_ns;	  /* when it first was */
+	uint64_t probes_told_ns;  /* what has settled until then was told to the engine */
 } __attribute__((aligned(64)));
-_Static_assert(offsetof(struct detail, holes) == 64, "one line of the cache");
+_Static_assert(offsetof(struct detail, holes) == 64 && sizeof(struct detail) == 192,
+	       "what each packet looks at in one line of the cache, three in all");
 
 /* A probe of a path, and what answered it. */
 struct kept_probe {
