@@ -39,9 +39,12 @@ static inline uint32_t sum16(uint32_t sum, const void *data, size_t len)
 {
 	const uint8_t *p = data;
 	uint64_t total = sum;
+	uint16_t word;
 
-	for (; len > 1; p += 2, len -= 2)
-		total += be16(p);
+	for (; len > 1; p += 2, len -= 2) {
+		memcpy(&word, p, sizeof(word));
+		total += be16toh(word);
+	}
 	if (len)
 		total += (uint64_t)p[0] << 8;
 	while (total >> 16)
