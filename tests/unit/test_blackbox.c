@@ -32,7 +32,7 @@
 
 #define MIN_BYTES 65536
 #define SEEN_MAX  4096
-#define LATE_NS	  (NS_PER_MS)
+#define LATE_NS	  (100 * NS_PER_MS) /* between two stamps of one packet, on a busy machine */
 #define BOX_PAIRS 100
 #define LARGE	  4096
 
@@ -398,6 +398,28 @@ static void a_reset_in_reply_is_seen_once_or_reconstructed(void **state)
 	assert_false(w->box[w->n_box - 2].frame.flags & TCP_RST);
 }
 
+/* A tail loss probe (RFC 8985) may come where the machine is busy: that is marked, the rest is not.
+ */
+static void only_repeats_are_marked(const struct world *w)
+{
+	uint32_t top = 0;
+	bool begun = false;
+
+	for (int i = 0; i < w->n_box; i++) {
+		const struct seen *p = &w->box[i];
+		const uint32_t end = p->frame.seq + p->frame.payload;
+
+		if (!(p->flags & BOX_OUT) || !p->frame.payload)
+			continue;
+		if (begun)
+			assert_int_equal(!!(p->flags & BOX_AGAIN), (int32_t)(end - top) <= 0);
+		if (!begun || (int32_t)(end - top) > 0)
+			top = end;
+		begun = true;
+	}
+	assert_true(begun);
+}
+
 static void what_is_sent_again_is_marked(void **state)
 {
 	struct sock_filter nothing = {.code = BPF_RET | BPF_K};
@@ -414,8 +436,7 @@ static void what_is_sent_again_is_marked(void **state)
 	move(&w->pair, 2 * MIN_BYTES);
 	find(w, client);
 	assert_int_equal(open_box(w), 0);
-	for (int i = 0; i < w->n_box; i++)
-		assert_false(w->box[i].flags & BOX_AGAIN);
+	only_repeats_are_marked(w);
 	find(w, server);
 	assert_int_equal(sensor_listen(w->sensor, &w->key), 0);
 	assert_int_equal(
