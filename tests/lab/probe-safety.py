@@ -113,6 +113,7 @@ def socket_in(node, family):
 def connection(family):
     """A connection from a to b; both ends."""
     listener, near = socket_in("b", family), socket_in("a", family)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # the last one still closes
     listener.bind((HOPS[family][-1], 5432))
     listener.listen()
     near.settimeout(10)
