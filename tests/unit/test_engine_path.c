@@ -380,6 +380,28 @@ static void answers_from_behind_mean_that_an_outage_is_over(void **state)
 	}
 }
 
+/* Routers in a loop answer now and then, as their limit lets them: nothing has healed. */
+static void answers_out_of_a_loop_are_no_outage_that_is_over(void **state)
+{
+	(void)state;
+	for (int burst = 3; burst < 16; burst++) {
+		struct world w;
+
+		world_init(&w, true, burst & 1);
+		w.has_witness = false;
+		w.hops = 8;
+		w.fault.loops_at = 3;
+		w.icmp_burst = burst;
+		world_run(&w, 4 * NS_PER_S);
+		w.icmp_burst += 2;
+		world_run(&w, 4 * NS_PER_S);
+		expect(&w, CAUSE_PATH_BLACKHOLE, PLACE_HOP, 2);
+		for (int i = 0; i < w.incident.verdict.n_evidence; i++)
+			assert_string_not_equal(w.incident.verdict.evidence[i].id, "outage-over");
+		world_free(&w);
+	}
+}
+
 /* The same of probes: those of the flow were lost before the path healed, those beside it not. */
 static void what_is_lost_before_others_pass_is_no_lost_state(void **state)
 {
@@ -479,6 +501,7 @@ int main(void)
 		cmocka_unit_test(a_path_that_heals_does_not_change_the_verdict),
 		cmocka_unit_test(who_waits_for_the_timer_is_not_dropped),
 		cmocka_unit_test(answers_from_behind_mean_that_an_outage_is_over),
+		cmocka_unit_test(answers_out_of_a_loop_are_no_outage_that_is_over),
 		cmocka_unit_test(what_is_lost_before_others_pass_is_no_lost_state),
 		cmocka_unit_test(who_reaches_the_peer_does_not_speak_for_another),
 		cmocka_unit_test(who_follows_takes_over_nothing_of_the_leads_own),

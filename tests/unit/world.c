@@ -132,6 +132,11 @@ static void travel(struct world *w, struct probe_seen *p, bool dropped_flow)
 	bool healed = f->heals_ns && p->sent_ns >= f->heals_ns;
 	int target = p->ttl < w->hops ? p->ttl : w->hops;
 
+	if (f->loops_at && p->ttl > f->loops_at) {
+		if (p->ttl >= MAX_HOPS) /* meant for the peer: it goes round until its TTL ends */
+			return;
+		target = f->loops_at - (p->ttl - f->loops_at) % 2;
+	}
 	if (w->first_link_loses && !comes_back(w, p->size > 200 ? w->next_full : w->next_small))
 		return;
 	if (w->member_dead)

@@ -17,6 +17,7 @@ struct world_fault {
 	bool of_witness;   /* it is the witness's connection that is dropped, not the flow's */
 	int refused_by;	   /* answers SYNs that go beyond it with a reset; n: the peer */
 	int mtu_at, mtu;   /* drops packets above mtu */
+	int loops_at;	   /* sends what it gets back to the node before it, which sends it here */
 	int content_at;	   /* drops the segment that is owed, and its copies */
 	int damaged_at; /* changes what it forwards; quotes from behind show it: enum probe_altered
 			 */

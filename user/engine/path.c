@@ -92,20 +92,28 @@ static int nat_boundary(const struct stall *s)
 }
 
 /*
- * The first of a few nodes whose answers come a third time. Twice may be a router that does not
- * count the TTL down.
+ * The first of a few nodes whose answers come a third time, or two of them a second time: a router
+ * may answer twice because it does not count the TTL down. Routers limit what they answer, so a
+ * loop is not seen whole.
  */
-static int loop_start(const struct stall *s)
+static int loop_start(const struct stall *s, int *ret_period)
 {
 	const struct hop *h = s->pub.hops;
 
 	for (int i = 0; i < s->pub.n_hops; i++) {
-		for (int period = 2; period <= LOOP_MAX && i + 2 * period < s->pub.n_hops; period++)
-			if (h[i].address.family && !h[i].is_peer &&
-			    !addr_equal(&h[i].address, &h[i + 1].address) &&
-			    addr_equal(&h[i].address, &h[i + period].address) &&
-			    addr_equal(&h[i].address, &h[i + 2 * period].address))
+		for (int p = 2; p <= LOOP_MAX && i + p + 1 < s->pub.n_hops; p++) {
+			if (!h[i].address.family || h[i].is_peer ||
+			    addr_equal(&h[i].address, &h[i + 1].address) ||
+			    !addr_equal(&h[i].address, &h[i + p].address))
+				continue;
+			if ((h[i + 1].address.family &&
+			     addr_equal(&h[i + 1].address, &h[i + p + 1].address)) ||
+			    (i + 2 * p < s->pub.n_hops &&
+			     addr_equal(&h[i].address, &h[i + 2 * p].address))) {
+				*ret_period = p;
 				return i + 1;
+			}
+		}
 	}
 	return 0;
 }
@@ -141,12 +149,17 @@ struct path_view path_look(const struct stall *s)
 {
 	struct path_view p = {.n = s->distance, .n_known = s->distance > 0};
 	const struct peer_answers *peer = &s->peer;
-	int last;
+	int last, period = 0;
+	bool goes_round;
 
 	p.peer_in_flow = peer->acked;
 	p.peer_full = peer->probes[PROBE_IN_FLOW_FULL].answered > 0;
 	p.peer_control = peer->syn_acked || peer->reset_control;
 	last = p.n_known ? p.n : MAX_DISTANCE;
+	p.loop = loop_start(s, &period);
+	goes_round = p.loop && !p.peer_in_flow && !p.peer_control;
+	if (goes_round && p.loop + period - 1 < last)
+		last = p.loop + period - 1; /* what answers from there on has answered before */
 	p.flow = farthest(s, PROBE_IN_FLOW, last);
 	p.full = farthest(s, PROBE_IN_FLOW_FULL, last);
 	p.control = farthest(s, PROBE_CONTROL, last);
@@ -160,6 +173,8 @@ struct path_view path_look(const struct stall *s)
 	p.flow = p.peer_in_flow ? p.n : p.flow;
 	p.full = p.peer_full ? p.n : p.full;
 	p.control = p.peer_control ? p.n : p.control;
+	if (goes_round) /* whatever gets there, answered or not */
+		p.flow = p.full = p.control = last;
 	if (!sent_any(s, PROBE_IN_FLOW))
 		p.flow = p.control; /* a handshake, or signed segments: a new one stands for it */
 	p.asked = s->asked;
@@ -167,7 +182,7 @@ struct path_view path_look(const struct stall *s)
 	if (!p.copy)
 		p.copy = before_first(s, PROBE_IN_FLOW_COPY, last);
 
-	for (int i = 0; i < s->pub.n_hops && i < p.n; i++) {
+	for (int i = 0; i < s->pub.n_hops && i < p.n && i < last; i++) {
 		const struct hop *h = &s->pub.hops[i];
 		const struct tally *probes = h->probes;
 		int ttl = i + 1;
@@ -200,6 +215,5 @@ struct path_view path_look(const struct stall *s)
 	p.outage_over = s->outage && (!p.asked || p.peer_in_flow || p.peer_control);
 	p.beyond_asked = asked_behind(s, p.flow > p.control ? p.flow : p.control, p.n);
 	p.nat = nat_boundary(s);
-	p.loop = loop_start(s);
 	return p;
 }
