@@ -384,14 +384,16 @@ static void answers_from_behind_mean_that_an_outage_is_over(void **state)
 static void answers_out_of_a_loop_are_no_outage_that_is_over(void **state)
 {
 	(void)state;
-	for (int burst = 3; burst < 16; burst++) {
+	for (int burst = 3; burst < 30; burst++) {
 		struct world w;
 
 		world_init(&w, true, burst & 1);
 		w.has_witness = false;
-		w.hops = 8;
+		w.hops = 6 + burst % 3;
 		w.fault.loops_at = 3;
 		w.icmp_burst = burst;
+		if (burst >= 16)
+			w.answers[2 + (burst & 1)] = burst - 1 - burst % 3;
 		world_run(&w, 4 * NS_PER_S);
 		w.icmp_burst += 2;
 		world_run(&w, 4 * NS_PER_S);

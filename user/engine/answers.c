@@ -51,6 +51,15 @@ static void learn_open(struct stall *s, const struct probe_seen *p)
 		s->lost_ns = p->sent_ns;
 }
 
+/* A router that was met on this side of a node: packets go round. */
+static bool is_before(const struct stall *s, int node, const struct ip_addr *from)
+{
+	for (int i = 0; i < node && i < s->pub.n_hops; i++)
+		if (addr_equal(&s->pub.hops[i].address, from))
+			return true;
+	return false;
+}
+
 /*
  * After a whole round, of this stall or of the one that leads it, in which nothing came from behind
  * a node, something does: what has stopped everything there is over, or has moved.
@@ -65,7 +74,7 @@ static void note_return(struct stall *s, const struct probe_seen *p)
 		return;
 	path = path_look(s);
 	at = path.flow > path.control ? path.flow : path.control;
-	if (p->ttl <= at || at == path.n || path.beyond_missed < 2)
+	if (p->ttl <= at || at == path.n || path.beyond_missed < 2 || is_before(s, at, &p->from))
 		return;
 	s->outage = true;
 	s->outage_at = (uint8_t)at;

@@ -91,29 +91,31 @@ static int nat_boundary(const struct stall *s)
 	return addr_is_private(&s->pub.key.remote.addr) ? 0 : at;
 }
 
+/* Another router answers between two nodes. */
+static bool another_between(const struct hop *h, int a, int b)
+{
+	for (int i = a + 1; i < b; i++)
+		if (h[i].address.family && !addr_equal(&h[i].address, &h[a].address))
+			return true;
+	return false;
+}
+
 /*
- * The first of a few nodes whose answers come a third time, or two of them a second time: a router
- * may answer twice because it does not count the TTL down. Routers limit what they answer, so a
- * loop is not seen whole.
+ * The first router that answers again after others did: packets go round. Routers limit what they
+ * answer, so a loop is not seen whole. Twice in a row may be one that does not count the TTL down.
  */
 static int loop_start(const struct stall *s, int *ret_period)
 {
 	const struct hop *h = s->pub.hops;
 
 	for (int i = 0; i < s->pub.n_hops; i++) {
-		for (int p = 2; p <= LOOP_MAX && i + p + 1 < s->pub.n_hops; p++) {
-			if (!h[i].address.family || h[i].is_peer ||
-			    addr_equal(&h[i].address, &h[i + 1].address) ||
-			    !addr_equal(&h[i].address, &h[i + p].address))
-				continue;
-			if ((h[i + 1].address.family &&
-			     addr_equal(&h[i + 1].address, &h[i + p + 1].address)) ||
-			    (i + 2 * p < s->pub.n_hops &&
-			     addr_equal(&h[i].address, &h[i + 2 * p].address))) {
+		for (int p = 2; p <= LOOP_MAX && i + p < s->pub.n_hops; p++)
+			if (h[i].address.family && !h[i].is_peer &&
+			    addr_equal(&h[i].address, &h[i + p].address) &&
+			    another_between(h, i, i + p)) {
 				*ret_period = p;
 				return i + 1;
 			}
-		}
 	}
 	return 0;
 }
@@ -150,15 +152,15 @@ struct path_view path_look(const struct stall *s)
 	struct path_view p = {.n = s->distance, .n_known = s->distance > 0};
 	const struct peer_answers *peer = &s->peer;
 	int last, period = 0;
-	bool goes_round;
 
 	p.peer_in_flow = peer->acked;
 	p.peer_full = peer->probes[PROBE_IN_FLOW_FULL].answered > 0;
 	p.peer_control = peer->syn_acked || peer->reset_control;
 	last = p.n_known ? p.n : MAX_DISTANCE;
-	p.loop = loop_start(s, &period);
-	goes_round = p.loop && !p.peer_in_flow && !p.peer_control;
-	if (goes_round && p.loop + period - 1 < last)
+	/* Who reaches the peer has met one router at two distances, on ways of unequal length. */
+	if (!p.peer_in_flow && !p.peer_control)
+		p.loop = loop_start(s, &period);
+	if (p.loop && p.loop + period - 1 < last)
 		last = p.loop + period - 1; /* what answers from there on has answered before */
 	p.flow = farthest(s, PROBE_IN_FLOW, last);
 	p.full = farthest(s, PROBE_IN_FLOW_FULL, last);
@@ -173,7 +175,7 @@ struct path_view path_look(const struct stall *s)
 	p.flow = p.peer_in_flow ? p.n : p.flow;
 	p.full = p.peer_full ? p.n : p.full;
 	p.control = p.peer_control ? p.n : p.control;
-	if (goes_round) /* whatever gets there, answered or not */
+	if (p.loop) /* whatever gets there goes round, answered or not */
 		p.flow = p.full = p.control = last;
 	if (!sent_any(s, PROBE_IN_FLOW))
 		p.flow = p.control; /* a handshake, or signed segments: a new one stands for it */
