@@ -104,10 +104,12 @@ struct verdict {
 /* A stall of one direction of one flow. */
 struct incident {
 	char id[INCIDENT_ID]; /* 20260102T030405-1a2b3c4d */
+	enum outcome outcome;
 	struct flow_key key;
 	bool local_sends; /* the stalled direction is local -> remote */
 	bool named;	  /* the user asked for the flow */
 	bool slow;	  /* a phase that crawls, no stall: begun_ns to ended_ns */
+	uint32_t probes_sent;
 	uint64_t suspected_ns, begun_ns, ended_ns;
 	uint64_t last_progress_ns; /* the silence is counted from here */
 	uint64_t bytes_at_stall, recovered_bytes;
@@ -122,11 +124,9 @@ struct incident {
 	struct pace_seen pace;	     /* slow phases */
 	struct hop hops[MAX_HOPS];   /* hops[i] is ttl i + 1 */
 	int n_hops;
-	struct witness witnesses[MAX_WITNESSES];
 	int n_witnesses;
-	uint32_t probes_sent;
+	struct witness witnesses[MAX_WITNESSES];
 	struct verdict verdict;
-	enum outcome outcome;
 };
 
 #endif
