@@ -143,8 +143,7 @@ static void packets_are_dropped_here(struct judgement *j)
 		evidence(j, "local-drop", weight,
 			 "this host's kernel dropped %llu %s packet%s of this connection: %s%s%s",
 			 (unsigned long long)d->count, d->inbound ? "incoming" : "outgoing",
-			 d->count == 1 ? "" : "s", d->reason, d->function[0] ? " in " : "",
-			 d->function);
+			 plural(d->count), d->reason, d->function[0] ? " in " : "", d->function);
 	}
 	if (s->local_errors > 1) {
 		j->cause[CAUSE_LOCAL_DROP] += STRONG;
@@ -516,7 +515,7 @@ static void others_live(struct judgement *j)
 	if (j->returned)
 		evidence(j, "witness-returned", 0,
 			 "%d other connection%s move%s again, and this one has not tried since",
-			 j->returned, j->returned > 1 ? "s" : "", j->returned > 1 ? "" : "s");
+			 j->returned, plural((uint64_t)j->returned), j->returned > 1 ? "" : "s");
 	if (j->elsewhere)
 		evidence(j, "witness-elsewhere", HINT,
 			 "%d connection%s to other peers moved data in the silence%s", j->elsewhere,
