@@ -16,19 +16,6 @@
 #include "view/format.h"
 #include "view/json_stream.h"
 
-static void line_open(struct jsonw *j, const struct daemon *d, const char *type)
-{
-	const uint64_t now_ns = mono_ns();
-	char ts[FORMAT_LEN];
-
-	jsonw_open(j, NULL);
-	jsonw_u64(j, "v", 1);
-	jsonw_string(j, "type", type);
-	jsonw_string(j, "ts", format_time_ns(now_ns, d->wall_offset_ns, ts));
-	jsonw_u64(j, "mono_ns", now_ns);
-	jsonw_string(j, "host", d->session.host);
-}
-
 static void write_sinks(struct jsonw *j, const struct daemon *d)
 {
 	struct sink_counts counts;
@@ -69,7 +56,7 @@ static void write_status(FILE *to, void *arg)
 	struct summary s;
 
 	monitor_summary(d->session.monitor, &s);
-	line_open(&j, d, "status");
+	jsonw_line_open(&j, "status", mono_ns(), d->wall_offset_ns, d->session.host);
 	jsonw_string(&j, "version", TCPSTALL_VERSION);
 	jsonw_u64(&j, "pid", (uint64_t)getpid());
 	jsonw_u64(&j, "uptime_ns", mono_ns() - d->started_ns);
@@ -105,7 +92,8 @@ static bool write_transfer(const struct transfer *t, void *arg)
 	struct jsonw j = {.out = dump->to};
 	char address[ADDR_TEXT_LEN];
 
-	line_open(&j, dump->daemon, "transfer_now");
+	jsonw_line_open(&j, "transfer_now", mono_ns(), dump->daemon->wall_offset_ns,
+			dump->daemon->session.host);
 	jsonw_string(&j, "src", addr_text(&src->addr, address));
 	jsonw_u64(&j, "src_port", src->port);
 	jsonw_string(&j, "dst", addr_text(&dst->addr, address));

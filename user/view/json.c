@@ -27,19 +27,6 @@ static void addr(struct jsonw *j, const char *key, const struct ip_addr *a)
 	jsonw_string(j, key, a->family ? addr_text(a, buf) : NULL);
 }
 
-static void line_open(struct jsonw *j, const struct writer_config *c, const char *type,
-		      uint64_t now_ns)
-{
-	char ts[FORMAT_LEN];
-
-	jsonw_open(j, NULL);
-	jsonw_u64(j, "v", 1);
-	jsonw_string(j, "type", type);
-	jsonw_string(j, "ts", format_time_ns(now_ns, c->wall_offset_ns, ts));
-	jsonw_u64(j, "mono_ns", now_ns);
-	jsonw_string(j, "host", c->host);
-}
-
 static void flow(struct jsonw *j, const struct incident *i, uint64_t now_ns)
 {
 	const struct endpoint *src = incident_src(i), *dst = incident_dst(i);
@@ -311,7 +298,8 @@ static int write_output(struct writer *w, const struct output *out)
 	const struct incident *i = out->incident;
 	struct jsonw j = {.out = jw->config.out};
 
-	line_open(&j, &jw->config, types[out->kind], out->now_ns);
+	jsonw_line_open(&j, types[out->kind], out->now_ns, jw->config.wall_offset_ns,
+			jw->config.host);
 	jsonw_string(&j, "incident", i->id);
 	flow(&j, i, out->now_ns);
 	if (!i->slow) {
@@ -340,7 +328,7 @@ static int write_transfer(struct writer *w, const struct life_seen *life, uint64
 	const struct json_writer *jw = (struct json_writer *)w;
 	struct jsonw j = {.out = jw->config.out};
 
-	line_open(&j, &jw->config, "transfer", now_ns);
+	jsonw_line_open(&j, "transfer", now_ns, jw->config.wall_offset_ns, jw->config.host);
 	if (jw->config.file)
 		jsonw_string(&j, "file", jw->config.file);
 	transfer_json(&j, life);
@@ -353,7 +341,7 @@ static int write_summary(struct writer *w, const struct summary *s)
 	const struct json_writer *jw = (struct json_writer *)w;
 	struct jsonw j = {.out = jw->config.out};
 
-	line_open(&j, &jw->config, "summary", s->now_ns);
+	jsonw_line_open(&j, "summary", s->now_ns, jw->config.wall_offset_ns, jw->config.host);
 	if (jw->config.file)
 		jsonw_string(&j, "file", jw->config.file);
 	jsonw_u64(&j, "transfers", s->counts.transfers);

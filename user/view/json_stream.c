@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
+#include "view/format.h"
 #include "view/json_stream.h"
 
 #include <errno.h>
@@ -129,6 +130,19 @@ void jsonw_bool(struct jsonw *j, const char *key, bool value)
 {
 	next(j, key);
 	fputs(value ? "true" : "false", j->out);
+}
+
+void jsonw_line_open(struct jsonw *j, const char *type, uint64_t now_ns, int64_t wall_offset_ns,
+		     const char *host)
+{
+	char ts[FORMAT_LEN];
+
+	jsonw_open(j, NULL);
+	jsonw_u64(j, "v", 1);
+	jsonw_string(j, "type", type);
+	jsonw_string(j, "ts", format_time_ns(now_ns, wall_offset_ns, ts));
+	jsonw_u64(j, "mono_ns", now_ns);
+	jsonw_string(j, "host", host);
 }
 
 int jsonw_line_end(struct jsonw *j)

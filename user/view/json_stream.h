@@ -29,6 +29,9 @@ void jsonw_bool(struct jsonw *j, const char *key, bool value);
 void jsonw_null(struct jsonw *j, const char *key);
 void jsonw_raw(struct jsonw *j, const char *key, const char *json); /* JSON already */
 
+/* Begins a line with what each one has: version, type, time of both clocks and host. */
+void jsonw_line_open(struct jsonw *j, const char *type, uint64_t now_ns, int64_t wall_offset_ns,
+		     const char *host);
 /* Ends the line and flushes it. 0, or what went wrong since the last call (-EPIPE, -ENOSPC ...). */
 int jsonw_line_end(struct jsonw *j);
 
