@@ -18,6 +18,10 @@ def need_root():
         sys.exit(SKIP)
 
 
+class Skip(Exception):
+    """What a test is skipped for."""
+
+
 class Points:
     def __init__(self, planned):
         self.count, self.failed = 0, 0
@@ -44,6 +48,8 @@ def run_tests(tests):
         try:
             test()
             points.point(True, test.__name__)
+        except Skip as why:
+            points.point(False, test.__name__, skip=str(why))
         except Exception:  # whatever is wrong is a failure of this test
             points.point(False, test.__name__, traceback.format_exc())
     return points.status()

@@ -147,13 +147,21 @@ static void on_alert(const struct alert *alert, void *arg)
 	d->unsaved = true;
 }
 
+/* A service manager may empty the directory below /run in between; systemd names another one. */
+static const char *memory_dir(const struct daemon *d)
+{
+	const char *state = getenv("STATE_DIRECTORY");
+
+	return state ? state : d->config->daemon.runtime_dir;
+}
+
 static void save(struct daemon *d)
 {
-	int err = d->unsaved ? runtime_save(d->config->daemon.runtime_dir, d->groups) : 0;
+	int err = d->unsaved ? runtime_save(memory_dir(d), d->groups) : 0;
 
 	if (err && err != d->save_error)
-		warnx("%s: alerts are not remembered across a restart: %s",
-		      d->config->daemon.runtime_dir, strerror(-err));
+		warnx("%s: alerts are not remembered across a restart: %s", memory_dir(d),
+		      strerror(-err));
 	d->save_error = err;
 	d->unsaved = false;
 }
@@ -469,13 +477,12 @@ static int open_monitor(struct daemon *d)
 
 static void take_over(struct daemon *d)
 {
-	int err = runtime_load(d->config->daemon.runtime_dir, d->groups, mono_ns(),
+	int err = runtime_load(memory_dir(d), d->groups, mono_ns(),
 			       d->session.config.engine.stall_after_ns + TAKE_OVER_NS);
 	const uint32_t n = groups_counts(d->groups).alerts;
 
 	if (err && err != -ENOENT)
-		warnx("%s/alerts.json is damaged: alerts may be told again",
-		      d->config->daemon.runtime_dir);
+		warnx("%s/alerts.json is damaged: alerts may be told again", memory_dir(d));
 	else if (n)
 		warnx("%" PRIu32 " alert%s of the process before go%s on", n, n == 1 ? "" : "s",
 		      n == 1 ? "es" : "");
