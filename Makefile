@@ -11,6 +11,7 @@ V       ?= 0
 
 # A tarball has no git; a tree that belongs to somebody else is still read.
 RELEASE := 0.1.0
+RELEASED := 2026-11-23
 COMMIT  := $(shell test -e .git && GIT_OPTIONAL_LOCKS=0 git -c safe.directory='*' \
              describe --always --dirty --match= 2>/dev/null)
 VERSION := $(RELEASE)$(addprefix -g,$(COMMIT))
@@ -64,7 +65,11 @@ UNIT      := $(patsubst %.c,$(BUILD)/%,$(filter tests/unit/test_%,$(UNIT_SRC)))
 # Each executable file there is a test program of its own; C files there are what they run.
 LAB_TESTS := $(shell find tests/lab -maxdepth 1 -type f -perm -u+x 2>/dev/null | sort)
 CAPTURE_TESTS := $(shell find tests/captures -maxdepth 1 -type f -perm -u+x 2>/dev/null | sort)
+PACK_TESTS := $(wildcard tests/pack/test_*)
 LAB_HELP  := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/lab/*.c))
+DOCS_OBJ  := $(patsubst %.c,$(BUILD)/%.o,$(wildcard tools/docs/*.c))
+DOCS      := $(addprefix $(BUILD)/,tcpstall.8 tcpstall.conf.5 tcpstall-events.5 tcpstall.conf \
+               tcpstall.bash _tcpstall tcpstall.fish)
 WIRE_OBJ  := $(patsubst %.c,$(BUILD)/%.o,$(wildcard tools/lab/*.c))
 
 SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
@@ -114,16 +119,14 @@ $(BUILD)/engine_scale: $(BUILD)/tools/bench/engine_scale.o $(BUILD)/tcpstall.a
 	$(call msg,LINK,$@)
 	$(Q)$(CC) $(CFLAGS_ALL) -pie $(LDFLAGS) -o $@ $^ $(LDLIBS_ALL)
 
-# The daemon's sample configuration and its man page, from the table of keys.
-$(BUILD)/docs: $(BUILD)/tools/docs.o $(BUILD)/tcpstall.a
+# Man pages, completions and the sample configuration, from the program's own tables.
+$(BUILD)/docs: $(DOCS_OBJ) $(BUILD)/tcpstall.a
 	$(call msg,LINK,$@)
 	$(Q)$(CC) $(CFLAGS_ALL) -pie $(LDFLAGS) -o $@ $^ $(LDLIBS_ALL)
 
-$(BUILD)/tcpstall.conf: $(BUILD)/docs
-	$(Q)$< sample > $@
-
-$(BUILD)/tcpstall.conf.5: $(BUILD)/docs
-	$(Q)$< man > $@
+$(DOCS): $(BUILD)/docs
+	$(call msg,DOC,$@)
+	$(Q)$(EMULATOR) $< $(@F) > $@
 
 # The lab's stand-in for a long cable.
 $(BUILD)/wire: $(WIRE_OBJ) $(BUILD)/tcpstall.a
@@ -132,7 +135,7 @@ $(BUILD)/wire: $(WIRE_OBJ) $(BUILD)/tcpstall.a
 
 # Rewritten only when a version changes. Some libraries do not tell their own.
 version_of = $(shell pkg-config --modversion $(1) 2>/dev/null)
-version_h = printf '\#define %s "%s"\n' TCPSTALL_VERSION '$(VERSION)' \
+version_h = printf '\#define %s "%s"\n' TCPSTALL_VERSION '$(VERSION)' TCPSTALL_RELEASED '$(RELEASED)' \
                 LIBMNL_VERSION '$(call version_of,libmnl)' INIH_VERSION '$(call version_of,inih)' \
                 SYSTEMD_VERSION '$(call version_of,libsystemd)' \
                 CAPNG_VERSION '$(call version_of,libcap-ng)'
@@ -141,7 +144,8 @@ $(BUILD)/version.h: FORCE
 	$(Q)mkdir -p $(@D)
 	$(Q)$(version_h) | cmp -s - $@ || $(version_h) > $@
 
--include $(OBJECTS:.o=.d) $(UNIT_OBJ:.o=.d) $(LAB_HELP:=.d) $(WIRE_OBJ:.o=.d) $(BUILD)/tools/bench/progstat.d $(BUILD)/tools/bench/pump.d \
+-include $(OBJECTS:.o=.d) $(UNIT_OBJ:.o=.d) $(LAB_HELP:=.d) $(WIRE_OBJ:.o=.d) $(DOCS_OBJ:.o=.d) \
+         $(BUILD)/tools/bench/progstat.d $(BUILD)/tools/bench/pump.d \
          $(BUILD)/tools/bench/engine_scale.d
 
 # One line that says what is missing, instead of a hundred by the compiler.
@@ -167,8 +171,8 @@ check-unit: $(UNIT)  ## build and run the unit tests
 # As root, here and below: what is missing is installed first.
 test:  ## unit tests and, as root, the quick part of the lab
 	@tools/deps build test demo
-	$(Q)$(MAKE) all $(UNIT) $(LAB_HELP) $(BUILD)/wire
-	$(Q)BUILD=$(BUILD) tests/run $(UNIT) $(CAPTURE_TESTS) $(LAB_TESTS)
+	$(Q)$(MAKE) all $(UNIT) $(LAB_HELP) $(BUILD)/wire $(DOCS)
+	$(Q)BUILD=$(BUILD) tests/run $(UNIT) $(CAPTURE_TESTS) $(PACK_TESTS) $(LAB_TESTS)
 
 SYSROOT := $(abspath $(BUILD)-arm64/sysroot)
 
@@ -251,15 +255,39 @@ fuzz afl:  ## SECONDS=60 of hostile input under sanitizers, by libFuzzer or AFL+
 		HARDENING=-fPIE CFLAGS='$(SANITIZE) -fsanitize=fuzzer-no-link $(CFLAGS)' fuzzers
 	$(Q)tests/fuzz/run $(BUILD)-$@ $(or $(SECONDS),60) $(CORPUS)
 
-install: all $(BUILD)/tcpstall.conf $(BUILD)/tcpstall.conf.5  ## below $(DESTDIR)$(PREFIX): program, man page, sample configuration
-	install -D -m 755 $(BUILD)/tcpstall $(DESTDIR)$(PREFIX)/bin/tcpstall
-	install -D -m 644 $(BUILD)/tcpstall.conf.5 $(DESTDIR)$(PREFIX)/share/man/man5/tcpstall.conf.5
-	install -D -m 644 $(BUILD)/tcpstall.conf $(DESTDIR)$(PREFIX)/share/doc/tcpstall/tcpstall.conf
+# Where what goes: file=directory. A distribution says which directories its shells read.
+BASHDIR = $(PREFIX)/share/bash-completion/completions
+ZSHDIR  = $(PREFIX)/share/zsh/site-functions
+FISHDIR = $(PREFIX)/share/fish/vendor_completions.d
+UNITDIR = $(PREFIX)/lib/systemd/system
+MAN     = $(PREFIX)/share/man
+SHARE   = $(PREFIX)/share/tcpstall
+INSTALLED = $(BUILD)/tcpstall=$(PREFIX)/bin/tcpstall $(BUILD)/tcpstall.8=$(MAN)/man8/tcpstall.8 \
+            $(BUILD)/tcpstall.conf.5=$(MAN)/man5/tcpstall.conf.5 \
+            $(BUILD)/tcpstall-events.5=$(MAN)/man5/tcpstall-events.5 \
+            $(BUILD)/tcpstall.bash=$(BASHDIR)/tcpstall $(BUILD)/_tcpstall=$(ZSHDIR)/_tcpstall \
+            $(BUILD)/tcpstall.fish=$(FISHDIR)/tcpstall.fish \
+            $(BUILD)/tcpstall.service=$(UNITDIR)/tcpstall.service \
+            tools/service/tcpstall.catalog=$(PREFIX)/lib/systemd/catalog/tcpstall.catalog \
+            $(BUILD)/tcpstall.conf=$(SHARE)/tcpstall.conf \
+            $(BUILD)/tcpstall.openrc=$(SHARE)/tcpstall.openrc \
+            tools/service/containers.conf=$(SHARE)/containers.conf \
+            $(foreach f,$(wildcard tools/integrations/*),$(f)=$(SHARE)/$(notdir $(f)))
+
+$(BUILD)/tcpstall.service $(BUILD)/tcpstall.openrc: $(BUILD)/%: tools/service/% FORCE
+	$(Q)sed 's,@bindir@,$(PREFIX)/bin,' $< > $@
+	$(Q)chmod --reference=$< $@
+
+install: all $(DOCS) $(BUILD)/tcpstall.service $(BUILD)/tcpstall.openrc  ## below $(DESTDIR)$(PREFIX): program, unit, man pages, completions, samples
+	@for pair in $(INSTALLED); do \
+		from=$${pair%%=*} to='$(DESTDIR)'$${pair#*=}; \
+		test -x "$$from" && mode=755 || mode=644; \
+		install -D -m $$mode "$$from" "$$to" && echo "  INSTALL  $$to" || exit; \
+	done
 
 uninstall:  ## undo install
-	rm -f $(DESTDIR)$(PREFIX)/bin/tcpstall
-	rm -f $(DESTDIR)$(PREFIX)/share/man/man5/tcpstall.conf.5
-	rm -rf $(DESTDIR)$(PREFIX)/share/doc/tcpstall
+	rm -f $(foreach f,$(INSTALLED),$(DESTDIR)$(lastword $(subst =, ,$(f))))
+	-rmdir $(DESTDIR)$(SHARE)
 
 clean:  ## remove what was built
 	$(Q)rm -rf $(BUILD) $(BUILD)-*

@@ -12,10 +12,9 @@ static void list_verbs(void)
 	for (int i = 0; i < n_verbs; i++)
 		printf("  %-10s %s\n", verb_table[i].name, verb_table[i].summary);
 	puts("\n`tcpstall VERB --help` lists the options of VERB. Without a verb it is watch.\n\n"
-	     "Exit status: 0 done, no stall; 1 error; 2 usage; 3 a stall was confirmed;\n"
-	     "4 a capture is cut off, or events were lost (with --strict); 77 not supported or "
-	     "not\n"
-	     "permitted here.");
+	     "Exit status:");
+	for (int i = 0; i < n_statuses; i++)
+		printf("  %-10d %s\n", status_table[i].status, status_table[i].meaning);
 }
 
 int cmd_help(const struct options *options, int argc, char **argv)

@@ -245,6 +245,16 @@ const struct verb verb_table[] = {
 };
 const int n_verbs = sizeof(verb_table) / sizeof(verb_table[0]);
 
+const struct status_info status_table[] = {
+	{STATUS_DONE, "done, no stall"},
+	{STATUS_ERROR, "an error at run time"},
+	{STATUS_USAGE, "wrong usage or configuration"},
+	{STATUS_STALLED, "a stall was confirmed"},
+	{STATUS_INCOMPLETE, "a capture is cut off; with --strict, events were lost"},
+	{STATUS_UNSUPPORTED, "not supported or not permitted here"},
+};
+const int n_statuses = sizeof(status_table) / sizeof(status_table[0]);
+
 /* Words that a pcap-filter(7) expression over addresses and ports may begin with. */
 static const char *const filter_words[] = {
 	"host", "net", "port", "portrange", "src",  "dst",     "tcp",	"ip",

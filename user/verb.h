@@ -32,6 +32,13 @@ struct verb {
 extern const struct verb verb_table[];
 extern const int n_verbs;
 
+struct status_info {
+	enum exit_status status;
+	const char *meaning;
+};
+extern const struct status_info status_table[];
+extern const int n_statuses;
+
 const struct verb *verb_find(const char *name); /* NULL: there is none */
 const char *verb_nearest(const char *word);	/* a verb or filter word that was meant, or NULL */
 bool looks_like_filter(const char *word);

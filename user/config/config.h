@@ -124,8 +124,7 @@ bool config_same(const struct config *a, const struct config *b, enum config_par
 /* As a file that gives the same configuration. */
 void config_print(const struct config *c, FILE *to);
 
-/* Every key, commented out, with its help; and the same for tcpstall.conf(5), in roff. */
+/* Every key, commented out, with its help. */
 void config_print_sample(FILE *to);
-void config_print_man(FILE *to);
 
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* The table and a configuration as text: INI, the commented sample, roff. */
+/* The table and a configuration as text: INI, and the commented sample. */
 #include <inttypes.h>
 #include <string.h>
 
@@ -81,17 +81,6 @@ static void fold(const char *text, const char *begin, FILE *to)
 	putc('\n', to);
 }
 
-/* What may be written: one of the words, or from here to there. */
-static void values_text(const struct key *k, char *buf, size_t len)
-{
-	static const char *const words[] = {
-		[KEY_BOOL] = "yes or no",    [KEY_NUMBER] = "number", [KEY_SIZE] = "size",
-		[KEY_DURATION] = "duration", [KEY_TEXT] = "text",     [KEY_FILTER] = "filter",
-	};
-
-	snprintf(buf, len, "%s", k->type == KEY_CHOICE ? k->choices : words[k->type]);
-}
-
 void config_print_sample(FILE *to)
 {
 	fputs("# tcpstall.conf(5): every key is optional; what is commented out is the default.\n"
@@ -111,70 +100,4 @@ void config_print_sample(FILE *to)
 			fprintf(to, "#%s = %s\n", s->keys[k].name, s->keys[k].fallback);
 		}
 	}
-}
-
-/* A dot or a quote at the beginning of a line, and a backslash anywhere, mean something to roff. */
-static void roff(const char *text, FILE *to)
-{
-	fputs(*text == '.' || *text == '\'' ? "\\&" : "", to);
-	for (; *text; text++) {
-		if (*text == '\\')
-			fputs("\\e", to);
-		else if (*text == '-')
-			fputs("\\-", to);
-		else
-			putc(*text, to);
-	}
-}
-
-static void man_key(const struct key *k, FILE *to)
-{
-	char values[CONFIG_TEXT];
-
-	values_text(k, values, sizeof(values));
-	fputs(".TP\n\\fB", to);
-	roff(k->name, to);
-	fputs("\\fR = \\fI", to);
-	roff(values, to);
-	fputs("\\fR", to);
-	if (*k->fallback) {
-		fputs(" (default ", to);
-		roff(k->fallback, to);
-		putc(')', to);
-	}
-	putc('\n', to);
-	roff(k->help, to);
-	putc('\n', to);
-}
-
-void config_print_man(FILE *to)
-{
-	fputs(".TH TCPSTALL.CONF 5\n"
-	      ".SH NAME\ntcpstall.conf \\- what the tcpstall daemon watches, and whom it tells\n"
-	      ".SH SYNOPSIS\n"
-	      "/etc/tcpstall/tcpstall.conf\n.br\n/etc/tcpstall/tcpstall.conf.d/*.conf\n"
-	      ".SH DESCRIPTION\n"
-	      "Sections in brackets, and in them a key and its value on each line. Lines that "
-	      "begin "
-	      "with # or ; are comments, and so is what follows a blank and a semicolon. Every key "
-	      "is optional. Files of the directory are read after the file, in the order of their "
-	      "names; the later word counts. An unknown key and a bad value are errors.\n"
-	      ".PP\nDurations are written 500ms, 2s, 5m, 1h, 90d; sizes 64k, 1M, 2G, in powers of "
-	      "1024; filters as in\n.BR pcap\\-filter (7).\n"
-	      ".PP\nThe daemon reads its files again on SIGHUP: all of what they say, or, if there "
-	      "is an error, nothing. [daemon], [store] and [metrics] listen need a restart.\n",
-	      to);
-	for (int i = 0; i < SECTIONS; i++) {
-		const struct section *s = &config_sections[i];
-
-		fprintf(to, ".SH [%s%s]\n", s->name,
-			s->nameless && s->named ? "] AND [watch NAME"
-			: s->named		? " NAME"
-						: "");
-		roff(s->help, to);
-		putc('\n', to);
-		for (int k = 0; k < s->n_keys; k++)
-			man_key(&s->keys[k], to);
-	}
-	fputs(".SH SEE ALSO\n.BR pcap\\-filter (7)\n", to);
 }
