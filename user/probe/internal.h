@@ -17,6 +17,7 @@
 #define FLOWS_MAX WIRE_PAIRS_MAX
 #define NETS_MAX  16
 #define WANTS_MAX 16 /* a flow */
+#define SCHEDULES 32
 #define SENT_MAX  64 /* unanswered at once; rate and timeout make it about 40 */
 #define HOPS_MAX  64 /* from this TTL on a probe is meant for the peer */
 
@@ -53,9 +54,16 @@ struct flow {
 	size_t copy_len; /* 0: it is not known */
 	struct segment copied;
 	uint64_t last_sent_ns;
-	uint64_t hop_free_ns[HOPS_MAX]; /* virtual schedule of each hop (GCRA) */
 	struct queued queue[WANTS_MAX];
 	int n_queued;
+};
+
+/* When the hops towards one peer may be asked. It outlives the flows that have asked them. */
+struct schedule {
+	uint32_t netns; /* 0: free */
+	struct ip_addr peer;
+	uint64_t used_ns;
+	uint64_t hop_free_ns[HOPS_MAX]; /* virtual schedule of each (GCRA) */
 };
 
 /* A probe that waits for its answer. */
@@ -78,6 +86,7 @@ struct prober {
 	struct flow *flows[FLOWS_MAX]; /* in order of arrival */
 	int n_flows;
 	struct sent sent[SENT_MAX];
+	struct schedule schedules[SCHEDULES];
 	struct job *jobs; /* probes to neighbours, in order of arrival */
 	bool job_turn;	  /* the next packet goes to a neighbour, if there is one to send */
 	uint64_t next_send_ns;

@@ -32,44 +32,48 @@ static void advance(struct flow *f, struct queued *q)
 		memmove(q, q + 1, (size_t)(&f->queue[--f->n_queued] - q) * sizeof(*q));
 }
 
-/* Flows to the same address share routers, and so the schedule of the first of them. */
-static uint64_t *hop_schedule(const struct prober *p, const struct flow *f, uint8_t ttl)
+/* Flows to the same address share routers. One that is not known takes the oldest one's place. */
+static struct schedule *schedule_of(struct prober *p, const struct flow *f)
 {
-	for (int i = 0; i < p->n_flows; i++) {
-		struct flow *other = p->flows[i];
+	struct schedule *oldest = p->schedules;
 
-		if (other->net == f->net && !other->released &&
-		    addr_equal(&other->key.remote.addr, &f->key.remote.addr))
-			return &other->hop_free_ns[ttl];
+	for (struct schedule *s = p->schedules; s < p->schedules + SCHEDULES; s++) {
+		if (s->netns == f->key.netns && addr_equal(&s->peer, &f->key.remote.addr))
+			return s;
+		if (s->used_ns < oldest->used_ns)
+			oldest = s;
 	}
-	return NULL;
+	*oldest = (struct schedule){.netns = f->key.netns, .peer = f->key.remote.addr};
+	return oldest;
 }
 
 /* Since when, or when, this hop may be asked. */
-static uint64_t hop_due(const struct prober *p, const struct flow *f, uint8_t ttl)
+static uint64_t hop_due(const struct schedule *s, uint8_t ttl)
 {
 	const uint64_t slack = (HOP_BURST - 1) * HOP_EVERY_NS;
-	const uint64_t *free_ns = ttl < HOPS_MAX ? hop_schedule(p, f, ttl) : NULL;
+	uint64_t free_ns = ttl < HOPS_MAX ? s->hop_free_ns[ttl] : 0;
 
-	return free_ns && *free_ns > slack ? *free_ns - slack : 0;
+	return free_ns > slack ? free_ns - slack : 0;
 }
 
-static void hop_asked(const struct prober *p, const struct flow *f, uint8_t ttl, uint64_t now_ns)
+static void hop_asked(struct schedule *s, uint8_t ttl, uint64_t now_ns)
 {
-	uint64_t *free_ns = ttl < HOPS_MAX ? hop_schedule(p, f, ttl) : NULL;
-
-	if (free_ns)
-		*free_ns = (*free_ns > now_ns ? *free_ns : now_ns) + HOP_EVERY_NS;
+	s->used_ns = now_ns;
+	if (ttl < HOPS_MAX)
+		s->hop_free_ns[ttl] =
+			(s->hop_free_ns[ttl] > now_ns ? s->hop_free_ns[ttl] : now_ns) +
+			HOP_EVERY_NS;
 }
 
 /* The probe of this flow that comes first, NULL if each has to wait, until *ret_due then. */
-static struct queued *first_queued(const struct prober *p, struct flow *f, uint64_t now_ns,
+static struct queued *first_queued(struct prober *p, struct flow *f, uint64_t now_ns,
 				   uint64_t *ret_due)
 {
+	const struct schedule *s = schedule_of(p, f);
 	struct queued *first = NULL;
 
 	for (struct queued *q = f->queue; q < f->queue + f->n_queued; q++) {
-		uint64_t due = f->net ? hop_due(p, f, q->ttl) : 0;
+		uint64_t due = f->net ? hop_due(s, q->ttl) : 0;
 
 		if (due > now_ns) {
 			if (due < *ret_due)
@@ -83,7 +87,7 @@ static struct queued *first_queued(const struct prober *p, struct flow *f, uint6
 }
 
 /* Whose turn it is. NULL: nobody's before *ret_due. */
-static struct flow *next_flow(const struct prober *p, uint64_t now_ns, struct queued **ret,
+static struct flow *next_flow(struct prober *p, uint64_t now_ns, struct queued **ret,
 			      uint64_t *ret_due)
 {
 	struct flow *next = NULL;
@@ -219,7 +223,7 @@ static bool send_one(struct prober *p, struct flow *f, struct queued *q, struct 
 		tried = true;
 		seen.size = (uint16_t)r;
 		r = wire_send(f->net->wire, &segment, p->buf, (size_t)r, f->snapshot.ifindex);
-		hop_asked(p, f, q->ttl, now_ns);
+		hop_asked(schedule_of(p, f), q->ttl, now_ns);
 		f->last_sent_ns = now_ns;
 	}
 	advance(f, q);
