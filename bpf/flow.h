@@ -13,10 +13,11 @@ struct flow {
 	u64 ttl_sampled_ns;
 	u32 old_segs, hole_segs;
 	struct track rcv, snd;
-	u64 owe_since_ns;
 	u32 segs_in; /* tp->segs_in at the last progress of snd */
 	u32 dup_acks, wnd_shut_acks;
+	u32 edge, wnd; /* right edge of the peer's window, and its size, at the last ACK */
 	u32 csum_bad;
+	u64 owe_since_ns;
 	u64 peer_end; /* the peer has shown this offset of its stream, where beyond a hole */
 	u64 born_ns, retrans_ns;
 	u64 reported_ns;
@@ -25,6 +26,8 @@ struct flow {
 	u32 resume_jump; /* the ACK that ended the last pause went so far beyond what was sent again
 			  */
 	u32 bad_sacks, bad_echoes;  /* in ACKs: of what was never sent */
+	u32 wide_wnd, cut_wnd;	    /* the window, before and after its edge moved back */
+	u32 withdrawn;		    /* the edge when the peer itself offered nothing any more */
 	u32 seen_una, seen_rcv_nxt; /* at the last visit of the scan */
 	u32 rst_seq;
 	u32 ifindex;
@@ -346,6 +349,8 @@ static __always_inline void snapshot_of(struct snapshot *s, struct sock *sk, str
 	s->resume_jump = f->resume_jump;
 	s->bad_sacks = f->bad_sacks;
 	s->bad_echoes = f->bad_echoes;
+	s->wide_wnd = f->wide_wnd;
+	s->cut_wnd = f->cut_wnd;
 	s->old_segs = f->old_segs;
 	s->hole_segs = f->hole_segs;
 	s->tsoffset = tp->tsoffset;

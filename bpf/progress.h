@@ -37,6 +37,8 @@ static __noinline int ack_without_news(struct flow *f, const struct sk_buff *skb
 	if (bpf_probe_read_kernel(&raw, sizeof(raw), skb->data + 14))
 		return 0;
 	wnd = (u32)bpf_ntohs(raw) << scale;
+	if (!wnd)
+		f->withdrawn = tp->snd_una + tp->snd_wnd;
 	if (wnd < tp->mss_cache && wnd <= tp->max_window / 2) /* RFC 9293 3.8.6.2.1: too little */
 		f->wnd_shut_acks++;
 	else if (tp->packets_out && wnd == tp->snd_wnd) /* RFC 5681 2 */
@@ -91,6 +93,25 @@ static __noinline int resumed(struct flow *f, const struct tcp_sock *tp, u32 ack
 	return 0;
 }
 
+/*
+ * The right edge of the window has moved back (RFC 9293 3.8.6: a receiver should not do that). One
+ * that is out of memory offers nothing, and a little later: Linux since 6.5, tcp_select_window().
+ * Senders before 6.5 do not take the nothing over, so its header was looked at.
+ */
+static __noinline int taken_back(struct flow *f, const struct tcp_sock *tp)
+{
+	u32 wnd;
+
+	if (!f || !tp)
+		return 0;
+	wnd = tp->snd_wnd;
+	if (wnd && wnd < f->wnd - f->wnd / 4 && f->edge != f->withdrawn) {
+		f->wide_wnd = f->wnd;
+		f->cut_wnd = wnd;
+	}
+	return 0;
+}
+
 /* At tcp_probe the socket is known to be TCP: the check of bpf_skc_to_tcp_sock() is a wasted call.
  */
 static __always_inline struct tcp_sock *tcp_sock_of(struct sock *sk)
@@ -104,7 +125,7 @@ int BPF_PROG(progress, struct sock *sk, struct sk_buff *skb)
 {
 	struct tcp_sock *tp = tcp_sock_of(sk);
 	const struct tcp_skb_cb *cb = (const void *)skb->cb;
-	u32 seq, end_seq, ack, flags;
+	u32 seq, end_seq, ack, flags, edge;
 	bool moved;
 	struct flow *f;
 	u64 now;
@@ -137,6 +158,11 @@ int BPF_PROG(progress, struct sock *sk, struct sk_buff *skb)
 	else if (before(tp->rcv_nxt, seq)) /* an ACK tells what was sent before it */
 		beyond(f, tp, seq);
 	if (flags & TCP_FLAG_ACK) {
+		edge = tp->snd_una + tp->snd_wnd;
+		if (before(edge, f->edge))
+			taken_back(f, tp);
+		f->edge = edge;
+		f->wnd = tp->snd_wnd;
 		if (before(tp->snd_una, ack) && !before(tp->snd_nxt, ack)) {
 			if ((s64)(now - f->snd.progress_ns) >= (s64)PAUSE_NS)
 				resumed(f, tp, ack);

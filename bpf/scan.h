@@ -49,6 +49,8 @@ static __always_inline void catch_up(struct flow *f, struct sock *sk, struct tcp
 			f->hole_segs = 0;
 		}
 	}
+	if (tp->snd_wnd > f->wide_wnd / 2)
+		f->cut_wnd = 0; /* it has opened again */
 	f->seen_una = una;
 	f->seen_rcv_nxt = rcv_nxt;
 	if (tp->write_seq == una)

@@ -145,6 +145,7 @@ struct snapshot {
 	__u32 old_segs, hole_segs;
 	__u32 data_segs_out, dsack_dups, rcv_ooopack;
 	__u32 retrans_runs, resume_jump, bad_sacks, bad_echoes;
+	__u32 wide_wnd, cut_wnd;
 	__u32 tsoffset, ts_recent;
 	__u32 ifindex;
 	__u32 soft_error;
@@ -158,7 +159,7 @@ struct snapshot {
 	__u8 snd_wscale, rcv_wscale;
 	__u8 pad[2];
 };
-_Static_assert(sizeof(struct snapshot) == 432, "layout");
+_Static_assert(sizeof(struct snapshot) == 440, "layout");
 
 enum event_type { EVENT_GONE = 1, EVENT_RESET, EVENT_NEIGH };
 

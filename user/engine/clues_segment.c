@@ -4,6 +4,7 @@
  * is not taken, because somebody on the way has damaged it or rewritten its header. Weights as in
  * clues.c.
  */
+#include <math.h>
 #include <netinet/in.h>
 #include <stdio.h>
 #include <string.h>
@@ -17,6 +18,7 @@
 #define PER_MISS   1.5
 
 #define ODD_ENOUGH 3   /* options that make no sense; one may be a stray of an old connection */
+#define WSCALE_MAX 14  /* RFC 7323 2.3 */
 #define BARE_MOST  128 /* bytes of an IP packet with hardly any data; no link takes less */
 
 static const struct flow_snapshot *last(const struct judgement *j)
@@ -223,24 +225,40 @@ static void window_is_silly(struct judgement *j)
 		 p->window_bytes, last(j)->snd_wscale);
 }
 
-/* See note_edge() in crawl.c. */
+/*
+ * Whether the window is what it was, read some bits lower, as by a box that strips or alters its
+ * scale: the log-odds that this is no chance. What is read may differ by one from what was written,
+ * for some data came between; so the ratio of two windows is near a power of two in 3 of `is` cases
+ * of an octave.
+ */
+static double looks_shifted(const struct flow_snapshot *s)
+{
+	uint32_t was = s->wide_wnd >> (s->snd_wscale & 15), is = s->cut_wnd >> (s->snd_wscale & 15);
+
+	for (int bits = 1; is && bits <= WSCALE_MAX; bits++)
+		if (was >> bits <= is + 1 && is <= (was >> bits) + 1)
+			return fmax(log(is * M_LN2 / 3), 0);
+	return -CLEAR - HINT / 2;
+}
+
+/* A receiver does not take back what it has offered, see taken_back() in bpf/progress.h. */
 static void window_was_taken_back(struct judgement *j)
 {
 	const struct pace_seen *p = &j->s->pub.pace;
-	const struct crawl *c;
+	const struct flow_snapshot *s = last(j);
+	double shifted = looks_shifted(s), weight;
 
-	if (!j->s->pub.slow || !j->s->sends || passes_by(j->s) || j->s->flow < 0 ||
+	if (!j->s->pub.slow || !j->s->sends || !s->cut_wnd ||
 	    (p->limit != PACE_WINDOW && p->limit != PACE_SHUT))
 		return;
-	c = &j->e->flows[j->s->flow].crawl[true];
-	if (!c->edge_back)
-		return;
-	j->cause[CAUSE_HEADER_REWRITE] += DECISIVE + HINT;
+	weight = STRONG + CLEAR + (shifted < CLEAR ? shifted : CLEAR);
+	j->cause[CAUSE_HEADER_REWRITE] += weight;
 	j->rewrite = REWRITE_WINDOW;
-	evidence(j, "window-taken-back", DECISIVE + HINT,
-		 "the right edge of the window has moved back by at least %u bytes: the number "
-		 "that was %u bytes is read as %u since, shifted by whole bits",
-		 c->edge_back, c->wide_wnd, c->wnd);
+	evidence(j, "window-taken-back", weight,
+		 "from one ACK to the next the window went from %u to %u bytes and its right edge "
+		 "back%s",
+		 s->wide_wnd, s->cut_wnd,
+		 shifted > 0 ? ": the same number, read some bits lower" : "");
 }
 
 void weigh_segment(struct judgement *j)

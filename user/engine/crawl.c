@@ -30,8 +30,6 @@
 
 #define LOST_LEAST     3  /* in a look; fewer are chance */
 #define FULL_PERCENT   50 /* of the busy time: it is the program's own pace */
-#define WSCALE_MAX     14 /* RFC 7323 2.3 */
-#define SHIFTED_LEAST  32 /* smaller numbers begin like another by chance */
 
 /* Half octaves from 1 kbit/s on. */
 static int bucket_of(uint64_t bps)
@@ -313,41 +311,10 @@ static bool is_stalled(const struct engine *e, const struct flow *f, bool sends)
 	return f->stall[sends] >= 0 && e->stalls[f->stall[sends]].phase != STALL_SUSPECT;
 }
 
-/* The number of the earlier window, read some bits lower than it was written. */
-static bool is_shifted(const struct flow_snapshot *last, uint32_t was_wnd)
-{
-	uint32_t was = was_wnd >> (last->snd_wscale & 15),
-		 is = last->snd_wnd >> (last->snd_wscale & 15);
-
-	for (int bits = 1; is >= SHIFTED_LEAST && bits <= WSCALE_MAX; bits++)
-		if (was >> bits == is)
-			return true;
-	return false;
-}
-
-/*
- * Receivers hardly ever take back what they have offered (RFC 9293 3.8.6): Linux does since 6.5 if
- * its buffer has shrunk. A box that strips or alters the scale leaves the same number, shifted.
- */
-static void note_edge(struct crawl *c, const struct flow_snapshot *last)
-{
-	uint32_t edge = last->snd_una + last->snd_wnd, back = c->edge - edge, was_wnd = c->wnd;
-
-	if (c->tick_ns && (int32_t)back > (int32_t)last->mss && last->snd_wnd < was_wnd &&
-	    is_shifted(last, was_wnd)) {
-		c->edge_back = back;
-		c->wide_wnd = was_wnd;
-	} else if (last->snd_wnd > c->wide_wnd / 2) {
-		c->edge_back = 0;
-	}
-	c->edge = edge;
-	c->wnd = last->snd_wnd;
-}
-
 /* A rate below this is a crawl. Where the window was cut meanwhile it needs not be as slow. */
-static uint64_t slow_bps(const struct crawl *c, uint64_t usual)
+static uint64_t slow_bps(const struct crawl *c, const struct flow_snapshot *last, uint64_t usual)
 {
-	if (c->edge_back)
+	if (last->cut_wnd)
 		return c->stall >= 0 ? usual / 4 * 3 : usual / 2;
 	return usual / (c->stall >= 0 ? BACK_SHARE : CRAWL_SHARE);
 }
@@ -373,8 +340,6 @@ static void look(struct engine *e, struct flow *f, bool sends)
 
 	if (was_ns && dt_ns < TICK_NS)
 		return;
-	if (sends)
-		note_edge(c, &f->last);
 	c->last = is;
 	c->tick_ns = e->now_ns;
 	if (!was_ns) {
@@ -389,7 +354,7 @@ static void look(struct engine *e, struct flow *f, bool sends)
 		if (!sends && is.bytes > was.bytes && dt_ns < 2 * TICK_NS)
 			remember(c, c->rate_bps);
 		crawl_end(e, f, sends, OUTCOME_RECOVERED);
-	} else if (usual && c->rate_bps < slow_bps(c, usual)) {
+	} else if (usual && c->rate_bps < slow_bps(c, &f->last, usual)) {
 		low(e, f, sends, &was, was_ns);
 	} else {
 		remember(c, c->rate_bps);

@@ -45,9 +45,6 @@ struct crawl {
 	uint64_t settled_ns, settled_bytes; /* at its first look: what came before was faster */
 	uint32_t most_wnd, least_rtt_us;
 	uint32_t ticks;
-	/* The peer's window at the last look and its right edge; by how much it has moved back, and
-	 * the window before that; 0: it has not. */
-	uint32_t edge, wnd, edge_back, wide_wnd;
 	uint32_t lost_permille; /* of the segments of the last looks at which it moved */
 	int32_t stall;		/* the incident, or -1 */
 	uint8_t history[RATE_BUCKETS];

@@ -85,12 +85,15 @@ struct flow_snapshot {
 	uint32_t hole_segs; /* data segments that lay beyond RCV.NXT, since the last progress of rcv
 			     */
 
-	uint32_t data_segs_out;		/* with data, retransmissions included; life-long */
-	uint32_t dsack_dups;		/* of these, that arrived twice, as the peer tells */
-	uint32_t rcv_ooopack;		/* segments that came out of order; life-long */
-	uint32_t retrans_runs;		/* stretches without a gap that were sent again */
-	uint32_t resume_jump;		/* the ACK that ended the last pause covered so many bytes
-					   beyond what was sent again in it */
+	uint32_t data_segs_out; /* with data, retransmissions included; life-long */
+	uint32_t dsack_dups;	/* of these, that arrived twice, as the peer tells */
+	uint32_t rcv_ooopack;	/* segments that came out of order; life-long */
+	uint32_t retrans_runs;	/* stretches without a gap that were sent again */
+	uint32_t resume_jump;	/* the ACK that ended the last pause covered so many bytes
+				   beyond what was sent again in it */
+	/* The peer's window before and after its right edge moved back by much, and not to nothing;
+	 * 0: it has not, or the window has opened again since. */
+	uint32_t wide_wnd, cut_wnd;
 	uint32_t bad_sacks, bad_echoes; /* SACK blocks and timestamp echoes of what was never sent
 					 */
 	uint32_t tsoffset, ts_recent; /* RFC 7323: our clock offset (ms), last value of the peer */

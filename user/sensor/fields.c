@@ -81,6 +81,8 @@ static const struct field snapshot_fields[] = {
 	NUMBER(struct flow_snapshot, rcv_ooopack),
 	NUMBER(struct flow_snapshot, retrans_runs),
 	NUMBER(struct flow_snapshot, resume_jump),
+	NUMBER(struct flow_snapshot, wide_wnd),
+	NUMBER(struct flow_snapshot, cut_wnd),
 	NUMBER(struct flow_snapshot, bad_sacks),
 	NUMBER(struct flow_snapshot, bad_echoes),
 	NUMBER(struct flow_snapshot, snd_wscale),

@@ -96,6 +96,8 @@ void snapshot_of(const struct snapshot *in, struct flow_snapshot *ret)
 		.rcv_ooopack = in->rcv_ooopack,
 		.retrans_runs = in->retrans_runs,
 		.resume_jump = in->resume_jump,
+		.wide_wnd = in->wide_wnd,
+		.cut_wnd = in->cut_wnd,
 		.bad_sacks = in->bad_sacks,
 		.bad_echoes = in->bad_echoes,
 		.snd_wscale = in->snd_wscale,
