@@ -199,19 +199,20 @@ static void a_window_below_a_segment_is_read_at_another_scale(void **state)
 	world_free(&w);
 }
 
-/* The same number, read some bits lower: no receiver's doing. */
+/* Its edge has moved back to the same number, read some bits lower: no receiver's doing. */
 static void a_window_that_is_cut_is_told_from_a_small_one(void **state)
 {
 	static const struct {
 		uint32_t wide, cut, bps;
 		int slow;
-		bool rewritten;
+		bool taken_back, rewritten;
 	} cases[] = {
-		{64 << 20, (64 << 20) >> 8, CRAWL, 1, true},
-		{(40 << 20) + 17, (40 << 20) >> 5, FAST / 4, 1, true}, /* slower, if no crawl */
-		{64 << 20, 8 << 20, FAST * 9 / 10, 0, false},	       /* and does no harm */
-		{64 << 20, 250000, CRAWL, 1, false},	/* Linux, its buffer made smaller */
-		{64 << 20, 4096, CRAWL / 50, 1, false}, /* so small that any number matches */
+		{64 << 20, (64 << 20) >> 8, CRAWL, 1, true, true},
+		{(40 << 20) + 17, (40 << 20) >> 5, FAST / 4, 1, true, true}, /* no crawl yet */
+		{19 << 18, 19 << 10, CRAWL / 10, 1, true, true},
+		{64 << 20, 32 << 20, FAST * 9 / 10, 0, true, false}, /* and does no harm */
+		{64 << 20, 250000, CRAWL, 1, true, false},	     /* another number */
+		{64 << 20, (64 << 20) >> 8, CRAWL, 1, false, false}, /* its edge has stayed */
 	};
 
 	(void)state;
@@ -222,6 +223,8 @@ static void a_window_that_is_cut_is_told_from_a_small_one(void **state)
 		w.has_witness = false;
 		w.flow.snd_wscale = 10;
 		ticks(&w, 10, (struct tick){.bps = FAST, .segs = 17000, .snd_wnd = cases[i].wide});
+		w.flow.wide_wnd = cases[i].taken_back ? cases[i].wide : 0;
+		w.flow.cut_wnd = cases[i].taken_back ? cases[i].cut : 0;
 		ticks(&w, 9,
 		      (struct tick){.bps = cases[i].bps,
 				    .segs = 700,
@@ -339,6 +342,25 @@ static void a_crawl_ends_with_its_connection_and_with_the_watch(void **state)
 		assert_int_equal(w.incident.outcome, gone ? OUTCOME_CLOSED : OUTCOME_WATCH_ENDED);
 		world_free(&w);
 	}
+}
+
+/* It is listened to as long as one of its incidents is open: damaged segments count. */
+static void a_pause_in_a_crawl_does_not_end_the_listening(void **state)
+{
+	const struct tick t = {.bps = CRAWL, .segs = 700, .retrans = 30, .runs = 29};
+	struct world w;
+
+	(void)state;
+	crawl(&w, t);
+	w.flow.busy_us += 1500000;
+	world_run(&w, 1500 * NS_PER_MS); /* it is suspected, and goes on */
+	tick(&w, &t);
+	assert_int_equal(w.begins, 0);
+	assert_int_equal(w.releases, 0);
+	ticks(&w, 2, fast);
+	assert_int_equal(w.slow_ends, 1);
+	assert_int_equal(w.releases, 1);
+	world_free(&w);
 }
 
 /* As the sensor tells it, from the packets. */
@@ -544,6 +566,7 @@ int main(void)
 		cmocka_unit_test(a_dip_of_eight_seconds_is_no_crawl),
 		cmocka_unit_test(a_line_that_is_shared_is_no_crawl),
 		cmocka_unit_test(a_crawl_ends_with_its_connection_and_with_the_watch),
+		cmocka_unit_test(a_pause_in_a_crawl_does_not_end_the_listening),
 		cmocka_unit_test(packets_tell_a_policer_from_loss),
 		cmocka_unit_test(a_verdict_is_not_told_again_for_a_number_that_grew),
 		cmocka_unit_test(packets_of_what_does_not_crawl_make_no_incident),

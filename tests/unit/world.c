@@ -317,9 +317,11 @@ static void grant(struct world *w, struct queue *q, const struct want *want)
 	case WANT_PROBE:
 		grant_probes(w, q, want);
 		break;
+	case WANT_RELEASE:
+		w->releases++;
+		break;
 	case WANT_LISTEN:
 	case WANT_PACE:
-	case WANT_RELEASE:
 		break;
 	}
 }

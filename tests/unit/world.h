@@ -55,7 +55,7 @@ struct world {
 
 	/* what came out */
 	int begins, verdicts, ends, probes;
-	int slow_begins, slow_ends;
+	int slow_begins, slow_ends, releases;
 	struct incident incident; /* as of the last output */
 	uint64_t verdict_ns;	  /* first one */
 	int answers[MAX_HOPS + 1];

@@ -101,11 +101,24 @@ static struct stall *stall_take(struct engine *e, struct flow *f, bool sends)
 	return s;
 }
 
+/* The flow's other direction, or a phase that crawls, goes on and is listened to as well. */
+static bool heard_by_another(const struct engine *e, const struct flow *f, const struct stall *s)
+{
+	for (int sends = 0; f && sends < 2; sends++) {
+		int32_t stalled = f->stall[sends], slow = f->crawl[sends].stall;
+
+		if ((stalled >= 0 && &e->stalls[stalled] != s && e->stalls[stalled].listening) ||
+		    (slow >= 0 && &e->stalls[slow] != s && e->stalls[slow].listening))
+			return true;
+	}
+	return false;
+}
+
 void stall_free(struct engine *e, struct stall *s)
 {
 	struct flow *f = flow_of(e, s);
 
-	if (s->listening) {
+	if (s->listening && !heard_by_another(e, f, s)) {
 		struct output out = {.kind = OUT_WANT, .now_ns = e->now_ns};
 
 		out.want.kind = WANT_RELEASE;
