@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # `make help` lists the targets. Everything built goes to $(BUILD); V=1 shows the commands.
 
-BUILD   ?= build
+STATIC  ?=
+BUILD   ?= build$(if $(STATIC),-static)
 PREFIX  ?= /usr/local
 DESTDIR ?=
 CC      ?= cc
@@ -39,6 +40,13 @@ CURL       := $(shell pkg-config --exists libcurl 2>/dev/null && echo libcurl)
 MICROHTTPD := $(shell pkg-config --exists libmicrohttpd 2>/dev/null && echo libmicrohttpd)
 SYSTEMD    := $(shell pkg-config --exists libsystemd 2>/dev/null && echo libsystemd)
 CAPNG      := $(shell pkg-config --exists libcap-ng 2>/dev/null && echo libcap-ng)
+# STATIC=1 leaves out those that drag in half a system, and needs archives of all others.
+ifneq ($(STATIC),)
+CURL       :=
+MICROHTTPD :=
+SYSTEMD    :=
+STATICALLY := --static
+endif
 EXTRA      := $(ZSTD) $(SQLITE) $(INIH) $(CURL) $(MICROHTTPD) $(SYSTEMD) $(CAPNG)
 HAVE       := $(if $(ZSTD),-DHAVE_ZSTD) $(if $(SQLITE),-DHAVE_SQLITE) $(if $(INIH),-DHAVE_INIH) \
               $(if $(CURL),-DHAVE_CURL) $(if $(MICROHTTPD),-DHAVE_MICROHTTPD) \
@@ -50,7 +58,7 @@ HARDENING  ?= -fstack-protector-strong -D_FORTIFY_SOURCE=2 -fPIE
 CFLAGS_ALL  = -std=gnu11 -g $(OPTIMISE) $(HARDENING) $(WARNINGS) $(WERROR) -Iuser -I$(BUILD) -Ibpf \
               -D_GNU_SOURCE -MMD -MP $(shell pkg-config --cflags $(LIBS) $(EXTRA) 2>/dev/null) \
               $(HAVE) $(CFLAGS)
-LDLIBS_ALL  = $(shell pkg-config --libs $(LIBS) $(EXTRA) 2>/dev/null) -lm $(LDLIBS)
+LDLIBS_ALL  = $(shell pkg-config $(STATICALLY) --libs $(LIBS) $(EXTRA) 2>/dev/null) -lm $(LDLIBS)
 
 SOURCES  := $(wildcard user/*.c user/*/*.c)
 OBJECTS  := $(SOURCES:%.c=$(BUILD)/%.o)
@@ -82,7 +90,7 @@ all: $(BUILD)/tcpstall  ## build the program
 
 $(BUILD)/tcpstall: $(OBJECTS)
 	$(call msg,LINK,$@)
-	$(Q)$(CC) $(CFLAGS_ALL) -pie $(LDFLAGS) -o $@ $^ $(LDLIBS_ALL)
+	$(Q)$(CC) $(CFLAGS_ALL) $(if $(STATIC),-static-pie,-pie) $(LDFLAGS) -o $@ $^ $(LDLIBS_ALL)
 
 $(BUILD)/%.o: %.c | $(BUILD)/version.h $(SKELETON) need
 	$(call msg,CC,$@)
@@ -133,6 +141,21 @@ $(BUILD)/wire: $(WIRE_OBJ) $(BUILD)/tcpstall.a
 	$(call msg,LINK,$@)
 	$(Q)$(CC) $(CFLAGS_ALL) -pie $(LDFLAGS) -o $@ $^ $(LDLIBS_ALL)
 
+# The program with all that it needs, to be unpacked at / of a system that has nothing but a kernel.
+HOME_DIR ?= /opt/tcpstall
+BUNDLE   := $(BUILD)/tcpstall-$(RELEASE)-$(shell uname -m).tar.gz
+
+$(BUNDLE): $(BUILD)/tcpstall tools/bundle
+	$(call msg,BUNDLE,$@)
+	$(Q)rm -rf $(BUILD)/bundle && mkdir -p $(BUILD)/bundle$(HOME_DIR)
+	$(Q)$(CC) $(CFLAGS_ALL) -pie $(LDFLAGS) -Wl,--disable-new-dtags,-rpath,$(HOME_DIR)/lib \
+		-Wl,--dynamic-linker=$(HOME_DIR)/lib/ld.so -o $(BUILD)/bundle$(HOME_DIR)/tcpstall \
+		$(OBJECTS) $(LDLIBS_ALL)
+	$(Q)tools/bundle $(BUILD)/tcpstall $(BUILD)/bundle$(HOME_DIR)/lib
+	$(Q)tar -C $(BUILD)/bundle --owner=0 --group=0 -czf $@ .
+
+bundle: $(BUNDLE)  ## a tar for a bare system: program, libraries, loader, in HOME_DIR=/opt/tcpstall
+
 # Rewritten only when a version changes. Some libraries do not tell their own.
 version_of = $(shell pkg-config --modversion $(1) 2>/dev/null)
 version_h = printf '\#define %s "%s"\n' TCPSTALL_VERSION '$(VERSION)' TCPSTALL_RELEASED '$(RELEASED)' \
@@ -158,6 +181,17 @@ need:
 		pkg-config --exists $$lib 2>/dev/null || missing="$$missing $$lib"; \
 	done; \
 	test -z "$$missing" || { echo "missing:$$missing - run \`make deps\`" >&2; exit 1; }
+ifneq ($(STATIC),)
+	@missing=; for lib in $(sort $(filter -l%,$(LDLIBS_ALL))); do \
+		file=lib$${lib#-l}.a; \
+		case $$($(CC) $(LDFLAGS) $(filter -L%,$(LDLIBS_ALL)) -print-file-name=$$file) in \
+		*/*) ;; \
+		*) missing="$$missing $$file" ;; \
+		esac; \
+	done; \
+	test -z "$$missing" || { \
+		echo "STATIC=1: not there:$$missing - \`make bundle\` needs none of them" >&2; exit 1; }
+endif
 
 deps:  ## install what build, tests, demo and lint need; not root: say what is missing
 	@tools/deps build test demo lint
@@ -192,7 +226,7 @@ bench-scale:  ## many connections, many flows, a thousand stalls: what they cost
 
 test-vm:  ## what works in the distribution's kernels, under qemu; VM="--steps check PACKAGE"
 	@tools/deps build test vm
-	$(Q)$(MAKE) all $(UNIT) $(LAB_HELP) $(BUILD)/wire
+	$(Q)$(MAKE) bundle $(UNIT) $(LAB_HELP) $(BUILD)/wire
 	$(Q)BUILD=$(BUILD) tests/vm/run $(VM)
 
 lab:  ## all scenarios of the lab, and the table of how well they were judged
@@ -294,10 +328,10 @@ clean:  ## remove what was built
 
 help:  ## this list
 	@awk -F':.*## ' '/^[a-z-]+:.*##/ {printf "  %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
-	@echo '  Variables: BUILD CC CFLAGS CLANG BPFTOOL PREFIX DESTDIR V=1 WERROR=-Werror'
+	@echo '  Variables: BUILD CC CFLAGS CLANG BPFTOOL PREFIX DESTDIR STATIC=1 V=1 WERROR=-Werror'
 
 FORCE:
 -include $(FUZZERS:=.d)
 
-.PHONY: accuracy afl all asan bench bench-scale check-unit clean cross demo deps format fuzz fuzzers help install lab lint need soak test test-vm \
+.PHONY: accuracy afl all asan bench bench-scale bundle check-unit clean cross demo deps format fuzz fuzzers help install lab lint need soak test test-vm \
         uninstall FORCE
