@@ -29,8 +29,9 @@
 #include "view/names.h"
 
 #define REDRAW_NS     NS_PER_S
-#define NAMESPACES_NS (10 * NS_PER_S) /* how long a vanished namespace may be kept alive by us */
-#define SHORTEST_NS   NS_PER_MS	      /* a deadline that does not move must not spin the loop */
+#define NAMESPACES_NS (10 * NS_PER_S)	/* how long a vanished namespace may be kept alive by us */
+#define LATE_NS	      (250 * NS_PER_MS) /* more than a busy machine's scheduler takes */
+#define SHORTEST_NS   NS_PER_MS		/* a deadline that does not move must not spin the loop */
 
 static void end(struct monitor *m, enum monitor_end result)
 {
@@ -191,6 +192,7 @@ static uint64_t next_run_ns(const struct monitor *m)
 	return min_u64(next, engine_deadline(m->engine));
 }
 
+/* Until it wakes, or ought to. */
 static int arm(struct monitor *m)
 {
 	uint64_t now = mono_ns(), at = next_run_ns(m);
@@ -198,9 +200,20 @@ static int arm(struct monitor *m)
 
 	if (at < now + SHORTEST_NS)
 		at = now + (m->n_wants || m->scan_wanted ? 1 : SHORTEST_NS);
+	m->due_ns = at;
 	spec.it_value.tv_sec = (time_t)(at / NS_PER_S);
 	spec.it_value.tv_nsec = (long)(at % NS_PER_S);
 	return timerfd_settime(m->timer_fd, TFD_TIMER_ABSTIME, &spec, NULL) ? -errno : 0;
+}
+
+/* On a starved machine, or one that was paused, the timer's end is long past. */
+static void tell_if_late(struct monitor *m)
+{
+	struct observation obs = {
+		.type = OBS_LATE, .now_ns = mono_ns(), .late_since_ns = m->due_ns};
+
+	if (obs.now_ns > m->due_ns + LATE_NS)
+		monitor_observe(&obs, m);
 }
 
 static void run_due(struct monitor *m)
@@ -407,6 +420,7 @@ int monitor_run(struct monitor *m)
 		n = epoll_wait(m->epoll_fd, events, 8, -1);
 		if (n < 0 && errno != EINTR)
 			return -errno;
+		tell_if_late(m);
 		for (int i = 0; i < n; i++)
 			dispatch(m, events[i].data.u32);
 		grant_all(m);

@@ -40,6 +40,7 @@ struct monitor {
 
 	uint64_t end_ns;			     /* UINT64_MAX: never */
 	uint64_t scanned_ns, drawn_ns, refreshed_ns; /* when it was last done */
+	uint64_t due_ns;			     /* when it is to be run again */
 	uint64_t prober_ns, pacing_ns;		     /* when they want to run */
 	struct monitor_errors errors;
 	bool ended;

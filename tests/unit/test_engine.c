@@ -112,6 +112,25 @@ static void a_flow_that_moved_while_nobody_looked_is_no_stall(void **state)
 	world_free(&w);
 }
 
+/* Nor the other programs of a machine that was paused. */
+static void a_silence_in_which_we_were_not_run_is_no_stall(void **state)
+{
+	struct observation late = {.type = OBS_LATE};
+	struct world w;
+
+	(void)state;
+	world_init(&w, true, false);
+	world_run(&w, NS_PER_S / 2);
+	late.late_since_ns = w.now_ns;
+	late.now_ns = w.now_ns += 30 * NS_PER_S;
+	world_step(&w, &late);
+	world_run(&w, NS_PER_S);
+	assert_int_equal(w.begins, 0);
+	world_run(&w, 2 * NS_PER_S);
+	assert_int_equal(w.begins, 1); /* a stall all the same */
+	world_free(&w);
+}
+
 static void a_shut_window_that_is_answered_needs_no_probe(void **state)
 {
 	struct world w;
@@ -431,6 +450,7 @@ int main(void)
 		cmocka_unit_test(a_small_named_flow_may_fall_idle),
 		cmocka_unit_test(an_outage_of_one_second_is_no_stall),
 		cmocka_unit_test(a_flow_that_moved_while_nobody_looked_is_no_stall),
+		cmocka_unit_test(a_silence_in_which_we_were_not_run_is_no_stall),
 		cmocka_unit_test(a_shut_window_that_is_answered_needs_no_probe),
 		cmocka_unit_test(an_own_program_that_does_not_read_is_named),
 		cmocka_unit_test(an_idle_peer_is_asked_once_and_not_reported),

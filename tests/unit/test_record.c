@@ -63,6 +63,7 @@ static void every_member_of_an_observation_is_recorded(void **state)
 
 	ASSERT_COVERED(config, engine_config_fields, &config);
 	ASSERT_COVERED(o.snapshot, observation_table[OBS_SNAPSHOT].fields, &o);
+	ASSERT_COVERED(o.late_since_ns, observation_table[OBS_LATE].fields, &o);
 	ASSERT_COVERED(o.gone, observation_table[OBS_GONE].fields, &o);
 	ASSERT_COVERED(o.reset, observation_table[OBS_RESET].fields, &o);
 	ASSERT_COVERED(o.icmp, observation_table[OBS_ICMP].fields, &o);

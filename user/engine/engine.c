@@ -389,6 +389,10 @@ int engine_step(struct engine *e, const struct observation *obs)
 		e->capture_end = obs->capture_end;
 		step_all(e, ended);
 		break;
+	case OBS_LATE:
+		e->late_since_ns = obs->late_since_ns;
+		e->late_until_ns = e->now_ns;
+		break;
 	case OBS_TICK:
 	case OBS_TYPES:
 		break;

@@ -225,9 +225,10 @@ struct engine {
 	uint32_t n_movers;
 	struct lead leads[LEADS];
 	uint32_t next_lead;
-	uint64_t *due_ns;	/* for each stall, UINT64_MAX: none */
-	uint32_t stall_top;	/* stalls[] and due_ns[] are in use below it */
-	uint64_t scanned_ns[2]; /* the last full scan and the one before */
+	uint64_t *due_ns;		       /* for each stall, UINT64_MAX: none */
+	uint32_t stall_top;		       /* stalls[] and due_ns[] are in use below it */
+	uint64_t scanned_ns[2];		       /* the last full scan and the one before */
+	uint64_t late_since_ns, late_until_ns; /* when this program was not run, the last time */
 	bool capture_end;
 };
 

@@ -379,6 +379,7 @@ struct life_seen {
 
 enum observation_type {
 	OBS_TICK, /* nothing but time */
+	OBS_LATE, /* the program was not run, though it should have been */
 	OBS_SNAPSHOT,
 	OBS_GONE,
 	OBS_RESET,
@@ -414,7 +415,8 @@ struct observation {
 		struct capture_seen capture;
 		struct pace_seen pace;
 		struct life_seen life;
-		bool capture_end; /* OBS_END: the capture ended, not the watch */
+		uint64_t late_since_ns; /* OBS_LATE: until now_ns */
+		bool capture_end;	/* OBS_END: the capture ended, not the watch */
 	};
 };
 

@@ -300,6 +300,22 @@ void stall_close(struct engine *e, struct stall *s, enum outcome outcome, uint64
 }
 
 /*
+ * Silence without the time in which this program was not run: on a starved machine, or one that was
+ * paused, the ends of the transfer may not have been run either.
+ */
+static uint64_t watched_silence_ns(const struct engine *e, const struct stall *s)
+{
+	uint64_t since_ns = s->pub.last_progress_ns;
+	uint64_t silence_ns = e->now_ns - since_ns;
+
+	if (e->late_since_ns > since_ns)
+		since_ns = e->late_since_ns;
+	if (e->late_until_ns > since_ns)
+		silence_ns -= e->late_until_ns - since_ns;
+	return silence_ns;
+}
+
+/*
  * Whether silence of this length means a stall: the timer has had two tries and time for an answer.
  * Doubling (RFC 6298 5.5) makes an outage of half of stall-after a silence of all of it and one
  * timeout more: that is added.
@@ -307,8 +323,7 @@ void stall_close(struct engine *e, struct stall *s, enum outcome outcome, uint64
 static bool silent_enough(const struct engine *e, const struct stall *s)
 {
 	const struct flow_snapshot *last = &s->pub.last;
-	uint64_t silence_ns = e->now_ns - s->pub.last_progress_ns,
-		 wait_ns = e->config.stall_after_ns;
+	uint64_t silence_ns = watched_silence_ns(e, s), wait_ns = e->config.stall_after_ns;
 	uint64_t tried_ns = e->now_ns - last->retrans_ns;
 	uint64_t timer_ns = ((uint64_t)last->rto_us * NS_PER_US) >> (last->backoff & 31);
 

@@ -372,10 +372,16 @@ static const struct field life_observation[] = {
 	END,
 };
 
+static const struct field late_observation[] = {
+	NUMBER(struct observation, late_since_ns),
+	END,
+};
+
 static const struct field nothing[] = {END};
 
 const struct observation_info observation_table[OBS_TYPES] = {
 	[OBS_TICK] = {"tick", nothing},
+	[OBS_LATE] = {"late", late_observation},
 	[OBS_SNAPSHOT] = {"snapshot", snapshot_observation},
 	[OBS_GONE] = {"gone", gone_observation},
 	[OBS_RESET] = {"reset", reset_observation},
