@@ -127,8 +127,12 @@ static void on_error(struct prober *p, const struct net *net, const struct icmp_
 		return;
 	if (answer == ANSWER_TIME_EXCEEDED && best->flow->routers_to < best->seen.ttl)
 		best->flow->routers_to = best->seen.ttl;
-	if (answer == ANSWER_TIME_EXCEEDED && best->seen.ttl < HOPS_MAX)
+	if (answer == ANSWER_TIME_EXCEEDED && best->seen.ttl < HOPS_MAX) {
+		const struct limit_way way = way_of(best->flow, best->seen.ttl);
+
 		best->flow->router[best->seen.ttl] = e->from;
+		limit_learn(&p->limits, &way, &e->from, mono_ns());
+	}
 	best->seen.altered = altered(p, best, e);
 	best->seen.icmp_code = e->code;
 	best->seen.mtu = e->mtu;

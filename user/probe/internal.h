@@ -10,6 +10,7 @@
 #define TCPSTALL_PROBE_INTERNAL_H
 
 #include "probe/craft.h"
+#include "probe/limit.h"
 #include "probe/packet.h"
 #include "probe/probe.h"
 #include "probe/wire.h"
@@ -17,7 +18,6 @@
 #define FLOWS_MAX WIRE_PAIRS_MAX
 #define NETS_MAX  16
 #define WANTS_MAX 16 /* a flow */
-#define SCHEDULES 32
 #define SENT_MAX  64 /* unanswered at once; rate and timeout make it about 40 */
 #define HOPS_MAX  64 /* from this TTL on a probe is meant for the peer */
 
@@ -58,20 +58,17 @@ struct flow {
 	int n_queued;
 };
 
-/* When the hops towards one peer may be asked. It outlives the flows that have asked them. */
-struct schedule {
-	uint32_t netns; /* 0: free */
-	struct ip_addr peer;
-	uint64_t used_ns;
-	uint64_t hop_free_ns[HOPS_MAX]; /* virtual schedule of each (GCRA) */
-};
-
 /* A probe that waits for its answer. */
 struct sent {
 	struct flow *flow; /* NULL: free */
 	struct segment segment;
 	struct probe_seen seen;
 };
+
+static inline struct limit_way way_of(const struct flow *f, uint8_t ttl)
+{
+	return (struct limit_way){.netns = f->key.netns, .ttl = ttl, .to = f->key.remote.addr};
+}
 
 struct job;
 
@@ -86,7 +83,7 @@ struct prober {
 	struct flow *flows[FLOWS_MAX]; /* in order of arrival */
 	int n_flows;
 	struct sent sent[SENT_MAX];
-	struct schedule schedules[SCHEDULES];
+	struct limits limits;
 	struct job *jobs; /* probes to neighbours, in order of arrival */
 	bool job_turn;	  /* the next packet goes to a neighbour, if there is one to send */
 	uint64_t next_send_ns;

@@ -4,9 +4,8 @@
  *
  * The first SERVED_FLOWS flows that have something to send take turns. Within a flow one round goes
  * through all TTLs, every kind of probe in turn, before the next round begins, so that loss of some
- * seconds hits all kinds alike and one router is not asked in bursts. Routers limit the errors they
- * send to one host (Linux: 6 at once, then 1/s, see inet_peer_xrlim_allow()); we ask no faster,
- * else silence would mean nothing.
+ * seconds hits all kinds alike and one router is not asked in bursts. No router is asked faster
+ * than it answers (limit.c), else silence would mean nothing.
  */
 #include <errno.h>
 #include <string.h>
@@ -19,8 +18,6 @@
 #define SEND_EVERY_NS                                                                              \
 	(NS_PER_S / (PROBE_RATE - 1)) /* late timers must not make it more in a second */
 #define SERVED_FLOWS 8
-#define HOP_BURST    6
-#define HOP_EVERY_NS (1100 * NS_PER_MS)
 
 /* Takes the next probe off a queued want. */
 static void advance(struct flow *f, struct queued *q)
@@ -32,48 +29,30 @@ static void advance(struct flow *f, struct queued *q)
 		memmove(q, q + 1, (size_t)(&f->queue[--f->n_queued] - q) * sizeof(*q));
 }
 
-/* Flows to the same address share routers. One that is not known takes the oldest one's place. */
-static struct schedule *schedule_of(struct prober *p, const struct flow *f)
+/* Since when, or when, this hop may be asked. The peer itself is asked at any time. */
+static uint64_t hop_due(const struct prober *p, const struct flow *f, uint8_t ttl)
 {
-	struct schedule *oldest = p->schedules;
+	const struct limit_way way = way_of(f, ttl);
 
-	for (struct schedule *s = p->schedules; s < p->schedules + SCHEDULES; s++) {
-		if (s->netns == f->key.netns && addr_equal(&s->peer, &f->key.remote.addr))
-			return s;
-		if (s->used_ns < oldest->used_ns)
-			oldest = s;
-	}
-	*oldest = (struct schedule){.netns = f->key.netns, .peer = f->key.remote.addr};
-	return oldest;
+	return ttl < HOPS_MAX ? limit_due(&p->limits, &way) : 0;
 }
 
-/* Since when, or when, this hop may be asked. */
-static uint64_t hop_due(const struct schedule *s, uint8_t ttl)
+static void hop_asked(struct prober *p, const struct flow *f, uint8_t ttl, uint64_t now_ns)
 {
-	const uint64_t slack = (HOP_BURST - 1) * HOP_EVERY_NS;
-	uint64_t free_ns = ttl < HOPS_MAX ? s->hop_free_ns[ttl] : 0;
+	const struct limit_way way = way_of(f, ttl);
 
-	return free_ns > slack ? free_ns - slack : 0;
-}
-
-static void hop_asked(struct schedule *s, uint8_t ttl, uint64_t now_ns)
-{
-	s->used_ns = now_ns;
 	if (ttl < HOPS_MAX)
-		s->hop_free_ns[ttl] =
-			(s->hop_free_ns[ttl] > now_ns ? s->hop_free_ns[ttl] : now_ns) +
-			HOP_EVERY_NS;
+		limit_sent(&p->limits, &way, now_ns);
 }
 
 /* The probe of this flow that comes first, NULL if each has to wait, until *ret_due then. */
-static struct queued *first_queued(struct prober *p, struct flow *f, uint64_t now_ns,
+static struct queued *first_queued(const struct prober *p, struct flow *f, uint64_t now_ns,
 				   uint64_t *ret_due)
 {
-	const struct schedule *s = schedule_of(p, f);
 	struct queued *first = NULL;
 
 	for (struct queued *q = f->queue; q < f->queue + f->n_queued; q++) {
-		uint64_t due = f->net ? hop_due(s, q->ttl) : 0;
+		uint64_t due = f->net ? hop_due(p, f, q->ttl) : 0;
 
 		if (due > now_ns) {
 			if (due < *ret_due)
@@ -87,7 +66,7 @@ static struct queued *first_queued(struct prober *p, struct flow *f, uint64_t no
 }
 
 /* Whose turn it is. NULL: nobody's before *ret_due. */
-static struct flow *next_flow(struct prober *p, uint64_t now_ns, struct queued **ret,
+static struct flow *next_flow(const struct prober *p, uint64_t now_ns, struct queued **ret,
 			      uint64_t *ret_due)
 {
 	struct flow *next = NULL;
@@ -223,7 +202,7 @@ static bool send_one(struct prober *p, struct flow *f, struct queued *q, struct 
 		tried = true;
 		seen.size = (uint16_t)r;
 		r = wire_send(f->net->wire, &segment, p->buf, (size_t)r, f->snapshot.ifindex);
-		hop_asked(schedule_of(p, f), q->ttl, now_ns);
+		hop_asked(p, f, q->ttl, now_ns);
 		f->last_sent_ns = now_ns;
 	}
 	advance(f, q);
