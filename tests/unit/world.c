@@ -140,7 +140,10 @@ static void travel(struct world *w, struct probe_seen *p, bool dropped_flow)
 	if (w->first_link_loses && !comes_back(w, p->size > 200 ? w->next_full : w->next_small))
 		return;
 	if (w->member_dead)
-		other = p->kind == PROBE_CONTROL && p->way & 1;
+		other = p->kind == PROBE_CONTROL &&
+			(w->other_ways ? w->other_ways : 0xaa) >> p->way & 1;
+	if (w->member_dead && w->member_silent && target >= w->balanced && !other)
+		return;
 	for (int node = 1; node < target; node++) {
 		bool dropped = (node == f->blackhole_at && !healed) ||
 			       (w->member_dead && node == w->balanced && !other) ||
@@ -210,7 +213,8 @@ static void grant_probes(struct world *w, struct queue *q, const struct want *wa
 				o.probe.answer = ANSWER_NOT_SENT;
 				o.probe.error = ENETUNREACH;
 			} else {
-				travel(w, &o.probe, want->key.cookie == dropped->cookie);
+				travel(w, &o.probe,
+				       w->fault.of_all || want->key.cookie == dropped->cookie);
 				w->probes++;
 			}
 			queue_push(q, &o);
@@ -345,6 +349,9 @@ void world_step(struct world *w, const struct observation *obs)
 			w->slow_ends += out.kind == OUT_SLOW_END;
 			if (out.kind == OUT_VERDICT && !w->verdict_ns)
 				w->verdict_ns = w->now_ns;
+			if (out.kind == OUT_VERDICT)
+				w->told[out.incident->key.cookie != w->flow.key.cookie] =
+					out.incident->verdict.cause;
 			if (out.kind == OUT_WANT)
 				grant(w, &q, &out.want);
 			else

@@ -14,6 +14,7 @@ struct world_fault {
 	int reverse_at;	   /* drops what the peer sends in this connection, on its way back */
 	int blackhole_at;  /* drops everything */
 	uint64_t heals_ns; /* until then; 0: for ever */
+	bool of_all;	   /* state_at drops the witness's connection as well */
 	bool of_witness;   /* it is the witness's connection that is dropped, not the flow's */
 	int refused_by;	   /* answers SYNs that go beyond it with a reset; n: the peer */
 	int mtu_at, mtu;   /* drops packets above mtu */
@@ -36,6 +37,8 @@ struct world {
 	int hops;	      /* nodes up to and with the peer */
 	uint64_t silent_hops; /* bit i: node i never answers */
 	bool member_dead;     /* the flow's router there forwards nothing; odd ways meet another */
+	uint8_t other_ways;   /* bits of the ways that meet it; 0: the odd ones */
+	bool member_silent;   /* nor does it answer where the TTL ends */
 	int balanced;	      /* at this node a new connection meets another router; 0: nowhere */
 	bool unsendable;      /* no probe leaves this host */
 	int icmp_burst;	      /* answers a node gives in all; 0: no limit */
@@ -58,6 +61,7 @@ struct world {
 	int slow_begins, slow_ends, releases;
 	struct incident incident; /* as of the last output */
 	uint64_t verdict_ns;	  /* first one */
+	enum cause told[2];	  /* the last, of the flow and of the witness */
 	int answers[MAX_HOPS + 1];
 	uint32_t rng;
 };

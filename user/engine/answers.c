@@ -60,6 +60,12 @@ static bool is_before(const struct stall *s, int node, const struct ip_addr *fro
 	return false;
 }
 
+/* From a fresh port that was not tried before, which may go a way of its own. */
+static bool is_new_way(const struct stall *s, const struct probe_seen *p)
+{
+	return s->swept_at && p->kind == PROBE_CONTROL && p->way;
+}
+
 /*
  * After a whole round, of this stall or of the one that leads it, in which nothing came from behind
  * a node, something does: what has stopped everything there is over, or has moved.
@@ -69,9 +75,12 @@ static void note_return(struct stall *s, const struct probe_seen *p)
 	struct path_view path;
 	int at;
 
-	if (s->outage || passes_by(s) || (!s->asked && !s->led) || p->answer == ANSWER_NONE ||
-	    p->answer == ANSWER_UNREACHABLE || p->answer == ANSWER_TOO_BIG)
+	if (s->outage || passes_by(s) || (!s->asked && !s->led) || is_new_way(s, p) ||
+	    p->answer == ANSWER_NONE || p->answer == ANSWER_UNREACHABLE ||
+	    p->answer == ANSWER_TOO_BIG)
 		return;
+	if (p->ttl <= s->pub.n_hops && s->pub.hops[p->ttl - 1].probes[p->kind].answered)
+		return; /* the usual answer, which is no news: spares a look at the whole path */
 	path = path_look(s);
 	at = path.flow > path.control ? path.flow : path.control;
 	if (p->ttl <= at || at == path.n || path.beyond_missed < 2 || is_before(s, at, &p->from))
@@ -96,7 +105,7 @@ static void learn_hop(struct stall *s, const struct probe_seen *p)
 	if (p->answer == ANSWER_NONE || p->answer == ANSWER_TOO_BIG ||
 	    (p->answer == ANSWER_UNREACHABLE && !addr_equal(&p->from, &p->key.remote.addr)))
 		return;
-	if (s->asked && !passes_by(s) && !h->probes[p->kind].answered &&
+	if (s->asked && !passes_by(s) && !is_new_way(s, p) && !h->probes[p->kind].answered &&
 	    h->probes[p->kind].sent > 2)
 		s->path_changed = true;
 	h->probes[p->kind].answered++;

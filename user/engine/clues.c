@@ -306,6 +306,13 @@ static void flow_stops_short(struct judgement *j)
 			 "a new one");
 		return;
 	}
+	if (!p->flow_asked) {
+		evidence(j, "in-flow-unanswered", capped(HINT + PER_MISS * p->flow_missed, 7),
+			 "%d probes inside this connection are unanswered where those of a new one "
+			 "are answered; the hops behind %s were not asked inside it",
+			 p->flow_missed, node_text(j, p->flow, at, sizeof(at)));
+		return;
+	}
 	evidence(j, "in-flow-frontier", capped(HINT + PER_MISS * p->flow_missed, 7),
 		 "probes inside this connection get no farther than %s, those of a new connection "
 		 "reach %s",
@@ -317,10 +324,11 @@ static void flow_stops_short(struct judgement *j)
 static void ways_differ(struct judgement *j)
 {
 	const struct path_view *p = &j->path;
+	const struct ip_addr *at_way = &j->s->flow_hop[j->s->swept_at];
 	double weight = capped(HINT + PER_MISS * p->flow_missed, 7);
 	char at[64], router[ADDR_TEXT_LEN];
 
-	if (!p->balanced)
+	if (!p->balanced && !p->member_dead)
 		return;
 	if (p->member_dead) {
 		j->cause[CAUSE_CONNECTION_STATE_LOST] -= DECISIVE;
@@ -329,8 +337,8 @@ static void ways_differ(struct judgement *j)
 			 "ways part at hop %d: of %d new connections through %s none gets through, "
 			 "of %d by other ways %d",
 			 j->s->swept_at, p->same_way.sent,
-			 addr_text(&j->s->flow_hop[j->s->swept_at], router), p->other_ways.sent,
-			 p->other_ways.answered);
+			 at_way->family ? addr_text(at_way, router) : "the router that is silent",
+			 p->other_ways.sent, p->other_ways.answered);
 		return;
 	}
 	if (p->same_way.answered) {

@@ -2,8 +2,9 @@
 /*
  * Stalls towards one peer are probed once. Routers answer only about one probe a second, so the
  * first stall asks the whole path, and the others take its answers over and ask only, inside their
- * own connection, whether they end at the same place. Where very many stall at once, the probes
- * that may be sent are spent on a few of them, and the others are judged by what those found.
+ * own connection, whether they end at the same place, or whether the peer answers them alike. Where
+ * very many stall at once, the probes that may be sent are spent on a few of them, and the others
+ * are judged by what those found.
  */
 #include <string.h>
 
@@ -51,6 +52,28 @@ struct stall *group_lead(struct engine *e, const struct stall *s)
 			lead = t;
 	}
 	return lead;
+}
+
+/* It is being asked for, or soon will be. */
+static bool asks(const struct stall *s)
+{
+	return (s->phase == STALL_SUSPECT || s->phase == STALL_CONFIRMED) && !s->verdict_out &&
+	       !passes_by(s);
+}
+
+bool group_is_shared(const struct engine *e, const struct stall *s)
+{
+	const struct ip_addr *gateway = &s->pub.route.gateway;
+
+	for (uint32_t i = 0; gateway->family && i < e->stall_top; i++) {
+		const struct stall *t = &e->stalls[i];
+
+		if (t != s && asks(t) && t->pub.key.netns == s->pub.key.netns &&
+		    addr_equal(&t->pub.route.gateway, gateway) &&
+		    !addr_equal(&t->pub.key.remote.addr, &s->pub.key.remote.addr))
+			return true;
+	}
+	return false;
 }
 
 static int frontier_of(const struct stall *s)
@@ -101,10 +124,8 @@ static void forget_flow(struct tally *probes)
 		(struct tally){0};
 }
 
-int group_follow(struct stall *s, const struct stall *lead)
+static void take_path(struct stall *s, const struct stall *lead)
 {
-	int frontier = 0;
-
 	s->led = true;
 	s->lead_port = lead->pub.key.local.port;
 	s->distance = s->distance ? s->distance : lead->distance;
@@ -115,10 +136,67 @@ int group_follow(struct stall *s, const struct stall *lead)
 	s->peer.acked = false; /* that is for this connection to find out */
 	s->peer.nxt_ns = s->peer.full_ns = 0;
 	forget_flow(s->peer.probes);
+}
+
+static void forget_behind(struct stall *s, int frontier)
+{
+	for (int i = frontier; i < s->pub.n_hops; i++)
+		forget_flow(s->pub.hops[i].probes);
+}
+
+int group_follow(struct stall *s, const struct stall *lead)
+{
+	int frontier = 0;
+
+	take_path(s, lead);
 	for (int i = 0; i < s->pub.n_hops; i++)
 		if (s->pub.hops[i].probes[PROBE_IN_FLOW].answered)
 			frontier = i + 1;
-	for (int i = frontier; i < s->pub.n_hops; i++)
-		forget_flow(s->pub.hops[i].probes);
+	forget_behind(s, frontier);
 	return frontier;
+}
+
+void group_follow_path(struct stall *s, const struct stall *lead)
+{
+	take_path(s, lead);
+	forget_behind(s, 0);
+}
+
+void group_compare(struct stall *s, const struct stall *lead)
+{
+	take_path(s, lead);
+	s->compared = true;
+	s->lead_full = lead->peer.probes[PROBE_IN_FLOW_FULL].answered;
+}
+
+bool group_differs(const struct stall *s)
+{
+	const struct tally *full = &s->peer.probes[PROBE_IN_FLOW_FULL];
+
+	return !s->peer.acked || (full->sent && (full->answered > 0) != s->lead_full);
+}
+
+void group_leave(struct stall *s)
+{
+	forget_behind(s, 0);
+	s->led = s->compared = s->probing = s->asked = false;
+	s->alone = true;
+}
+
+/* Fresh ports are the same for all, so they go the same ways to the same port of the peer. */
+bool group_take_ways(struct engine *e, struct stall *s)
+{
+	const struct stall *lead = s->led ? group_lead(e, s) : NULL;
+
+	if (!lead || !lead->swept_at || !endpoint_equal(&lead->pub.key.remote, &s->pub.key.remote))
+		return false;
+	s->waiting = lead->outstanding > 0;
+	if (s->waiting)
+		return true;
+	s->swept_at = lead->swept_at;
+	s->ways_sent = lead->ways_sent;
+	s->ways_passed = lead->ways_passed;
+	memcpy(s->way_hop, lead->way_hop, sizeof(s->way_hop));
+	s->dirty = true;
+	return true;
 }

@@ -115,6 +115,10 @@ struct stall {
 	uint64_t asked_ns; /* when it was */
 	bool led;	   /* the path was asked by another stall, of this local port */
 	bool adopted;	   /* and for want of budget nothing was asked for this one */
+	bool compared;	   /* only the peer is asked: does it answer as it answers the lead? */
+	bool lead_full;	   /* there it answered full-size packets */
+	bool alone;	   /* it does not: this one is asked for by itself */
+	bool waiting;	   /* for what the lead will find */
 	uint16_t lead_port;
 	int rounds;		 /* of probes, begun */
 	int wanted;		 /* probes, for this incident */
@@ -359,6 +363,8 @@ bool gather_busy(const struct engine *e);
 
 /* group.c: the stall that asks the path for all towards this peer, or NULL: s itself has to */
 struct stall *group_lead(struct engine *e, const struct stall *s);
+/* Another stall is behind the same gateway, with another peer: what routers answer is for both. */
+bool group_is_shared(const struct engine *e, const struct stall *s);
 /* Has asked where it and s go through the same gateway, and got stuck before its peer; or NULL. */
 struct stall *group_beside(struct engine *e, const struct stall *s);
 void group_register(struct engine *e, const struct stall *s);
@@ -366,6 +372,17 @@ void group_register(struct engine *e, const struct stall *s);
 void group_adopt(struct stall *s, const struct stall *lead);
 /* Takes the lead's answers over; the farthest hop that its connection reaches. */
 int group_follow(struct stall *s, const struct stall *lead);
+/* Takes over what the lead found of the path, not of its connection, which may go another way. */
+void group_follow_path(struct stall *s, const struct stall *lead);
+/*
+ * Takes all of it over on trial: the lead's peer answers. If what the peer answers here differs
+ * (group_differs()), group_leave() drops what is of the lead's connection.
+ */
+void group_compare(struct stall *s, const struct stall *lead);
+bool group_differs(const struct stall *s);
+void group_leave(struct stall *s);
+/* The lead asks the ways of fresh ports, or has: takes them over, or waits. false: nobody has. */
+bool group_take_ways(struct engine *e, struct stall *s);
 
 /* answers.c: what came back */
 void answer_probe(struct stall *s, const struct probe_seen *p);

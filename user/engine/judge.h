@@ -36,6 +36,7 @@ struct path_view {
 	int copy_missed; /* copies unanswered at routers behind that answered others */
 	int beyond_missed; /* probes of both kinds unanswered behind the farthest answer */
 	bool beyond_asked; /* so was the node right behind it */
+	bool flow_asked;   /* so was, in the flow, the node right behind `flow` */
 	int nat;	   /* node where private addresses end; 0 unknown */
 	int loop;	   /* first node of several that come again and again; 0: none */
 	int balanced; /* first node behind which connections take different ways; 0: none seen */

@@ -120,26 +120,25 @@ static int loop_start(const struct stall *s, int *ret_period)
 	return 0;
 }
 
-/* Whether anything was sent to the node behind this one: without that it is no frontier. */
-static bool asked_behind(const struct stall *s, int node, int n)
+/* What was sent to the node behind this one: without that it is no frontier. */
+static const struct tally *asked_behind(const struct stall *s, int node, int n)
 {
-	const struct tally *probes;
+	static const struct tally nothing[PROBE_KINDS];
 
 	if (node >= s->pub.n_hops && node + 1 < n)
-		return false;
-	probes = node + 1 >= n ? s->peer.probes : s->pub.hops[node].probes;
-	return probes[PROBE_IN_FLOW].sent || probes[PROBE_CONTROL].sent;
+		return nothing;
+	return node + 1 >= n ? s->peer.probes : s->pub.hops[node].probes;
 }
 
-/* After a sweep over fresh ports. */
+/* After a sweep over fresh ports. Where the flow's router is silent those that nobody answers go
+ * its way. */
 static void count_ways(const struct stall *s, struct path_view *p)
 {
 	for (int i = 0; i < WAYS && s->swept_at; i++) {
-		const struct ip_addr *at = &s->way_hop[i];
-		struct tally *t =
-			addr_equal(at, &s->flow_hop[s->swept_at]) ? &p->same_way : &p->other_ways;
+		const struct ip_addr *at = &s->way_hop[i], *ours = &s->flow_hop[s->swept_at];
+		struct tally *t = addr_equal(at, ours) ? &p->same_way : &p->other_ways;
 
-		if (!at->family || !(s->ways_sent >> i & 1))
+		if ((!at->family && ours->family) || !(s->ways_sent >> i & 1))
 			continue;
 		t->sent++;
 		t->answered += s->ways_passed >> i & 1;
@@ -151,6 +150,7 @@ struct path_view path_look(const struct stall *s)
 {
 	struct path_view p = {.n = s->distance, .n_known = s->distance > 0};
 	const struct peer_answers *peer = &s->peer;
+	const struct tally *behind;
 	int last, period = 0;
 
 	p.peer_in_flow = peer->acked;
@@ -215,7 +215,10 @@ struct path_view path_look(const struct stall *s)
 	count_ways(s, &p);
 	/* Until the whole path has been asked anew nothing else is known. */
 	p.outage_over = s->outage && (!p.asked || p.peer_in_flow || p.peer_control);
-	p.beyond_asked = asked_behind(s, p.flow > p.control ? p.flow : p.control, p.n);
+	behind = asked_behind(s, p.flow > p.control ? p.flow : p.control, p.n);
+	p.beyond_asked = behind[PROBE_IN_FLOW].sent || behind[PROBE_CONTROL].sent;
+	behind = asked_behind(s, p.flow, p.n);
+	p.flow_asked = behind[PROBE_IN_FLOW].sent || !sent_any(s, PROBE_IN_FLOW);
 	p.nat = nat_boundary(s);
 	return p;
 }

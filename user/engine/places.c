@@ -71,7 +71,7 @@ static void place_state_lost(struct judgement *j)
 	const struct path_view *p = &j->path;
 	int behind = p->flow + 1;
 
-	if (!p->asked || p->flow_missed < 1 || p->flow >= p->control)
+	if (!p->asked || p->flow_missed < 1 || p->flow >= p->control || !p->flow_asked)
 		return;
 	if (p->flow >= p->n - 1) {
 		/* Every router got it, and the one that passes it to the peer did not. */
