@@ -91,6 +91,13 @@ static void take(struct crowd *c, const struct output *out)
 		c->scan = true;
 	if (out->want.kind == WANT_PROBE)
 		want_probes(c, &out->want);
+	if (out->want.kind == WANT_ONLINK) { /* no neighbour answers, and the prober says so */
+		struct observation o = {.type = OBS_ONLINK, .now_ns = c->now_ns};
+
+		o.onlink.key = out->want.key;
+		o.onlink.kind = ONLINK_DONE;
+		engine_step(c->e, &o);
+	}
 	if (out->want.kind == WANT_HOST) {
 		struct observation o = {.type = OBS_ROUTE};
 
@@ -98,6 +105,7 @@ static void take(struct crowd *c, const struct output *out)
 		o.route.gateway = address(60001);
 		o.route.ifindex = 2;
 		o.route.carrier = 1;
+		o.route.speed_mbps = o.route.full_duplex = -1;
 		o.now_ns = c->now_ns;
 		engine_step(c->e, &o);
 	}

@@ -104,7 +104,7 @@ struct stall *group_beside(struct engine *e, const struct stall *s)
 
 void group_adopt(struct stall *s, const struct stall *lead)
 {
-	s->led = s->adopted = s->probing = true;
+	s->led = s->adopted = s->probing = s->asked = true;
 	s->lead_port = lead->pub.key.local.port;
 	memcpy(s->pub.hops, lead->pub.hops, sizeof(s->pub.hops));
 	s->pub.n_hops = lead->pub.n_hops;
@@ -183,7 +183,7 @@ void group_leave(struct stall *s)
 	s->alone = true;
 }
 
-/* Fresh ports are the same for all, so they go the same ways to the same port of the peer. */
+/* Which routers pass packets on to this peer is the same for all that meet them. */
 bool group_take_ways(struct engine *e, struct stall *s)
 {
 	const struct stall *lead = s->led ? group_lead(e, s) : NULL;

@@ -194,8 +194,9 @@ void weigh_path_loss(struct judgement *j)
 	lost_before(j);
 	if (v.at < 0 || !p->asked || !p->n_known || v.behind.answered < LOST_LEAST)
 		return;
-	if (p->flow < p->control && p->flow_missed && !j->s->pub.slow)
-		return; /* one kind ends there and the other does not: no share of all is lost */
+	if (p->flow < p->control && (p->flow_missed || p->balanced) && !j->s->pub.slow)
+		return; /* one kind, or way, ends there and the other not: no share of all is lost
+			 */
 	evidence(j, "probe-loss", v.split[v.at],
 		 "%d of %d probes that went beyond %s were lost, %d of %d that did not",
 		 lost_of(v.behind), v.behind.sent, node_text(j, v.at, at, sizeof(at)),
