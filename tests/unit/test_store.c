@@ -503,6 +503,23 @@ static void a_damaged_database_is_moved_aside(void **state)
 	assert_int_equal(list(&(struct archive_filter){0})->n, 1);
 }
 
+static void the_directory_may_be_a_link(void **state)
+{
+	struct incident i = incident_at(1);
+	struct store *s;
+	char real[64];
+
+	(void)state;
+	snprintf(real, sizeof(real), "%s-real", dir);
+	assert_int_equal(rename(dir, real), 0);
+	assert_int_equal(symlink(real, dir), 0);
+	s = open_store(STORE_BYTES);
+	put_whole(s, &i);
+	store_free(s);
+	assert_int_equal(list(&(struct archive_filter){0})->n, 1);
+	nftw(real, remove_one, 8, FTW_DEPTH | FTW_PHYS);
+}
+
 static void a_newer_store_is_refused_and_left_alone(void **state)
 {
 	struct incident i = incident_at(1);
@@ -630,6 +647,7 @@ int main(void)
 		cmocka_unit_test_setup(two_hundred_in_a_row_stay_within_the_limit, fresh_dir),
 		cmocka_unit_test_setup(what_is_too_old_goes, fresh_dir),
 		cmocka_unit_test_setup(a_damaged_database_is_moved_aside, fresh_dir),
+		cmocka_unit_test_setup(the_directory_may_be_a_link, fresh_dir),
 		cmocka_unit_test_setup(a_newer_store_is_refused_and_left_alone, fresh_dir),
 		cmocka_unit_test_setup(packets_come_back_in_order_each_once, fresh_dir),
 		cmocka_unit_test_setup(a_cut_packets_file_is_good_up_to_there, fresh_dir),

@@ -188,7 +188,7 @@ static int open_database(struct store_db *d)
 		"PRAGMA journal_mode = WAL;"
 		"PRAGMA synchronous = NORMAL;"
 		"PRAGMA journal_size_limit = 1048576;";
-	char path[PATH_MAX];
+	char path[PATH_MAX], real[PATH_MAX];
 	struct stat st;
 	int64_t sound = 0;
 	int err, fd;
@@ -207,7 +207,10 @@ static int open_database(struct store_db *d)
 	close(fd);
 	if (err)
 		return err;
-	err = sqlite3_open_v2(d->path, &d->db,
+	/* The directory may be a link, as systemd's StateDirectory= is; SQLite would take none. */
+	if (!realpath(d->path, real))
+		return -errno;
+	err = sqlite3_open_v2(real, &d->db,
 			      SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX |
 				      SQLITE_OPEN_NOFOLLOW,
 			      NULL);
