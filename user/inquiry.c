@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "base/clock.h"
+#include "host/broker.h"
 #include "host/host.h"
 #include "host/owners.h"
 
@@ -51,6 +52,12 @@ static void ask_uplink(const struct inquiry *q, const struct want *want,
 	tell_route(q, &route);
 }
 
+static int ask_owner(const struct inquiry *q, const struct want *want)
+{
+	return broker_relied() ? broker_owner(&want->key, want->inode)
+			       : owners_ask(q->owners, &want->key, want->inode);
+}
+
 /* Where no route can be told the engine decides without; of a process it waits for the answer. */
 void inquiry_want(struct inquiry *q, const struct want *want)
 {
@@ -62,7 +69,7 @@ void inquiry_want(struct inquiry *q, const struct want *want)
 		tell_route(q, &route);
 		ask_uplink(q, want, &route);
 	}
-	if (want->inode && owners_ask(q->owners, &want->key, want->inode))
+	if (want->inode && ask_owner(q, want))
 		tell_process(&nobody, q);
 }
 
@@ -74,6 +81,16 @@ bool inquiry_busy(const struct inquiry *q)
 void inquiry_run(struct inquiry *q)
 {
 	owners_run(q->owners, SLICE_NS, tell_process, q);
+}
+
+int inquiry_take(struct inquiry *q)
+{
+	struct process_seen process;
+	int r;
+
+	while (!(r = broker_found(&process)))
+		tell_process(&process, q);
+	return r == -EAGAIN ? 0 : r;
 }
 
 int inquiry_new(struct namespaces *namespaces, observe_fn observe, void *arg, struct inquiry **ret)

@@ -19,4 +19,7 @@ void inquiry_want(struct inquiry *q, const struct want *want);
 bool inquiry_busy(const struct inquiry *q); /* inquiry_run() has something to do */
 void inquiry_run(struct inquiry *q);
 
+/* When broker_fd() is readable, if there is a broker (host/broker.h). -EPIPE: it has ended. */
+int inquiry_take(struct inquiry *q);
+
 #endif

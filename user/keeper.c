@@ -8,10 +8,14 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <linux/netlink.h>
 #include <net/if.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "host/host.h"
@@ -70,16 +74,21 @@ static bool same_flow(const struct flow_key *a, const struct flow_key *b)
 	       endpoint_equal(&a->remote, &b->remote);
 }
 
-struct question {
-	uint32_t ifindex;
-	char name[IF_NAMESIZE];
-};
-
-static int ask_name(void *arg)
+/* As if_indextoname(3), in any namespace; a number if it is not there any more. */
+static void ask_name(struct keeper *k, uint32_t netns, uint32_t ifindex, char ret[IF_NAMESIZE])
 {
-	struct question *q = arg;
+	struct ifreq request = {.ifr_ifindex = (int)ifindex};
+	const bool own = netns == k->own_netns;
+	int fd = own ? -1 : k->config.netns_fd(netns, k->config.arg);
 
-	return if_indextoname(q->ifindex, q->name) ? 0 : -errno;
+	if (own || fd >= 0)
+		fd = namespace_socket(fd, AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
+	if (fd >= 0 && !ioctl(fd, SIOCGIFNAME, &request))
+		snprintf(ret, IF_NAMESIZE, "%s", request.ifr_name);
+	else
+		snprintf(ret, IF_NAMESIZE, "if%u", ifindex);
+	if (fd >= 0)
+		close(fd);
 }
 
 /* The name that `ip netns` gives a namespace, or its number. */
@@ -104,10 +113,8 @@ static void netns_text(uint32_t netns, char *buf, size_t len)
 static const char *interface_name(struct keeper *k, uint32_t netns, uint32_t ifindex)
 {
 	static const char none[KEPT_NAME];
-	struct question q = {.ifindex = ifindex};
 	struct interface_name *n;
-	char where[KEPT_NAME - IF_NAMESIZE];
-	int fd;
+	char name[IF_NAMESIZE], where[KEPT_NAME - IF_NAMESIZE];
 
 	if (!ifindex)
 		return none;
@@ -116,14 +123,12 @@ static const char *interface_name(struct keeper *k, uint32_t netns, uint32_t ifi
 			return k->names[i].name;
 	n = &k->names[k->next_name++ % NAMES];
 	*n = (struct interface_name){.netns = netns, .ifindex = ifindex};
-	fd = k->config.netns_fd(netns, k->config.arg);
-	if (fd < 0 || namespace_call(fd, ask_name, &q))
-		snprintf(q.name, sizeof(q.name), "if%u", ifindex);
+	ask_name(k, netns, ifindex, name);
 	if (netns == k->own_netns) {
-		snprintf(n->name, sizeof(n->name), "%s", q.name);
+		snprintf(n->name, sizeof(n->name), "%s", name);
 	} else {
 		netns_text(netns, where, sizeof(where));
-		snprintf(n->name, sizeof(n->name), "%s@%s", q.name, where);
+		snprintf(n->name, sizeof(n->name), "%s@%s", name, where);
 	}
 	return n->name;
 }

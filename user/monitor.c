@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "host/broker.h"
 #include "host/host.h"
 #include "incident/store.h"
 #include "inquiry.h"
@@ -283,6 +284,17 @@ static void on_news(struct monitor *m)
 	m->say(line);
 }
 
+/* Without it everything goes on but what it is asked for. */
+static void on_broker(struct monitor *m)
+{
+	if (inquiry_take(m->inquiry) != -EPIPE)
+		return;
+	epoll_ctl(m->epoll_fd, EPOLL_CTL_DEL, broker_fd(), NULL);
+	if (m->say)
+		m->say("the process that keeps the capabilities has ended: no more probes, "
+		       "processes and other network namespaces until a restart");
+}
+
 static void dispatch(struct monitor *m, enum source source)
 {
 	uint64_t expirations;
@@ -312,6 +324,9 @@ static void dispatch(struct monitor *m, enum source source)
 		break;
 	case FROM_STORE:
 		on_news(m);
+		break;
+	case FROM_BROKER:
+		on_broker(m);
 		break;
 	case FROM_GUEST:
 		m->config.guest->ready(m->config.guest);

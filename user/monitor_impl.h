@@ -16,6 +16,7 @@ enum source {
 	FROM_PROCESS,
 	FROM_OUTPUT,
 	FROM_STORE,
+	FROM_BROKER,
 	FROM_GUEST
 };
 

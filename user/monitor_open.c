@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "host/broker.h"
 #include "host/host.h"
 #include "incident/store.h"
 #include "inquiry.h"
@@ -131,6 +132,8 @@ int monitor_new(const struct monitor_config *config, struct monitor **ret, char 
 	m->refreshed_ns = mono_ns();
 	doing = "processes";
 	err = inquiry_new(m->namespaces, monitor_observe, m, &m->inquiry);
+	if (!err && broker_pid())
+		err = add_source(m, broker_fd(), FROM_BROKER);
 	if (err)
 		goto out;
 	open_prober(m);

@@ -51,6 +51,7 @@ struct namespaces;
 int namespaces_new(struct namespaces **ret);
 void namespaces_free(struct namespaces *n);
 int namespaces_refresh(struct namespaces *n); /* number of namespaces seen */
+void namespaces_close(struct namespaces *n);  /* all descriptors, at once */
 
 /*
  * A descriptor of the namespace, borrowed: good until the next call on this cache. -ENOENT: no such
@@ -74,5 +75,14 @@ int namespace_self(uint32_t *ret_netns);
  * back fails the process aborts: it must not go on working in a stranger's network.
  */
 int namespace_call(int netns_fd, int (*fn)(void *arg), void *arg);
+
+/*
+ * A socket that lives in a namespace, or right here if netns_fd < 0, and may be used from anywhere;
+ * of broker.h, if one runs. Errors of setns(2) and socket(2).
+ */
+int namespace_socket(int netns_fd, int family, int type, int protocol);
+
+/* Connections that conntrack knows there, and how many it takes. 0: it is not there. */
+int namespace_conntrack(int netns_fd, uint32_t *ret_count, uint32_t *ret_max);
 
 #endif

@@ -22,11 +22,13 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/clock.h"
 #include "base/parse.h"
+#include "host/broker.h"
 
 #define NAMED_DIR	"/run/netns"
 #define KNOWN_MAX	4096
@@ -202,10 +204,28 @@ static int note_processes(struct namespaces *n)
 	return r;
 }
 
+void namespaces_close(struct namespaces *n)
+{
+	for (int i = 0; i < n->n; i++)
+		close_known(n, &n->known[i]);
+}
+
+/* The broker looks again each time that it is asked. */
+static int forget_all(struct namespaces *n)
+{
+	namespaces_close(n);
+	for (int i = 0; i < n->n; i++)
+		free(n->known[i].name);
+	n->n = 0;
+	return 0;
+}
+
 int namespaces_refresh(struct namespaces *n)
 {
 	int r, kept = 0;
 
+	if (broker_relied())
+		return forget_all(n);
 	for (int i = 0; i < n->n; i++)
 		n->known[i].seen = false;
 	r = note_names(n);
@@ -229,11 +249,35 @@ int namespaces_refresh(struct namespaces *n)
 	return kept;
 }
 
+static int fd_of_broker(struct namespaces *n, uint32_t netns)
+{
+	struct known *k = find(n, netns);
+	int fd, r;
+
+	if (k)
+		return k->fd;
+	if (n->n >= OPEN_MAX_FDS)
+		forget_all(n);
+	fd = broker_netns(netns);
+	if (fd < 0)
+		return fd;
+	r = note(n, netns, 0, NULL);
+	if (r) {
+		close(fd);
+		return r;
+	}
+	n->n_open++;
+	return find(n, netns)->fd = fd;
+}
+
 int namespaces_fd(struct namespaces *n, uint32_t netns)
 {
 	struct known *k = find(n, netns);
-	int fd = k ? open_known(n, k) : -ENOENT;
+	int fd;
 
+	if (broker_relied())
+		return fd_of_broker(n, netns);
+	fd = k ? open_known(n, k) : -ENOENT;
 	if (fd >= 0 || mono_ns() - n->scanned_ns < RESCAN_AFTER_NS)
 		return fd;
 	fd = namespaces_refresh(n);
@@ -272,10 +316,7 @@ void namespaces_free(struct namespaces *n)
 {
 	if (!n)
 		return;
-	for (int i = 0; i < n->n; i++) {
-		close_known(n, &n->known[i]);
-		free(n->known[i].name);
-	}
+	forget_all(n);
 	free(n->known);
 	free(n);
 }
@@ -338,4 +379,27 @@ int namespace_call(int netns_fd, int (*fn)(void *arg), void *arg)
 	}
 	close(home);
 	return r;
+}
+
+struct socket_wanted {
+	int family, type, protocol, fd;
+};
+
+static int open_socket(void *arg)
+{
+	struct socket_wanted *w = arg;
+
+	w->fd = socket(w->family, w->type, w->protocol);
+	return w->fd < 0 ? -errno : 0;
+}
+
+int namespace_socket(int netns_fd, int family, int type, int protocol)
+{
+	struct socket_wanted wanted = {family, type, protocol, -1};
+	int r;
+
+	if (broker_relied())
+		return broker_socket(netns_fd, family, type, protocol);
+	r = namespace_call(netns_fd, open_socket, &wanted);
+	return r ? r : wanted.fd;
 }

@@ -6,21 +6,26 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/time.h>
+#include <unistd.h>
 
 #include "host/host.h"
 
 /* A link message without its virtual functions stays well below; a dump comes in such pieces. */
 #define REPLY_BYTES 32768
 
-static int open_here(void *ret)
-{
-	*(struct mnl_socket **)ret = mnl_socket_open2(NETLINK_ROUTE, SOCK_CLOEXEC);
-	return *(struct mnl_socket **)ret ? 0 : -errno;
-}
-
 int netlink_open(int netns_fd, struct mnl_socket **ret)
 {
-	return namespace_call(netns_fd, open_here, ret);
+	int fd = namespace_socket(netns_fd, AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
+	int r;
+
+	if (fd < 0)
+		return fd;
+	*ret = mnl_socket_fdopen(fd);
+	if (*ret)
+		return 0;
+	r = -errno;
+	close(fd);
+	return r;
 }
 
 int netlink_ask(struct mnl_socket *nl, struct nlmsghdr *request, bool dump, mnl_cb_t fn, void *arg)

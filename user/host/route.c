@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "base/parse.h"
+#include "host/broker.h"
 #include "host/netlink.h"
 
 static int read_metric(const struct nlattr *attr, void *arg)
@@ -167,10 +168,25 @@ static uint32_t read_number(const char *path)
  */
 static int read_conntrack(void *arg)
 {
-	struct route_seen *route = arg;
+	uint32_t *numbers = arg;
 
-	route->conntrack_count = read_number("/proc/sys/net/netfilter/nf_conntrack_count");
-	route->conntrack_max = read_number("/proc/sys/net/netfilter/nf_conntrack_max");
+	numbers[0] = read_number("/proc/sys/net/netfilter/nf_conntrack_count");
+	numbers[1] = read_number("/proc/sys/net/netfilter/nf_conntrack_max");
+	return 0;
+}
+
+int namespace_conntrack(int netns_fd, uint32_t *ret_count, uint32_t *ret_max)
+{
+	uint32_t numbers[2];
+	int r;
+
+	if (broker_relied())
+		return broker_conntrack(netns_fd, ret_count, ret_max);
+	r = namespace_call(netns_fd, read_conntrack, numbers);
+	if (r)
+		return r;
+	*ret_count = numbers[0];
+	*ret_max = numbers[1];
 	return 0;
 }
 
@@ -218,7 +234,7 @@ int host_route(const struct flow_key *key, uint32_t ifindex, int netns_fd, struc
 	r = netlink_link(nl, &route);
 	if (r)
 		goto out;
-	namespace_call(netns_fd, read_conntrack, &route);
+	namespace_conntrack(netns_fd, &route.conntrack_count, &route.conntrack_max);
 	*ret = route;
 out:
 	mnl_socket_close(nl);

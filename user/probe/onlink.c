@@ -91,9 +91,8 @@ static int listen_to_neighbours(int fd)
 }
 
 /* Bound to no protocol until its filter is in place. */
-static int open_here(void *arg)
+static int open_job(struct job *job, int netns_fd)
 {
-	struct job *job = arg;
 	struct sockaddr_ll here = {
 		.sll_family = AF_PACKET,
 		.sll_protocol = htons(ETH_P_ALL),
@@ -101,9 +100,10 @@ static int open_here(void *arg)
 	};
 	int r;
 
-	job->fd = socket(AF_PACKET, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	job->fd =
+		namespace_socket(netns_fd, AF_PACKET, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (job->fd < 0)
-		return -errno;
+		return job->fd;
 	r = listen_to_neighbours(job->fd);
 	if (!r && bind(job->fd, (struct sockaddr *)&here, sizeof(here)))
 		r = -errno;
@@ -194,8 +194,7 @@ static void prepare(struct prober *p, struct job *job, const struct want *want)
 			return;
 	}
 	if (getrandom(&job->id, sizeof(job->id), 0) != sizeof(job->id) ||
-	    host_onlink(job->ifindex, next->family, fd, &job->link) ||
-	    namespace_call(fd, open_here, job) ||
+	    host_onlink(job->ifindex, next->family, fd, &job->link) || open_job(job, fd) ||
 	    epoll_ctl(p->epoll, EPOLL_CTL_ADD, job->fd, &event))
 		return;
 	add_target(job, next, lladdr_of(job, next));

@@ -284,9 +284,9 @@ int prober_new(int (*netns_fd)(uint32_t netns, void *arg), observe_fn observe, v
 	p->netns_fd = netns_fd;
 	p->observe = observe;
 	p->arg = arg;
-	raw = socket(AF_PACKET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	raw = namespace_socket(-1, AF_PACKET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	if (raw < 0) {
-		r = errno == EACCES ? -EPERM : -errno;
+		r = raw == -EACCES ? -EPERM : raw;
 		goto out;
 	}
 	close(raw);

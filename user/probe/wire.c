@@ -204,14 +204,14 @@ int wire_listen(struct wire *w, const uint32_t *pairs, int n)
 }
 
 /* A TCP port that is ours but neither listens nor connects: whatever reaches it gets a reset. */
-static int reserve_port(int family)
+static int reserve_port(int netns_fd, int family)
 {
 	struct sockaddr_storage any = {.ss_family = (sa_family_t)family};
-	int fd = socket(family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	int fd = namespace_socket(netns_fd, family, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	int on = 1;
 
 	if (fd < 0)
-		return -errno;
+		return fd;
 	if (family == AF_INET6)
 		setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof(on));
 	if (bind(fd, (struct sockaddr *)&any,
@@ -225,23 +225,21 @@ static int reserve_port(int family)
 }
 
 /* IPPROTO_RAW: the IP header is ours to write, see inet_create(). */
-static int open_raw(int family)
+static int open_raw(int netns_fd, int family)
 {
-	int fd = socket(family, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, IPPROTO_RAW);
-
-	if (fd < 0)
-		return -errno;
-	return fd;
+	return namespace_socket(netns_fd, family, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK,
+				IPPROTO_RAW);
 }
 
-static int open_packet(struct wire *w)
+static int open_packet(struct wire *w, int netns_fd)
 {
 	struct sockaddr_ll all = {.sll_family = AF_PACKET, .sll_protocol = htons(ETH_P_ALL)};
 	int on = 1, size = RECEIVE_BUF, r;
 
-	w->packet = socket(AF_PACKET, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	w->packet =
+		namespace_socket(netns_fd, AF_PACKET, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (w->packet < 0)
-		return -errno;
+		return w->packet;
 	r = wire_listen(w, NULL, 0);
 	if (r)
 		return r;
@@ -253,19 +251,17 @@ static int open_packet(struct wire *w)
 	return 0;
 }
 
-static int open_here(void *arg)
+static int open_all(struct wire *w, int netns_fd)
 {
-	struct wire *w = arg;
-
 	for (int i = 0; i < WIRE_CONTROL_PORTS; i++) {
-		w->control4[i] = reserve_port(AF_INET);
-		w->control6[i] = reserve_port(AF_INET6);
+		w->control4[i] = reserve_port(netns_fd, AF_INET);
+		w->control6[i] = reserve_port(netns_fd, AF_INET6);
 	}
-	w->raw4 = open_raw(AF_INET);
-	w->raw6 = open_raw(AF_INET6);
+	w->raw4 = open_raw(netns_fd, AF_INET);
+	w->raw6 = open_raw(netns_fd, AF_INET6);
 	if (w->raw4 < 0 && w->raw6 < 0)
 		return w->raw4;
-	return open_packet(w);
+	return open_packet(w, netns_fd);
 }
 
 int wire_open(int netns_fd, struct wire **ret)
@@ -276,7 +272,7 @@ int wire_open(int netns_fd, struct wire **ret)
 	if (!w)
 		return -ENOMEM;
 	memset(w, -1, sizeof(*w));
-	r = namespace_call(netns_fd, open_here, w);
+	r = open_all(w, netns_fd);
 	if (r) {
 		wire_close(w);
 		return r;
