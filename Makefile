@@ -34,12 +34,11 @@ LIBS       := libbpf libelf zlib libpcap libmnl jansson
 ZSTD       := $(shell pkg-config --exists libzstd 2>/dev/null && echo libzstd)
 # Optional: incidents are kept.
 SQLITE     := $(shell pkg-config --exists sqlite3 2>/dev/null && echo sqlite3)
-# Optional, for the daemon: its files, HTTP out, HTTP in, the service manager, capabilities.
+# Optional, for the daemon: its files, HTTP out, HTTP in, the service manager.
 INIH       := $(shell pkg-config --exists inih 2>/dev/null && echo inih)
 CURL       := $(shell pkg-config --exists libcurl 2>/dev/null && echo libcurl)
 MICROHTTPD := $(shell pkg-config --exists libmicrohttpd 2>/dev/null && echo libmicrohttpd)
 SYSTEMD    := $(shell pkg-config --exists libsystemd 2>/dev/null && echo libsystemd)
-CAPNG      := $(shell pkg-config --exists libcap-ng 2>/dev/null && echo libcap-ng)
 # STATIC=1 leaves out those that drag in half a system, and needs archives of all others.
 ifneq ($(STATIC),)
 CURL       :=
@@ -47,10 +46,10 @@ MICROHTTPD :=
 SYSTEMD    :=
 STATICALLY := --static
 endif
-EXTRA      := $(ZSTD) $(SQLITE) $(INIH) $(CURL) $(MICROHTTPD) $(SYSTEMD) $(CAPNG)
+EXTRA      := $(ZSTD) $(SQLITE) $(INIH) $(CURL) $(MICROHTTPD) $(SYSTEMD)
 HAVE       := $(if $(ZSTD),-DHAVE_ZSTD) $(if $(SQLITE),-DHAVE_SQLITE) $(if $(INIH),-DHAVE_INIH) \
               $(if $(CURL),-DHAVE_CURL) $(if $(MICROHTTPD),-DHAVE_MICROHTTPD) \
-              $(if $(SYSTEMD),-DHAVE_SYSTEMD) $(if $(CAPNG),-DHAVE_CAPNG)
+              $(if $(SYSTEMD),-DHAVE_SYSTEMD)
 WARNINGS   := -Wall -Wextra -Wshadow -Wmissing-prototypes -Wstrict-prototypes -Wformat=2 -Wvla \
               -Wpointer-arith -Wundef
 OPTIMISE   ?= -O2
@@ -160,8 +159,7 @@ bundle: $(BUNDLE)  ## a tar for a bare system: program, libraries, loader, in HO
 version_of = $(shell pkg-config --modversion $(1) 2>/dev/null)
 version_h = printf '\#define %s "%s"\n' TCPSTALL_VERSION '$(VERSION)' TCPSTALL_RELEASED '$(RELEASED)' \
                 LIBMNL_VERSION '$(call version_of,libmnl)' INIH_VERSION '$(call version_of,inih)' \
-                SYSTEMD_VERSION '$(call version_of,libsystemd)' \
-                CAPNG_VERSION '$(call version_of,libcap-ng)'
+                SYSTEMD_VERSION '$(call version_of,libsystemd)'
 
 $(BUILD)/version.h: FORCE
 	$(Q)mkdir -p $(@D)

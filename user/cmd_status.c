@@ -116,7 +116,7 @@ static void print_sinks(const json_t *list)
 
 static void print_status(const json_t *s)
 {
-	const json_t *store = json_object_get(s, "store");
+	const json_t *store = json_object_get(s, "store"), *broker = json_object_get(s, "broker");
 	json_t *lost = json_object_get(s, "events_lost");
 	char up[FORMAT_LEN];
 
@@ -129,6 +129,11 @@ static void print_status(const json_t *s)
 	       number(s, "stalled_transfers"), number(s, "stalls"), number(s, "slow_phases"));
 	printf("alerts            %lld go on, %lld were too many to be told\n", number(s, "alerts"),
 	       number(s, "alerts_unsaid"));
+	printf("capabilities      %s", json_string_value(json_object_get(s, "capabilities")));
+	if (json_is_object(broker))
+		printf("; broker, process %lld: %s", number(broker, "pid"),
+		       json_string_value(json_object_get(broker, "capabilities")));
+	putchar('\n');
 	print_sinks(json_object_get(s, "sinks"));
 	if (json_is_object(store))
 		printf("store             %s: %lld incidents, %lld records lost\n",

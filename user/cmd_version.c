@@ -71,9 +71,6 @@ int cmd_version(const struct options *options, int argc, char **argv)
 #ifdef HAVE_SYSTEMD
 		{"libsystemd", SYSTEMD_VERSION},
 #endif
-#ifdef HAVE_CAPNG
-		{"libcap-ng", CAPNG_VERSION},
-#endif
 	};
 	const int n = sizeof(library) / sizeof(library[0]);
 	struct utsname kernel = {0};

@@ -24,6 +24,7 @@
 #include "daemon/notify.h"
 #include "daemon/privilege.h"
 #include "daemon/runtime.h"
+#include "host/broker.h"
 #include "incident/store.h"
 #include "sensor/filter.h"
 #include "verb.h"
@@ -210,6 +211,8 @@ static const char *needs_restart(const struct config *old, const struct config *
 		return "a stall-after that is shorter than all before";
 	if (new_bytes < old_bytes)
 		return "a min-bytes that is smaller than all before";
+	if (!privilege_suits(old, new))
+		return "the first sink of type mail";
 	return NULL;
 }
 
@@ -443,7 +446,7 @@ static int open_doors(struct daemon *d)
 static int open_monitor(struct daemon *d)
 {
 	struct monitor_config *m = &d->session.config;
-	char why[256], kept[128];
+	char why[256];
 	int err = writer_call(on_result, on_summary, d, &d->session.writer);
 
 	if (!err && *d->config->daemon.probe_exclude)
@@ -464,15 +467,11 @@ static int open_monitor(struct daemon *d)
 		warnx("%s%s", why, err == -EPERM || err == -ENOTSUP ? "; see tcpstall check" : "");
 		return err == -EPERM || err == -ENOTSUP ? STATUS_UNSUPPORTED : STATUS_ERROR;
 	}
-	err = privilege_drop(d->config, kept, sizeof(kept));
-	if (err && err != -ENOTSUP) {
-		warnx("capabilities cannot be given up: %s", strerror(-err));
-		return STATUS_ERROR;
-	}
-	if (!d->session.options->quiet)
-		warnx("capabilities kept: %s%s", *kept ? kept : "none",
-		      err ? "; this build was made without libcap-ng" : "");
-	return STATUS_DONE;
+	err = privilege_drop(d->config);
+	if (!err)
+		return STATUS_DONE;
+	warnx("capabilities cannot be given up: %s", strerror(-err));
+	return STATUS_ERROR;
 }
 
 static void take_over(struct daemon *d)
@@ -549,6 +548,7 @@ static void stop(struct daemon *d)
 		if (fds[i] >= 0)
 			close(fds[i]);
 	}
+	broker_stop();
 	free(d->config);
 	free(d);
 }
@@ -556,7 +556,7 @@ static void stop(struct daemon *d)
 int daemon_run(const struct options *options, const char *path, const struct config *config)
 {
 	struct daemon *d = calloc(1, sizeof(*d));
-	int status = STATUS_ERROR, end;
+	int status = STATUS_ERROR, end, err;
 
 	if (d)
 		d->config = malloc(sizeof(*d->config));
@@ -572,7 +572,10 @@ int daemon_run(const struct options *options, const char *path, const struct con
 	d->options = options_of(options, d->config);
 	d->wall_offset_ns = wall_offset_ns();
 	d->started_ns = mono_ns();
-	status = session_prepare(&d->session, &d->options, stdout);
+	err = privilege_part(d->config, &d->broker_may);
+	if (err)
+		warnx("the process that is to keep the capabilities: %s", strerror(-err));
+	status = err ? STATUS_ERROR : session_prepare(&d->session, &d->options, stdout);
 	if (!status)
 		status = start(d);
 	if (!status) {

@@ -37,6 +37,7 @@ struct daemon {
 	int timer_fd, clock_fd, signal_fd, lock_fd;
 	int64_t wall_offset_ns; /* as it is now */
 	uint64_t started_ns, lines_lost;
+	uint64_t broker_may; /* CAPABILITY()s of the broker */
 	uint64_t watchdog_ns, alive_ns, textfile_ns, http_ns;
 	bool unsaved;
 	int save_error, textfile_error; /* that were told last */

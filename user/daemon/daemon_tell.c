@@ -8,9 +8,11 @@
 #include <unistd.h>
 
 #include "alert/sinks.h"
+#include "base/capability.h"
 #include "base/clock.h"
 #include "base/newfile.h"
 #include "daemon/daemon_impl.h"
+#include "host/broker.h"
 #include "incident/store.h"
 #include "version.h"
 #include "view/format.h"
@@ -48,6 +50,22 @@ static void write_store(struct jsonw *j, const struct daemon *d)
 	jsonw_close(j);
 }
 
+static void write_privileges(struct jsonw *j, const struct daemon *d)
+{
+	char text[CAPABILITY_TEXT];
+
+	jsonw_string(j, "capabilities",
+		     capability_text(capability_permitted(), text, sizeof(text)));
+	if (!broker_pid()) {
+		jsonw_null(j, "broker");
+		return;
+	}
+	jsonw_open(j, "broker");
+	jsonw_u64(j, "pid", (uint64_t)broker_pid());
+	jsonw_string(j, "capabilities", capability_text(d->broker_may, text, sizeof(text)));
+	jsonw_close(j);
+}
+
 static void write_status(FILE *to, void *arg)
 {
 	const struct daemon *d = arg;
@@ -68,6 +86,7 @@ static void write_status(FILE *to, void *arg)
 	jsonw_u64(&j, "probes_sent", s.probes_sent);
 	jsonw_u64(&j, "alerts", alerts.alerts);
 	jsonw_u64(&j, "alerts_unsaid", alerts.unsaid);
+	write_privileges(&j, d);
 	write_sinks(&j, d);
 	write_store(&j, d);
 	jsonw_open(&j, "events_lost");
@@ -171,12 +190,16 @@ void daemon_say_start(const struct daemon *d)
 	const struct config *c = d->config;
 	const struct box_capacity boxes = monitor_boxes(d->session.monitor);
 	char after[FORMAT_LEN], bytes[FORMAT_LEN], box_bytes[FORMAT_LEN];
+	char own[CAPABILITY_TEXT], kept[CAPABILITY_TEXT];
 
 	if (monitor_errors(d->session.monitor).probe)
 		warnx("no probes, so hops cannot be named: %s (CAP_NET_RAW missing)",
 		      strerror(-monitor_errors(d->session.monitor).probe));
 	if (d->options.quiet)
 		return;
+	warnx("capabilities: %s; of process %d, which does what takes some: %s",
+	      capability_text(capability_permitted(), own, sizeof(own)), (int)broker_pid(),
+	      capability_text(d->broker_may, kept, sizeof(kept)));
 	warnx("watching transfers of %s or more; a stall is %s of silence; [watch NAME] sections: "
 	      "%d",
 	      format_bytes(d->options.min_bytes, bytes),

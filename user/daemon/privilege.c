@@ -1,68 +1,75 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * The programs are attached, maps and rings are open: none of that needs a capability any more. New
- * sockets for probes do (CAP_NET_RAW), in the namespace of the stalled connection. Capabilities are
- * each thread's own; this is called while there is one thread.
+ * Capabilities are each thread's own: threads that begin after privilege_drop() have none either.
+ * For the programs that are started (sinks) the bounding set is emptied, or no_new_privs set where
+ * that takes a privilege we do not have. sendmail is the exception: it is a set-user-ID program as
+ * a rule, and would not be of use without what comes with that.
  */
 #include "daemon/privilege.h"
 
 #include <errno.h>
-#include <string.h>
-#ifdef HAVE_CAPNG
-#include <cap-ng.h>
-#endif
+#include <linux/bpf.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
-#ifdef HAVE_CAPNG
-bool privilege_supported(void)
+#include "base/capability.h"
+#include "host/broker.h"
+
+/* What has to do with packets, with other namespaces, with other users' processes. */
+static uint64_t wanted_of(const struct config *c)
 {
-	return true;
+	uint64_t mask = 0;
+
+	if (c->daemon.probe)
+		mask |= CAPABILITY(NET_RAW);
+	if (c->daemon.namespaces)
+		mask |= CAPABILITY(SYS_ADMIN) | CAPABILITY(SYS_PTRACE);
+	if (c->daemon.processes)
+		mask |= CAPABILITY(SYS_PTRACE) | CAPABILITY(DAC_READ_SEARCH);
+	return mask;
 }
 
-static bool is_kept(const struct config *c, unsigned int capability)
+/*
+ * With kernel.unprivileged_bpf_disabled kernels before 6.0 want CAP_BPF for whatever is asked of a
+ * map, however it was come by (commit c8644cd0efe7). Nothing is meant by the request but its error.
+ */
+static bool maps_need_capability(void)
 {
-	switch (capability) {
-	case CAP_NET_RAW:
-		return c->daemon.probe || c->daemon.source == SOURCE_PCAP;
-	case CAP_SYS_ADMIN:
-		return c->daemon.namespaces;
-	case CAP_SYS_PTRACE:
-	case CAP_DAC_READ_SEARCH:
-		return c->daemon.processes;
-	default:
-		return false;
-	}
+	union bpf_attr attr = {.map_fd = ~0u};
+
+	return syscall(SYS_bpf, BPF_MAP_LOOKUP_ELEM, &attr, sizeof(attr)) && errno == EPERM;
 }
 
-int privilege_drop(const struct config *config, char *ret_kept, size_t len)
+int privilege_part(const struct config *config, uint64_t *ret)
 {
-	unsigned int kept[8];
-	int n = 0;
-
-	*ret_kept = '\0';
-	capng_get_caps_process();
-	for (unsigned int c = 0; c <= CAP_LAST_CAP && n < 8; c++) {
-		if (is_kept(config, c) && capng_have_capability(CAPNG_PERMITTED, c))
-			kept[n++] = c;
-	}
-	capng_clear(CAPNG_SELECT_BOTH);
-	for (int i = 0; i < n; i++) {
-		capng_update(CAPNG_ADD, CAPNG_EFFECTIVE | CAPNG_PERMITTED, kept[i]);
-		snprintf(ret_kept + strlen(ret_kept), len - strlen(ret_kept), "%s%s", i ? ", " : "",
-			 capng_capability_to_name(kept[i]));
-	}
-	capng_apply(CAPNG_SELECT_BOUNDS); /* where CAP_SETPCAP allows it */
-	return capng_apply(CAPNG_SELECT_CAPS) ? -EPERM : 0;
+	*ret = wanted_of(config) & capability_permitted();
+	return *ret ? broker_start(*ret) : 0;
 }
-#else
-bool privilege_supported(void)
+
+static bool mails(const struct config *c)
 {
+	for (int i = 0; i < c->n_sinks; i++)
+		if (c->sink[i].type == SINK_MAIL)
+			return true;
 	return false;
 }
 
-int privilege_drop(const struct config *config, char *ret_kept, size_t len)
+bool privilege_suits(const struct config *old, const struct config *config)
 {
-	(void)config;
-	snprintf(ret_kept, len, "all it had");
-	return -ENOTSUP;
+	return mails(old) || !mails(config);
 }
-#endif
+
+int privilege_drop(const struct config *config)
+{
+	int err;
+
+	if (!mails(config) && capability_bound())
+		prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+	err = capability_suspend(); /* to try it without */
+	if (!err)
+		err = capability_keep(maps_need_capability() ? CAPABILITY(BPF) : 0);
+	if (!err)
+		broker_rely();
+	return err;
+}

@@ -1,16 +1,22 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* What the daemon may still do once everything is open. */
+/*
+ * Who may do what. The process that watches, which reads what comes from the network, from programs
+ * and from whoever connects to it, gives up everything once its programs are attached. What takes
+ * privilege later is done by another process on request (host/broker.h).
+ */
 #ifndef TCPSTALL_DAEMON_PRIVILEGE_H
 #define TCPSTALL_DAEMON_PRIVILEGE_H
 
 #include "config/config.h"
 
-bool privilege_supported(void);
-
-/*
- * Gives up, for good and for every program that we start, all capabilities but those that the
- * configuration keeps. Threads that begin later have none more. ret_kept: their names. -EPERM
+/* First of all: there is one thread, and nothing is open. ret: CAPABILITY()s of the other. -errno
  */
-int privilege_drop(const struct config *config, char *ret_kept, size_t len);
+int privilege_part(const struct config *config, uint64_t *ret);
+
+/* Once everything is attached, while there is still one thread; for good. -errno */
+int privilege_drop(const struct config *config);
+
+/* The same configuration can be had without a restart: no sink of it needs what is gone. */
+bool privilege_suits(const struct config *old, const struct config *config);
 
 #endif
