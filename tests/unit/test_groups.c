@@ -311,6 +311,31 @@ static void the_next_process_goes_on_with_what_was_told(void **state)
 	assert_told(f, 3, ALERT_END);
 }
 
+static void what_was_taken_over_ends_although_it_is_not_told_again(void **state)
+{
+	struct fixture *f = *state;
+	struct incident *i = stalled(f, 1);
+	json_t *saved;
+
+	output(f, OUT_VERDICT, i, 0);
+	pass(f, NS_PER_S);
+	assert_told(f, 1, ALERT_BEGIN);
+	saved = groups_save(f->groups);
+	groups_free(f->groups);
+	assert_int_equal(groups_new(&f->config, tell, f, &f->groups), 0);
+	assert_int_equal(groups_load(f->groups, saved, f->now_ns, 20 * NS_PER_S), 0);
+	json_decref(saved);
+
+	strcpy(i->id, "20260102T030505-0001");
+	i->verdict.cause = CAUSE_SENDER_IDLE; /* as far as could be seen this time */
+	i->outcome = OUTCOME_RECOVERED;
+	output(f, OUT_VERDICT, i, 0);
+	output(f, OUT_STALL_END, i, 0);
+	pass(f, 5 * NS_PER_S);
+	assert_told(f, 2, ALERT_END);
+	assert_false(f->told[1].lost_sight);
+}
+
 static void a_damaged_file_is_refused_as_a_whole(void **state)
 {
 	static const char *const damaged[] = {
@@ -345,6 +370,7 @@ int main(void)
 		TEST(a_reset_is_told_although_it_is_over_at_once),
 		TEST(too_many_are_counted_and_the_next_one_says_so),
 		TEST(the_next_process_goes_on_with_what_was_told),
+		TEST(what_was_taken_over_ends_although_it_is_not_told_again),
 		TEST(a_damaged_file_is_refused_as_a_whole),
 	};
 

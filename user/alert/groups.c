@@ -274,6 +274,8 @@ void groups_output(struct groups *g, const struct output *out, int watch)
 		return;
 	if (!is_told(w, i) || ended) {
 		m = find_member(g, i->id);
+		if (!m && ended) /* taken over, and over before it was worth telling again */
+			m = find_inherited(g, i);
 		if (!m)
 			return;
 		leave(g, m, out->now_ns);
