@@ -2,7 +2,8 @@
 /*
  * Names for what the kernel reports as numbers. Drop reasons are numbered anew by every kernel, so
  * they are looked up in its BTF. Function addresses come from /proc/kallsyms, which shows zeros to
- * those who may not see them: then there is no name.
+ * those who may not see them: then there is no name. What counts is who opens it, so it is open
+ * from the beginning.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -15,6 +16,7 @@
 
 struct symbols {
 	struct btf *btf;
+	FILE *kallsyms;	 /* NULL: no names of functions */
 	int n_functions; /* ever looked up; the cache is a ring */
 	struct {
 		uint64_t address;
@@ -85,6 +87,7 @@ int symbols_new(const char *btf_path, struct symbols **ret)
 		free(y);
 		return err;
 	}
+	y->kallsyms = fopen("/proc/kallsyms", "re");
 	*ret = y;
 	return 0;
 }
@@ -93,6 +96,8 @@ void symbols_free(struct symbols *y)
 {
 	if (!y)
 		return;
+	if (y->kallsyms)
+		fclose(y->kallsyms);
 	btf__free(y->btf);
 	free(y);
 }
@@ -114,13 +119,14 @@ void symbols_reason(struct symbols *y, uint32_t reason, char ret[NAME_LEN])
 }
 
 /* The symbol of kernel text with the highest address that is not above this one. */
-static void find_function(uint64_t address, char ret[NAME_LEN])
+static void find_function(FILE *file, uint64_t address, char ret[NAME_LEN])
 {
-	FILE *file = fopen("/proc/kallsyms", "re");
 	char line[512], name[NAME_LEN], type;
 	uint64_t at, best = 0;
 
 	ret[0] = '\0';
+	if (file)
+		rewind(file);
 	while (file && fgets(line, sizeof(line), file)) {
 		if (sscanf(line, "%" SCNx64 " %c %63s", &at, &type, name) != 3)
 			continue;
@@ -129,8 +135,6 @@ static void find_function(uint64_t address, char ret[NAME_LEN])
 			strcpy(ret, name);
 		}
 	}
-	if (file)
-		fclose(file);
 }
 
 void symbols_function(struct symbols *y, uint64_t address, char ret[NAME_LEN])
@@ -145,7 +149,7 @@ void symbols_function(struct symbols *y, uint64_t address, char ret[NAME_LEN])
 			goto found;
 	i = y->n_functions++ % CACHED;
 	y->functions[i].address = address;
-	find_function(address, y->functions[i].name);
+	find_function(y->kallsyms, address, y->functions[i].name);
 found:
 	strcpy(ret, y->functions[i].name);
 }
