@@ -80,26 +80,34 @@ RUN = Transfer("run", listener="lossy", sender="listener", send={"pace_bps": 3 *
 
 
 class Soak:
+    wires, transfers = WIRES, (*TRAFFIC, RUN)
+
     def __init__(self, seed):
         self.random = random.Random(seed)
         self.bus = Bus()
-        self.network = chain(seed, 4, nat=(1,), mtus={1: 1492}, shapes={4: WIRES["b"]},
-                             beside={name: (4, shape) for name, shape in WIRES.items() if name != "b"})
+        self.network = chain(seed, 4, nat=(1,), mtus={1: 1492}, shapes={4: self.wires["b"]},
+                             beside={name: (4, shape) for name, shape in self.wires.items()
+                                     if name != "b"})
         self.traffic = Traffic(self.network, self.bus, 4, tick_s=0.1)
         self.monitors = {}
         self.outages = 0
 
-    def start(self):
-        self.network.build()
+    def start_watchers(self):
         for where in ("a", "b"):
             self.monitors[f"watch on {where}"] = monitor = Monitor(self.bus)
             monitor.start_watch(self.network.nodes[where].netns)
             monitor.wait_until_watching()
-        for transfer in TRAFFIC:
-            self.traffic.start(transfer)
-        self.monitors["run"] = monitor = Monitor(self.bus)
-        command = monitor.command("run", self.network.nodes["a"].netns)
-        monitor.attach(self.traffic.start(RUN, [*command, "--"]).process)
+
+    def start(self):
+        self.network.build()
+        self.start_watchers()
+        for transfer in self.transfers:
+            if transfer is not RUN:
+                self.traffic.start(transfer)
+        if RUN in self.transfers:
+            self.monitors["run"] = monitor = Monitor(self.bus)
+            command = monitor.command("run", self.network.nodes["a"].netns)
+            monitor.attach(self.traffic.start(RUN, [*command, "--"]).process)
 
     def alarms(self):
         """What was reported, by whom."""
@@ -115,7 +123,7 @@ class Soak:
 
     def name_of(self, *ports):
         """The transfer, by its listener's port."""
-        for transfer in (*TRAFFIC, RUN):
+        for transfer in self.transfers:
             if self.traffic.port(transfer) in ports:
                 return transfer.name
         return "?"
@@ -152,7 +160,7 @@ class Soak:
     def still(self):
         """Transfers that have not moved at all: then the soak proves nothing."""
         ends = self.traffic.ends
-        return [t.name for t in (*TRAFFIC, RUN)
+        return [t.name for t in self.transfers
                 if not any(ends[f"{t.name}/{side}"].bytes or ends[f"{t.name}/{side}"].moved
                            for side in ("opener", "listener"))]
 
