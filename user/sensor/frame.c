@@ -496,6 +496,7 @@ void frame_decode(int linktype, const uint8_t *data, uint32_t captured, uint32_t
 	ret->payload = 0;
 	ret->frag_off = 0;
 	ret->icmp_mtu = 0;
+	ret->tsval = ret->tsecr = 0;
 	if (linktype == 1 && __builtin_expect(is_plain(data, captured), 1)) {
 		plain(data, captured, ret);
 		return;
