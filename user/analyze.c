@@ -6,15 +6,18 @@
  */
 #include <errno.h>
 #include <inttypes.h>
+#include <sched.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "analyze.h"
 #include "base/clock.h"
 #include "sensor/capture.h"
+#include "sensor/feed.h"
 #include "sensor/frame.h"
 #include "sensor/tracker.h"
 #include "verb.h"
@@ -28,7 +31,7 @@
 #define SHOWN	      20 /* incidents in text without -v */
 #define KEPT	      1000
 #define LIVES_KEPT    65536
-#define LOOK	      4096 /* packets between two looks at the progress */
+#define SMALL_FILE    (4u << 20) /* bytes; read before a thread has begun */
 
 struct analysis {
 	const struct options *options;
@@ -233,10 +236,8 @@ static int start(struct analysis *a, int64_t first_ns)
 	return err ? err : writer_start(a);
 }
 
-static void tell_progress(struct analysis *a)
+static void tell_progress(struct analysis *a, uint64_t bytes)
 {
-	uint64_t bytes = capture_counts(a->capture).bytes_read;
-
 	if (!a->to->progress)
 		return;
 	a->to->progress->done += bytes - a->bytes_told;
@@ -245,30 +246,46 @@ static void tell_progress(struct analysis *a)
 		progress_draw(a->to->progress);
 }
 
+/* A second thread reads ahead where there is a processor for it. */
+static bool reads_ahead(const struct analysis *a)
+{
+	cpu_set_t cpus;
+	struct stat st;
+
+	if (!a->to->alone || a->options->jobs == 1 || sched_getaffinity(0, sizeof(cpus), &cpus) ||
+	    CPU_COUNT(&cpus) < 2)
+		return false;
+	return stat(a->path, &st) || !S_ISREG(st.st_mode) || st.st_size > SMALL_FILE;
+}
+
+static int take_batch(struct analysis *a, const struct feed *feed, const struct feed_batch *b)
+{
+	int err = a->tracker ? 0 : start(a, feed_first_ns(feed));
+
+	if (err < 0)
+		return err;
+	for (uint32_t i = 0; i < b->n; i++)
+		if (b->items[i].now_ns > a->last_ns)
+			a->last_ns = b->items[i].now_ns;
+	tracker_work(a->tracker, b->items, b->n);
+	tell_progress(a, b->bytes_read);
+	return 0;
+}
+
 static int read_all(struct analysis *a)
 {
-	struct captured p;
-	int err;
+	const struct feed_batch *batch;
+	struct feed *feed;
+	int err = feed_new(a->capture, reads_ahead(a), &feed);
 
-	while ((err = capture_next(a->capture, &p)) > 0) {
-		int64_t since_ns;
-
-		if (__builtin_expect(!a->tracker, 0)) {
-			err = start(a, p.time_ns == INT64_MIN ? 0 : p.time_ns);
-			if (err < 0)
-				return err;
-		}
-		since_ns = p.time_ns == INT64_MIN ? 0 : p.time_ns - a->first_ns;
-		if (since_ns >= 0 && (uint64_t)since_ns + 1 > a->last_ns)
-			a->last_ns = (uint64_t)since_ns + 1;
-		frame_decode(p.linktype, p.data, p.captured, p.length, tracker_slot(a->tracker));
-		tracker_push(a->tracker, since_ns < 0 ? 1 : (uint64_t)since_ns + 1, p.number);
-		if (__builtin_expect(a->write_err, 0))
-			return 0;
-		if (__builtin_expect(!(p.number % LOOK), 0))
-			tell_progress(a);
+	if (err < 0)
+		return err;
+	while (!a->write_err && (err = feed_next(feed, &batch)) > 0) {
+		err = take_batch(a, feed, batch);
+		if (err < 0)
+			break;
 	}
-	tell_progress(a);
+	feed_free(feed);
 	return err;
 }
 

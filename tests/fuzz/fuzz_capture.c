@@ -7,7 +7,7 @@
 
 #include "engine/engine.h"
 #include "sensor/capture.h"
-#include "sensor/frame.h"
+#include "sensor/feed.h"
 #include "sensor/tracker.h"
 
 struct run {
@@ -43,25 +43,21 @@ static void analyze(struct capture *capture)
 	};
 	struct observation end = {.type = OBS_END, .capture_end = true};
 	struct tracker *tracker;
-	struct captured p;
-	int64_t first_ns = 0;
+	const struct feed_batch *batch;
+	struct feed *feed;
 
 	config.offline = true;
 	config.probe = false;
 	config.min_bytes = 0;
 	config.max_flows = config.max_incidents = 64;
-	if (engine_new(&config, &run.engine) || tracker_new(&tracking, &tracker))
+	if (engine_new(&config, &run.engine) || tracker_new(&tracking, &tracker) ||
+	    feed_new(capture, false, &feed))
 		abort();
-	while (capture_next(capture, &p) > 0) {
-		int64_t since_ns;
-
-		if (p.time_ns != INT64_MIN && !first_ns)
-			first_ns = p.time_ns;
-		since_ns = p.time_ns < first_ns ? 0 : p.time_ns - first_ns;
-		frame_decode(p.linktype, p.data, p.captured, p.length, tracker_slot(tracker));
-		tracker_push(tracker, (uint64_t)since_ns + 1, p.number);
-		end.now_ns = (uint64_t)since_ns + 1;
+	while (feed_next(feed, &batch) > 0) {
+		tracker_work(tracker, batch->items, batch->n);
+		end.now_ns = batch->items[batch->n - 1].now_ns;
 	}
+	feed_free(feed);
 	tracker_end(tracker);
 	observe(&end, &run);
 	if (run.open)

@@ -7,7 +7,6 @@
 
 #include <errno.h>
 #include <stdarg.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -411,6 +410,16 @@ static int block_next(struct capture *c, struct captured *ret)
 int capture_next(struct capture *c, struct captured *ret)
 {
 	return c->next(c, ret);
+}
+
+bool capture_at_hand(const struct capture *c)
+{
+	const uint8_t *h = c->stream->at;
+	size_t left = stream_left(c->stream), header = c->modified ? 24 : 16;
+
+	if (c->next == block_next)
+		return left >= 8 && left >= get32(c, h + 4);
+	return left >= header && left - header >= get32(c, h + (c->old_lengths ? 12 : 8));
 }
 
 /* A file that ends within its header: fail() has said so. */

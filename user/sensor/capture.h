@@ -10,6 +10,7 @@
 #ifndef TCPSTALL_SENSOR_CAPTURE_H
 #define TCPSTALL_SENSOR_CAPTURE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -40,6 +41,7 @@ void capture_close(struct capture *c); /* NULL is fine */
  * makes no sense; -EIO; capture_why() has the line.
  */
 int capture_next(struct capture *c, struct captured *ret);
+bool capture_at_hand(const struct capture *c); /* the next one has been read whole */
 const char *capture_why(const struct capture *c);
 
 struct capture_counts {

@@ -82,20 +82,24 @@ static void drop_detail(struct tracker *t, struct half *h)
 	t->details[h->detail].next_free = t->detail_free;
 	t->detail_free = h->detail;
 	h->detail = NO_DETAIL;
+	t->n_details--;
 }
 
 struct detail *detail_make(struct tracker *t, struct half *h)
 {
 	if (h->detail != NO_DETAIL)
 		return &t->details[h->detail];
+	if (!(h->flags & HALF_TRANSFER) && t->n_details >= SMALL_DETAILS)
+		return NULL;
 	if (t->detail_free != NONE) {
-		h->detail = (uint16_t)t->detail_free;
+		h->detail = t->detail_free & NO_DETAIL;
 		t->detail_free = t->details[h->detail].next_free;
 	} else if (t->detail_top < MAX_DETAILS) {
-		h->detail = (uint16_t)t->detail_top++;
+		h->detail = t->detail_top++ & NO_DETAIL;
 	} else {
 		return NULL;
 	}
+	t->n_details++;
 	memset(&t->details[h->detail], 0, sizeof(*t->details));
 	return &t->details[h->detail];
 }
@@ -151,7 +155,7 @@ static uint32_t entry_hash(const struct flow_entry *e)
 	struct frame f = {
 		.src = e->addr[0], .dst = e->addr[1], .sport = e->port[0], .dport = e->port[1]};
 
-	return flow_hash(&f);
+	return frame_hash(&f);
 }
 
 static void unlink_entry(struct tracker *t, struct flow_entry *e)
@@ -208,10 +212,9 @@ static uint8_t tunnel_of(struct tracker *t, const struct frame *f)
 	return TUNNEL_UNKNOWN;
 }
 
-__attribute__((cold, noinline)) static struct flow_entry *make_entry(struct tracker *t,
-								     const struct frame *f,
-								     uint32_t bucket)
+uint32_t flowtab_make(struct tracker *t, const struct frame *f, uint32_t hash)
 {
+	uint32_t *bucket = &t->buckets[hash & (t->n_buckets - 1)], index;
 	struct flow_entry *e;
 
 	if (t->top < t->config.max_flows)
@@ -219,7 +222,8 @@ __attribute__((cold, noinline)) static struct flow_entry *make_entry(struct trac
 	else
 		e = reclaim(t);
 	if (!e)
-		return NULL;
+		return NONE;
+	index = (uint32_t)(e - t->flows);
 	e->used = 1;
 	e->probed = 0;
 	e->addr[0] = f->src;
@@ -228,25 +232,19 @@ __attribute__((cold, noinline)) static struct flow_entry *make_entry(struct trac
 	e->port[1] = f->dport;
 	e->family = f->family;
 	e->tunnel = f->tunnel ? tunnel_of(t, f) : 0;
-	e->next = t->buckets[bucket];
-	t->buckets[bucket] = (uint32_t)(e - t->flows) + 1;
+	e->next = *bucket;
+	*bucket = index + 1;
 	begin(t, e);
-	return e;
+	return index * 2;
 }
 
-struct flow_entry *flowtab_get(struct tracker *t, const struct frame *f, uint32_t hash, bool make,
-			       int *ret_dir)
+uint32_t flowtab_find(const struct tracker *t, const struct frame *f, uint32_t hash)
 {
-	uint32_t bucket = hash & (t->n_buckets - 1);
-
-	for (uint32_t i = t->buckets[bucket]; i; i = t->flows[i - 1].next) {
+	for (uint32_t i = t->buckets[hash & (t->n_buckets - 1)]; i; i = t->flows[i - 1].next) {
 		int dir = direction(&t->flows[i - 1], f);
 
-		if (dir >= 0) {
-			*ret_dir = dir;
-			return &t->flows[i - 1];
-		}
+		if (dir >= 0)
+			return (i - 1) * 2 + (uint32_t)dir;
 	}
-	*ret_dir = 0;
-	return make ? make_entry(t, f, bucket) : NULL;
+	return NONE;
 }

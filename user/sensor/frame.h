@@ -87,6 +87,20 @@ struct frame {
 void frame_decode(int linktype, const uint8_t *data, uint32_t captured, uint32_t length,
 		  struct frame *ret);
 
+/*
+ * Of the two ends, the same for both directions. The two halves of a product of 128 bits stir well
+ * enough that addresses counted up, with ports counted up beside them, fall apart.
+ */
+static inline uint32_t frame_hash(const struct frame *f)
+{
+	uint64_t a = f->src.words[0] ^ f->dst.words[0], b = f->src.words[1] ^ f->dst.words[1];
+	uint64_t ports = (uint64_t)(f->sport ^ f->dport) << 32 | (uint32_t)(f->sport + f->dport);
+	unsigned __int128 m = (unsigned __int128)(a ^ b << 1 ^ 0x9e3779b97f4a7c15ull) *
+			      (ports ^ b ^ 0xbf58476d1ce4e5b9ull);
+
+	return (uint32_t)(m >> 64) ^ (uint32_t)(m >> 32);
+}
+
 /* NULL: this link type cannot be read. */
 const char *linktype_name(int linktype);
 /* Names of all that can, "Ethernet, raw IP ...". */

@@ -15,7 +15,7 @@
 #include "sensor/life_impl.h"
 
 #define MAX_LIVES     (1u << 18)
-#define SMALL_LIVES   (1u << 15) /* of what has moved too little to be a transfer */
+#define SMALL_LIVES   (1u << 13) /* of what has moved too little to be a transfer */
 #define LIFE_BYTES    4096	 /* less is one flight: no life worth a look */
 #define GOOD_SUMS     4		 /* times as many as bad ones */
 #define FULL_LEN      1200	 /* bytes; a segment as long was not all that the program had */
@@ -24,7 +24,7 @@
 #define DEEP_QUEUE_US 200000
 #define FLOWS_NS      (200 * NS_PER_MS) /* ACKs come at least so often through a queue */
 #define STEP_NS	      (20 * NS_PER_US)	/* what is shorter goes with what follows */
-#define FETCHED	      (offsetof(struct life, begin_ns))
+#define FETCHED	      128		/* bytes: what every packet and each interval looks at */
 
 _Static_assert(MAX_LIVES < LIFE_TOLD, "an index fits");
 

@@ -53,9 +53,9 @@ static void tell_window(struct tracker *t, uint32_t node, const struct life *l)
 	seen.min_rtt_us = h->min_rtt_us + l->min_above_us;
 	seen.rtt_us = h->srtt_us + l->above_us;
 	seen.window_bytes = l->max_window;
-	seen.unscaled = (h->wscale == 0xff) != (o->wscale == 0xff);
+	seen.unscaled = (h->wscale == NO_WSCALE) != (o->wscale == NO_WSCALE);
 	seen.paused_ns = l->small_window_ns;
-	seen.cookie = seen.unscaled && e->opener < 2 && e->half[!e->opener].wscale == 0xff;
+	seen.cookie = seen.unscaled && e->opener < 2 && e->half[!e->opener].wscale == NO_WSCALE;
 	report_slow(t, node, &seen);
 }
 

@@ -18,8 +18,8 @@
 #include "sensor/tracker_live.h"
 
 #define MAX_FLOWS  65536
-#define RECENT	   32 /* packets that the tracker may not have taken in yet; a power of two */
-#define LOSS_USUAL 50 /* one segment of so many */
+#define RECENT	   TRACKER_BATCH   /* packets that the tracker may not have taken in yet */
+#define LOSS_USUAL 50		   /* one segment of so many */
 #define OWN_NS	   (10 * NS_PER_S) /* how often our addresses are looked up */
 #define WATCHED_NS (500 * NS_PER_MS)
 #define LATE_NS	   (2 * RING_DELAY_MS * NS_PER_MS) /* what happened by then has been read */

@@ -15,11 +15,6 @@
 
 /* --- who owes, and is there something to show for it ------------------------------------------ */
 
-static struct half *other(struct tracker *t, uint32_t node)
-{
-	return half_at(t, node ^ 1);
-}
-
 static bool one_way(const struct half *o)
 {
 	return !(o->flags & HALF_SEEN);
@@ -43,7 +38,8 @@ uint32_t half_known_una(const struct tracker *t, const struct half *h)
 
 bool half_owes(struct tracker *t, uint32_t node)
 {
-	const struct half *h = half_at(t, node), *o = other(t, node);
+	struct half *h = half_at(t, node);
+	const struct half *o = half_peer(h, node);
 
 	if (!(h->flags & HALF_SEEN) || ((h->flags | o->flags) & HALF_RESET))
 		return false;
@@ -55,7 +51,8 @@ bool half_owes(struct tracker *t, uint32_t node)
 
 static bool shown(struct tracker *t, uint32_t node)
 {
-	const struct half *h = half_at(t, node), *o = other(t, node);
+	struct half *h = half_at(t, node);
+	const struct half *o = half_peer(h, node);
 	const struct detail *d = detail_of(t, h);
 
 	if (half_opening(h))
@@ -80,7 +77,8 @@ void sequence_gap(struct tracker *t, uint32_t node)
 	const struct detail *d = detail_of(t, h);
 
 	if (!(h->flags & HALF_WAITING) || !d || !d->n_holes || d->holes[0].seq != h->una ||
-	    one_way(other(t, node)) || t->now_ns - h->last_ns < t->config.stall_after_ns / 2 ||
+	    one_way(half_at(t, node ^ 1)) ||
+	    t->now_ns - h->last_ns < t->config.stall_after_ns / 2 ||
 	    t->now_ns - half_silent_since(h) < t->config.stall_after_ns || !half_owes(t, node))
 		return;
 	report_stall(t, node, t->now_ns);
@@ -222,7 +220,7 @@ static void append(struct tracker *t, uint32_t node, const struct frame *f, uint
 		   uint32_t end, bool fin)
 {
 	struct half *h = half_at(t, node);
-	const struct half *o = other(t, node);
+	const struct half *o = half_peer(h, node);
 	bool was_idle = h->una == h->nxt;
 
 	if (one_way(o) && end != seq) {
@@ -287,7 +285,7 @@ static void needless(struct tracker *t, uint32_t node, uint32_t seq)
 		d->repeat_seq = seq;
 	d->retrans_ns = t->now_ns;
 	if (acks_lost(h, d) && !(h->flags & (HALF_OPEN | HALF_SHUT)) &&
-	    !((h->flags | other(t, node)->flags) & (HALF_FIN | HALF_RESET)) &&
+	    !((h->flags | half_peer(h, node)->flags) & (HALF_FIN | HALF_RESET)) &&
 	    t->now_ns - d->repeat_ns >= t->config.stall_after_ns / 2 &&
 	    t->now_ns - half_silent_since(h) >= t->config.stall_after_ns)
 		report_stall(t, node, t->now_ns);
@@ -297,7 +295,7 @@ static void needless(struct tracker *t, uint32_t node, uint32_t seq)
 static void repeated(struct tracker *t, uint32_t node, const struct frame *f, uint32_t seq,
 		     uint32_t end)
 {
-	struct half *h = half_at(t, node), *o = other(t, node);
+	struct half *h = half_at(t, node), *o = half_peer(h, node);
 	struct detail *d = detail_of(t, h);
 	struct hole hole;
 
@@ -475,7 +473,7 @@ static void sacks(struct tracker *t, uint32_t node, const struct frame *f)
 
 static void advance_una(struct tracker *t, uint32_t node, struct half *h, uint32_t ack)
 {
-	const struct half *o = other(t, node);
+	const struct half *o = half_peer(h, node);
 	struct detail *d = detail_of(t, h);
 	bool unseen = seq_diff(ack, h->nxt) > 0;
 
@@ -571,7 +569,7 @@ void sequence_ack(struct tracker *t, uint32_t node, const struct frame *f, bool 
 	} else if (!ahead && !elicited) {
 		count16(&h->heard);
 		if (h->nxt != h->una || (h->flags & HALF_SHUT))
-			heard(t, h, other(t, node), f);
+			heard(t, h, half_peer(h, node), f);
 	} else if (ahead) {
 		return; /* an old one */
 	}

@@ -14,6 +14,7 @@
 #define DUPLICATE_NS	NS_PER_MS /* for packets without IP identification */
 #define SLOTS_PER_STALL 16
 #define SWEEP_NS	(10 * NS_PER_S)
+#define AHEAD		16 /* packets for which memory is fetched */
 
 int tracker_new(const struct tracker_config *config, struct tracker **ret)
 {
@@ -24,7 +25,8 @@ int tracker_new(const struct tracker_config *config, struct tracker **ret)
 		return -ENOMEM;
 	t->config = *config;
 	t->open = NONE;
-	memset(t->wheel, 0xff, sizeof(t->wheel));
+	for (int i = 0; i < WHEEL_SLOTS; i++)
+		t->wheel[i] = NONE;
 	t->slot_ns = config->stall_after_ns / SLOTS_PER_STALL;
 	if (!t->slot_ns)
 		t->slot_ns = 1;
@@ -64,33 +66,45 @@ struct tracker_counts tracker_counts(const struct tracker *t)
 
 /* --- packets ---------------------------------------------------------------------------------- */
 
+/* It brings data or an acknowledgement that was not seen before, so nobody has sent it before. */
+static inline bool is_news(const struct half *h, const struct half *o, const struct frame *f)
+{
+	if ((f->flags & (TCP_SYN | TCP_RST)) || !(h->flags & o->flags & HALF_BASED))
+		return false;
+	return (f->payload && f->seq - h->nxt < MAX_JUMP) ||
+	       ((f->flags & TCP_ACK) && f->ack - o->una - 1 < MAX_JUMP - 1);
+}
+
 /*
  * The same packet once more, from another interface or a mirror port. A retransmission is a new IP
  * packet with a new identification; where there is none (IPv6, or zero), time must do.
  */
-static bool is_duplicate(const struct tracker *t, struct flow_entry *e, int dir,
-			 const struct frame *f)
+static bool is_duplicate(const struct tracker *t, struct half *h, const struct frame *f, bool news)
 {
-	struct half *h = &e->half[dir];
-	uint32_t print = f->seq * 0x9e3779b1u ^ f->ack * 0x85ebca6bu ^
-			 ((uint32_t)f->ip_id << 16 | f->window) * 0xc2b2ae35u ^
-			 (f->payload << 8 | f->flags) * 0x27d4eb2fu ^ f->tsval;
-	uint32_t same = 0;
+	uint64_t numbers = (uint64_t)f->seq << 32 | f->ack;
+	uint64_t rest = (uint64_t)f->ip_id << 48 | (uint64_t)f->window << 32 | f->tsval;
+	uint64_t print = numbers * 0x9e3779b97f4a7c15ull;
+	uint16_t low;
+	uint8_t high;
+	int same = 0;
 
-	print = print ? print : 1;
-	for (int i = 0; i < FINGERPRINTS; i++)
-		same |= h->prints[i] == print;
+	print = ((print ^ print >> 32) + rest) * 0xbf58476d1ce4e5b9ull;
+	print = ((print ^ print >> 32) + (f->payload << 8 | f->flags)) * 0x94d049bb133111ebull;
+	low = (uint16_t)(print >> 40);
+	high = (uint8_t)(print >> 56);
+	low = low ? low : 1; /* zero is one that is not taken */
+	for (int i = 0; !news && i < FINGERPRINTS; i++)
+		same |= h->print_low[i] == low && h->print_high[i] == high;
 	if (same && (f->ip_id || t->now_ns - h->last_ns < DUPLICATE_NS))
 		return true;
-	h->prints[h->print++] = print;
+	h->print_low[h->print] = low;
+	h->print_high[h->print++] = high;
 	return false;
 }
 
 /* A SYN that is no repetition of the one that began this entry: the ends have met anew. */
-static bool begins_anew(const struct flow_entry *e, int dir, const struct frame *f)
+static bool begins_anew(const struct half *h, const struct half *o, const struct frame *f)
 {
-	const struct half *h = &e->half[dir], *o = &e->half[!dir];
-
 	if ((f->flags & (TCP_SYN | TCP_ACK)) != TCP_SYN || !(h->flags & HALF_BASED))
 		return false;
 	if (half_opening(h) && h->una == f->seq)
@@ -130,98 +144,107 @@ static void reset(struct tracker *t, uint32_t node, const struct frame *f)
 	life_end(t, node ^ 1);
 }
 
+static void first_of(struct tracker *t, const struct flow_entry *e, struct half *h,
+		     const struct half *o, const struct frame *f)
+{
+	h->flags |= HALF_SEEN;
+	h->wscale = NO_WSCALE;
+	if (e->opener == 2 && !(f->flags & TCP_SYN) && !(o->flags & HALF_SEEN))
+		t->counts.mid_connection++;
+}
+
+static void syn(struct tracker *t, uint32_t node, const struct frame *f)
+{
+	struct flow_entry *e = &t->flows[node >> 1];
+	struct half *h = &e->half[node & 1];
+
+	h->flags |= HALF_SYN;
+	h->wscale = f->wscale & NO_WSCALE;
+	if (f->mss && (!e->mss || f->mss < e->mss))
+		e->mss = f->mss;
+	e->opener = (f->flags & TCP_ACK ? node ^ 1 : node) & 1;
+	if (!(h->flags & HALF_RTT_PENDING) && !(h->flags & HALF_BASED)) {
+		h->rtt_seq = f->seq + 1;
+		h->rtt_sent_us = (uint32_t)(t->now_ns / NS_PER_US);
+		h->una = f->seq;
+		h->nxt = f->seq + 1;
+		h->flags |= HALF_RTT_PENDING | HALF_BASED;
+	}
+	handshake_syn(t, node, f);
+}
+
 static void segment(struct tracker *t, const struct frame *f, uint32_t hash)
 {
-	int dir;
-	struct flow_entry *e = flowtab_get(t, f, hash, true, &dir);
+	uint32_t node = flowtab_find(t, f, hash);
 	enum probe_part part = NO_PROBE;
-	struct half *h;
-	uint32_t node;
+	struct flow_entry *e;
+	struct half *h, *o;
+	bool maybe;
 
 	t->counts.segments++;
 	t->counts.bytes += f->payload;
-	if (!e) {
+	if (__builtin_expect(node == NONE, 0))
+		node = flowtab_make(t, f, hash);
+	if (__builtin_expect(node == NONE, 0)) {
 		t->counts.not_tracked++;
 		return;
 	}
-	if (begins_anew(e, dir, f))
+	e = &t->flows[node >> 1];
+	h = &e->half[node & 1];
+	o = half_peer(h, node);
+	if (begins_anew(h, o, f))
 		flowtab_renew(t, e);
-	node = (uint32_t)(e - t->flows) * 2 + (uint32_t)dir;
-	h = &e->half[dir];
-	if (is_duplicate(t, e, dir, f)) {
+	maybe = probes_maybe(e, f);
+	if (is_duplicate(t, h, f, !maybe && is_news(h, o, f))) {
 		t->counts.duplicates++;
 		return;
 	}
 	e->last_frame = (uint32_t)t->frame;
-	if (probes_maybe(e, f))
-		part = probes_look(t, e, dir, f);
-	if (part == IS_PROBE) {
-		if (t->live)
-			live_packet(t, node, f);
-		return;
-	}
-	if (!(h->flags & HALF_SEEN)) {
-		h->flags |= HALF_SEEN;
-		h->wscale = 0xff;
-		if (e->opener == 2 && !(f->flags & TCP_SYN) && !(e->half[!dir].flags & HALF_SEEN))
-			t->counts.mid_connection++;
-	}
-	if (f->flags & TCP_SYN) {
-		h->flags |= HALF_SYN;
-		h->wscale = f->wscale;
-		if (f->mss && (!e->mss || f->mss < e->mss))
-			e->mss = f->mss;
-		e->opener = (uint8_t)(f->flags & TCP_ACK ? !dir : dir);
-		if (!(h->flags & HALF_RTT_PENDING) && !(h->flags & HALF_BASED)) {
-			h->rtt_seq = f->seq + 1;
-			h->rtt_sent_us = (uint32_t)(t->now_ns / NS_PER_US);
-			h->una = f->seq;
-			h->nxt = f->seq + 1;
-			h->flags |= HALF_RTT_PENDING | HALF_BASED;
-		}
-	}
+	if (maybe)
+		part = probes_look(t, e, node & 1, f);
+	if (part == IS_PROBE)
+		goto out;
+	if (!(h->flags & HALF_SEEN))
+		first_of(t, e, h, o, f);
 	if (f->flags & TCP_SYN)
-		handshake_syn(t, node, f);
+		syn(t, node, f);
 	if (f->has & HAS_TIMESTAMPS)
 		h->flags |= HALF_TIMESTAMPS;
 	if (f->flags & TCP_RST) {
 		reset(t, node, f);
 		h->last_ns = t->now_ns;
-		if (t->live)
-			live_packet(t, node, f);
-		return;
+		goto out;
 	}
 	h->ttl = f->ttl;
 	if (life_goes_on(h))
-		life_account(t, h, &e->half[!dir]);
-	if (life_goes_on(&e->half[!dir]))
-		life_account(t, &e->half[!dir], h);
+		life_account(t, h, o);
+	if (life_goes_on(o))
+		life_account(t, o, h);
 	if (f->has & (HAS_GOOD_SUM | HAS_BAD_SUM))
 		sequence_sum(t, node, f);
 	if (f->flags & TCP_ACK)
 		sequence_ack(t, node ^ 1, f, part == ANSWERS_PROBE);
 	sequence_data(t, node, f);
-	if (e->probed && e->half[!dir].progress_ns == t->now_ns)
+	if (e->probed && o->progress_ns == t->now_ns)
 		probes_over(t, node ^ 1, true, GONE_CLOSED);
 	h->last_ns = t->now_ns;
-	if ((h->flags & e->half[!dir].flags & HALF_FIN) && h->una == h->nxt &&
-	    e->half[!dir].una == e->half[!dir].nxt) {
+	if ((h->flags & o->flags & HALF_FIN) && h->una == h->nxt && o->una == o->nxt) {
 		life_end(t, node);
 		life_end(t, node ^ 1);
 	}
+out:
 	if (t->live)
 		live_packet(t, node, f);
 }
 
 static void icmp(struct tracker *t, const struct frame *f)
 {
-	int dir;
-	struct flow_entry *e = flowtab_get(t, f, flow_hash(f), false, &dir);
+	uint32_t node = flowtab_find(t, f, frame_hash(f));
 
 	if (t->n_probes && probes_icmp(t, f))
 		return;
-	if (e)
-		report_icmp(t, e, dir, f);
+	if (node != NONE)
+		report_icmp(t, &t->flows[node >> 1], node & 1, f);
 }
 
 /* A first fragment waits here until the last one tells how long the segment is. */
@@ -230,7 +253,7 @@ static void hold(struct tracker *t, const struct frame *f)
 	struct held_fragment *h = &t->held[t->next_held++ % HELD];
 
 	if (h->first.kind == FRAME_TCP)
-		segment(t, &h->first, flow_hash(&h->first));
+		segment(t, &h->first, frame_hash(&h->first));
 	h->first = *f;
 }
 
@@ -245,7 +268,7 @@ static void fragment(struct tracker *t, const struct frame *f)
 			continue;
 		first->payload += f->payload;
 		if (!(f->has & HAS_MORE_FRAGS)) {
-			segment(t, first, flow_hash(first));
+			segment(t, first, frame_hash(first));
 			first->kind = FRAME_OTHER;
 		}
 		return;
@@ -271,13 +294,11 @@ static void sweep(struct tracker *t)
 	}
 }
 
-static void work(struct tracker *t, const struct waiting *w)
+static void work(struct tracker *t, const struct tracker_item *w)
 {
 	const struct frame *f = &w->frame;
 	uint64_t now_ns = w->now_ns;
 
-	if (!w->number)
-		return; /* the pipe is still filling */
 	t->counts.packets++;
 	t->frame = w->number;
 	if (now_ns < t->now_ns)
@@ -310,71 +331,76 @@ static void work(struct tracker *t, const struct waiting *w)
 }
 
 /*
- * Half way through the pipe the bucket has come, and with it the address of the flow. Always
+ * Far ahead the bucket of a packet is fetched, then its flow, then what stands beside that. Always
  * inline: to gcc 12 a function that only prefetches does nothing, and it drops the call.
  */
+__attribute__((always_inline)) static inline void fetch_bucket(const struct tracker *t,
+							       const struct tracker_item *w)
+{
+	__builtin_prefetch(&t->buckets[w->hash & (t->n_buckets - 1)]);
+}
+
 __attribute__((always_inline)) static inline void fetch_flow(const struct tracker *t,
-							     const struct waiting *w)
+							     const struct tracker_item *w)
 {
 	uint32_t i = t->buckets[w->hash & (t->n_buckets - 1)];
 
-	if (!i)
+	if (w->frame.kind != FRAME_TCP || !i)
 		return;
 	for (size_t at = 0; at < sizeof(struct flow_entry); at += 64)
 		__builtin_prefetch((const char *)&t->flows[i - 1] + at, 1);
 }
 
 /* What a transfer, and one that has lost packets, has beside its flow. */
-static void fetch_details(const struct tracker *t, const struct waiting *w)
+static void fetch_details(const struct tracker *t, const struct tracker_item *w)
 {
 	uint32_t i = t->buckets[w->hash & (t->n_buckets - 1)];
 
-	for (int dir = 0; i && dir < 2; dir++) {
+	if (w->frame.kind != FRAME_TCP || !i)
+		return;
+	for (int dir = 0; dir < 2; dir++) {
 		const struct half *h = &t->flows[i - 1].half[dir];
-		uint32_t detail = h->detail;
 
 		life_fetch(t, h);
-		if (detail != NO_DETAIL)
-			__builtin_prefetch(&t->details[detail], 1);
+		if (h->detail != NO_DETAIL)
+			__builtin_prefetch(&t->details[h->detail], 1);
+	}
+}
+
+void tracker_work(struct tracker *t, const struct tracker_item *items, size_t n)
+{
+	for (size_t i = 0; i < n + AHEAD; i++) {
+		if (i < n)
+			fetch_bucket(t, &items[i]);
+		if (i >= AHEAD / 2 && i - AHEAD / 2 < n)
+			fetch_flow(t, &items[i - AHEAD / 2]);
+		if (i >= AHEAD * 3 / 4 && i - AHEAD * 3 / 4 < n)
+			fetch_details(t, &items[i - AHEAD * 3 / 4]);
+		if (i >= AHEAD)
+			work(t, &items[i - AHEAD]);
 	}
 }
 
 struct frame *tracker_slot(struct tracker *t)
 {
-	return &t->pipe[t->pipe_in % PIPE].frame;
+	return &t->batch[t->n_batch].frame;
 }
 
 void tracker_push(struct tracker *t, uint64_t now_ns, uint64_t number)
 {
-	struct waiting *w = &t->pipe[t->pipe_in % PIPE];
+	struct tracker_item *w = &t->batch[t->n_batch++];
 
 	w->now_ns = now_ns;
 	w->number = number;
-	if (__builtin_expect(w->frame.kind == FRAME_TCP, 1)) {
-		w->hash = flow_hash(&w->frame);
-		__builtin_prefetch(&t->buckets[w->hash & (t->n_buckets - 1)]);
-	}
-	t->pipe_in++;
-	w = &t->pipe[(t->pipe_in + PIPE / 2) % PIPE];
-	if (w->frame.kind == FRAME_TCP)
-		fetch_flow(t, w);
-	w = &t->pipe[(t->pipe_in + PIPE / 4) % PIPE];
-	if (w->frame.kind == FRAME_TCP)
-		fetch_details(t, w);
-	/* The oldest gives its slot to the next. */
-	w = &t->pipe[t->pipe_in % PIPE];
-	work(t, w);
-	w->frame.kind = FRAME_OTHER;
+	w->hash = frame_hash(&w->frame);
+	if (t->n_batch == TRACKER_BATCH)
+		tracker_drain(t);
 }
 
 void tracker_drain(struct tracker *t)
 {
-	for (int i = 1; i < PIPE; i++) {
-		struct waiting *w = &t->pipe[(t->pipe_in + (uint32_t)i) % PIPE];
-
-		if (w->number > t->frame)
-			work(t, w);
-	}
+	tracker_work(t, t->batch, t->n_batch);
+	t->n_batch = 0;
 }
 
 void tracker_end(struct tracker *t)
@@ -382,7 +408,7 @@ void tracker_end(struct tracker *t)
 	tracker_drain(t);
 	for (int i = 0; i < HELD; i++)
 		if (t->held[i].first.kind == FRAME_TCP)
-			segment(t, &t->held[i].first, flow_hash(&t->held[i].first));
+			segment(t, &t->held[i].first, frame_hash(&t->held[i].first));
 	for (uint32_t node = t->open; node != NONE; node = half_at(t, node)->next)
 		report_before(t, node, false, false);
 	probes_end(t);

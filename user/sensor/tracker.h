@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * TCP from packets: finds the directions that owe progress and make none, in captures from any
- * point of the path. Memory is bounded by the number of flows, not by packets: an entry is 288
+ * point of the path. Memory is bounded by the number of flows, not by packets: an entry is 272
  * bytes, and only directions that move data or lose packets have more beside it, as far as
  * there is room.
  *
@@ -56,10 +56,24 @@ struct tracker_counts {
 int tracker_new(const struct tracker_config *config, struct tracker **ret);
 void tracker_free(struct tracker *t); /* NULL is fine */
 
+#define TRACKER_BATCH 32
+
+/* A decoded packet. now_ns: since the first one, plus one; an older one than before counts as now.
+ */
+struct tracker_item {
+	struct frame frame;
+	uint64_t now_ns, number;
+	uint32_t hash; /* frame_hash(), of FRAME_TCP only */
+};
+
 /*
- * A packet is decoded into the slot, then pushed. Some pushed packets wait, so that what memory
- * holds of their flows is fetched while others are worked on; tracker_end() takes the rest. now_ns:
- * since the first packet, plus one; a packet older than the one before counts as now.
+ * Packets in their order. Those to come are looked at as well, so that what memory holds of their
+ * flows is fetched meanwhile: the more at once the better.
+ */
+void tracker_work(struct tracker *t, const struct tracker_item *items, size_t n);
+/*
+ * The same one by one: a packet is decoded into the slot, then pushed. Up to TRACKER_BATCH wait
+ * before they are worked on; tracker_end() takes the rest.
  */
 struct frame *tracker_slot(struct tracker *t);
 void tracker_push(struct tracker *t, uint64_t now_ns, uint64_t number);

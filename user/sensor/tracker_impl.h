@@ -7,7 +7,8 @@
 #include "sensor/pace.h"
 #include "sensor/tracker.h"
 
-#define NONE	       UINT32_MAX
+#define NONE	       ((1u << 22) - 1) /* no flow, no half of one */
+#define NO_WSCALE      15
 #define HOLES	       6
 #define FINGERPRINTS   4
 #define WHEEL_SLOTS    64
@@ -17,13 +18,13 @@
 #define TUNNEL_UNKNOWN 255 /* there were too many */
 #define DIALERS	       256
 #define MAX_DETAILS    65535
+#define SMALL_DETAILS  16384 /* of what has moved too little to be a transfer */
 #define NO_DETAIL      UINT16_MAX
 #define LIFE_NONE      ((1u << 20) - 1)
 #define LIFE_TOLD      (LIFE_NONE - 1)
 #define PROBES_KEPT    1024
 #define LOW_TTL	       32 /* systems begin with 64 and more, and hardly a path has so many hops */
 #define ASKING	       64
-#define PIPE	       32	 /* packets on their way; a power of two */
 #define MAX_JUMP       (1 << 28) /* bytes; a sequence number farther off is not of this flow */
 
 enum half_flag {
@@ -56,16 +57,18 @@ struct half {
 	uint32_t min_rtt_us, srtt_us;  /* from the capture point to the receiver and back */
 	uint32_t retrans;	       /* segments, life-long */
 	uint32_t progress_frame;
-	uint32_t prints[FINGERPRINTS];	 /* of its last packets */
-	uint32_t next, prev;		 /* in the wheel: flow * 2 + direction */
-	uint32_t life : 20;		 /* index, LIFE_NONE or LIFE_TOLD: it was told */
-	uint32_t pace : 12;		 /* handle, 0 none */
-	uint16_t detail;		 /* index or NO_DETAIL */
+	uint64_t next : 22, prev : 22;	  /* in the wheel: flow * 2 + direction */
+	uint64_t life : 20;		  /* index, LIFE_NONE or LIFE_TOLD: it was told */
+	uint32_t pace : 12;		  /* handle, 0 none */
+	uint32_t detail : 16;		  /* index or NO_DETAIL */
+	uint32_t wscale : 4;		  /* of its own windows, or NO_WSCALE */
+	uint16_t print_low[FINGERPRINTS]; /* of its last packets, 24 bits each */
+	uint8_t print_high[FINGERPRINTS];
 	uint16_t flags;			 /* enum half_flag */
 	uint16_t mss, passed;		 /* longest segment; longest one acknowledged */
 	uint16_t window;		 /* as its peer advertised it last, not scaled */
 	uint16_t tries, heard, dup_acks; /* since the last progress; saturating */
-	uint8_t wscale, ttl;		 /* of its own packets */
+	uint8_t ttl;			 /* of its own packets */
 	uint8_t slot : 6, print : 2;	 /* in the wheel; where the next fingerprint goes */
 };
 _Static_assert(WHEEL_SLOTS <= 64 && FINGERPRINTS == 4, "as many bits");
@@ -84,7 +87,7 @@ struct flow_entry {
 	uint32_t first_frame, last_frame;
 	struct half half[2];
 };
-_Static_assert(sizeof(struct flow_entry) <= 288,
+_Static_assert(sizeof(struct flow_entry) <= 272,
 	       "300 bytes a flow with its hash bucket and the rest");
 
 struct hole {
@@ -135,13 +138,6 @@ struct held_fragment {
 	uint64_t number, now_ns;
 };
 
-/* A packet that waits for its flow to come out of memory. */
-struct waiting {
-	struct frame frame;
-	uint64_t now_ns, number;
-	uint32_t hash;
-};
-
 struct kept_icmp {
 	uint32_t number, seq; /* of the connection; 0 free */
 	uint8_t dir;
@@ -168,8 +164,8 @@ struct tracker {
 	struct tracker_counts counts;
 	uint64_t now_ns, frame;
 
-	struct waiting pipe[PIPE];
-	uint32_t pipe_in; /* packets pushed so far */
+	struct tracker_item batch[TRACKER_BATCH];
+	uint32_t n_batch; /* packets that wait in it */
 
 	struct flow_entry *flows;
 	uint32_t *buckets, n_buckets, top, free, hand;
@@ -180,7 +176,7 @@ struct tracker {
 	uint64_t swept_ns;		   /* when open stalls were looked at last */
 
 	struct detail *details;
-	uint32_t detail_top, detail_free;
+	uint32_t detail_top, detail_free, n_details;
 
 	struct life *lives; /* of directions that are more than an exchange */
 	uint32_t life_top, life_free, n_lives;
@@ -240,6 +236,12 @@ static inline struct half *half_at(struct tracker *t, uint32_t node)
 	return &t->flows[node >> 1].half[node & 1];
 }
 
+/* The other end of the same connection. */
+static inline struct half *half_peer(struct half *h, uint32_t node)
+{
+	return node & 1 ? h - 1 : h + 1;
+}
+
 static inline struct detail *detail_of(const struct tracker *t, const struct half *h)
 {
 	return h->detail == NO_DETAIL ? NULL : &t->details[h->detail];
@@ -248,23 +250,9 @@ static inline struct detail *detail_of(const struct tracker *t, const struct hal
 /* The window that `h` was given, scaled as far as that is known. */
 static inline uint32_t half_window(const struct half *h, const struct half *o)
 {
-	bool scaled = h->wscale != 0xff && o->wscale != 0xff;
+	bool scaled = h->wscale != NO_WSCALE && o->wscale != NO_WSCALE;
 
 	return (uint32_t)h->window << (scaled ? o->wscale : 0);
-}
-
-/*
- * The same for both directions. The two halves of a product of 128 bits stir well enough that
- * addresses counted up, with ports counted up beside them, fall apart.
- */
-static inline uint32_t flow_hash(const struct frame *f)
-{
-	uint64_t a = f->src.words[0] ^ f->dst.words[0], b = f->src.words[1] ^ f->dst.words[1];
-	uint64_t ports = (uint64_t)(f->sport ^ f->dport) << 32 | (uint32_t)(f->sport + f->dport);
-	unsigned __int128 m = (unsigned __int128)(a ^ b << 1 ^ 0x9e3779b97f4a7c15ull) *
-			      (ports ^ b ^ 0xbf58476d1ce4e5b9ull);
-
-	return (uint32_t)(m >> 64) ^ (uint32_t)(m >> 32);
 }
 
 /* flowtab.c */
@@ -272,9 +260,10 @@ void *flowtab_reserve(size_t bytes); /* touched as it fills; NULL */
 void flowtab_release(void *p, size_t bytes);
 int flowtab_init(struct tracker *t);
 void flowtab_free(struct tracker *t);
-/* The flow of these two ends, made if there is none. NULL: no room. ret_dir: which half src is. */
-struct flow_entry *flowtab_get(struct tracker *t, const struct frame *f, uint32_t hash, bool make,
-			       int *ret_dir);
+/* The half that src of this packet is, or NONE. */
+uint32_t flowtab_find(const struct tracker *t, const struct frame *f, uint32_t hash);
+/* The same, of a flow that is made; NONE: no room. */
+uint32_t flowtab_make(struct tracker *t, const struct frame *f, uint32_t hash);
 void flowtab_renew(struct tracker *t, struct flow_entry *e);   /* the same ends, a new connection */
 struct detail *detail_make(struct tracker *t, struct half *h); /* if there is none; NULL: no room */
 
@@ -355,7 +344,7 @@ static inline bool probes_maybe(const struct flow_entry *e, const struct frame *
 }
 
 /* tracker.c */
-void tracker_drain(struct tracker *t); /* what still waits in the pipe */
+void tracker_drain(struct tracker *t); /* what still waits in the batch */
 
 /* tracker_live.c */
 int live_init(struct tracker *t); /* -ENOMEM */
