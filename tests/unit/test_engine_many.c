@@ -25,6 +25,9 @@ struct crowd {
 	struct engine *e;
 	uint64_t now_ns;
 	bool one_peer;
+	int n;		/* flows that there are */
+	int refused_by; /* answers SYNs that go beyond it with a reset; 0: nobody */
+	int ends;
 	struct flow_snapshot flow[FLOWS];
 	struct probe_seen queue[QUEUE];
 	uint32_t head, tail;
@@ -85,6 +88,7 @@ static void take(struct crowd *c, const struct output *out)
 		for (int k = 0; k < i->verdict.n_evidence; k++)
 			c->unprobed += !strcmp(i->verdict.evidence[k].id, "not-probed");
 	}
+	c->ends += out->kind == OUT_STALL_END;
 	if (out->kind != OUT_WANT)
 		return;
 	if (out->want.kind == WANT_SCAN)
@@ -113,7 +117,7 @@ static void take(struct crowd *c, const struct output *out)
 
 static void snapshots(struct crowd *c)
 {
-	for (int i = 0; i < FLOWS; i++) {
+	for (int i = 0; i < c->n; i++) {
 		struct observation o = {.type = OBS_SNAPSHOT, .snapshot = c->flow[i]};
 
 		step(c, &o);
@@ -135,9 +139,15 @@ static void run(struct crowd *c, uint64_t ns)
 				o.probe.answered_ns = c->now_ns;
 				o.probe.from = address(60000 + o.probe.ttl);
 			}
+			if (c->refused_by && o.probe.ttl > c->refused_by) {
+				o.probe.answer = ANSWER_RST;
+				o.probe.answered_ns = c->now_ns;
+				o.probe.from = o.probe.key.remote.addr;
+				o.probe.answer_ttl = (uint8_t)(64 - c->refused_by + 1);
+			}
 			step(c, &o);
 		}
-		for (int i = 0; i < FLOWS; i++) {
+		for (int i = 0; i < c->n; i++) {
 			struct flow_snapshot *f = &c->flow[i];
 
 			if (c->now_ns - f->snd.progress_ns > NS_PER_S << (f->retrans / 2)) {
@@ -160,6 +170,7 @@ static void crowd_init(struct crowd *c, bool one_peer)
 	struct engine_config config = engine_defaults();
 
 	memset(c, 0, sizeof(*c));
+	c->n = FLOWS;
 	config.max_flows = 2 * FLOWS;
 	config.max_incidents = FLOWS;
 	assert_int_equal(engine_new(&config, &c->e), 0);
@@ -224,11 +235,55 @@ static void a_thousand_stalls_behind_one_gateway_share_the_probes(void **state)
 	everybody_gets_a_verdict(false);
 }
 
+/* One asks for all who refuses; each connection has ended long before forty others were asked for.
+ */
+static void forty_connects_that_a_router_refuses_are_asked_for_once(void **state)
+{
+	struct crowd *c = malloc(sizeof(*c));
+	const int refused = 40;
+
+	(void)state;
+	assert_non_null(c);
+	crowd_init(c, true);
+	c->n = 1; /* an old connection to the same peer shows how far away that is */
+	c->refused_by = 2;
+	snapshots(c);
+	for (int i = 1; i <= refused; i++) {
+		struct flow_snapshot *f = &c->flow[i];
+		struct observation o = {.type = OBS_RESET};
+
+		f->flags = SNAP_NAMED;
+		f->state = TCP_SYN_SENT;
+		f->ttl_in = 0;
+		f->snd.bytes = 0;
+		f->snd_nxt = f->write_seq = f->snd_una + 1;
+		o.reset.key = f->key;
+		o.reset.inbound = true;
+		step(c, &o);
+		o = (struct observation){.type = OBS_GONE};
+		o.gone.last = *f;
+		o.gone.reason = GONE_RESET;
+		step(c, &o);
+	}
+	for (int i = 0; i < 30; i++) {
+		c->flow[0].snd.bytes += 1 << 20;
+		c->flow[0].snd.progress_ns = c->now_ns;
+		run(c, STEP_NS);
+	}
+	assert_int_equal(c->ends, refused);
+	for (int i = 1; i <= refused; i++)
+		assert_int_equal(c->cause[i], CAUSE_CONNECT_REFUSED_BY_PATH);
+	assert_in_range(c->head, 1, 30);
+	engine_free(c->e);
+	free(c);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_thousand_stalls_towards_one_peer_share_the_probes),
 		cmocka_unit_test(a_thousand_stalls_behind_one_gateway_share_the_probes),
+		cmocka_unit_test(forty_connects_that_a_router_refuses_are_asked_for_once),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -165,7 +165,7 @@ static void an_answer_from_beyond_the_farthest_hop_is_ignored(void **state)
 	o.probe.key = w.flow.key;
 	o.probe.kind = PROBE_CONTROL;
 	o.probe.answer = ANSWER_SYN_ACK;
-	o.probe.ttl = MAX_HOPS - 1;
+	o.probe.ttl = MAX_HOPS + 1;
 	o.probe.from = w.flow.key.remote.addr;
 	world_step(&w, &o);
 	world_run(&w, 6 * NS_PER_S);
@@ -285,7 +285,6 @@ static void a_route_that_changes_in_the_stall_is_told(void **state)
 	world_free(&w);
 }
 
-/* 63 routers, more than a TTL of 64 reaches, or the same two again and again. */
 /* Far behind the hops that are asked something is dead: the last that was asked is not it. */
 static void where_nothing_was_asked_is_no_frontier(void **state)
 {
@@ -294,7 +293,7 @@ static void where_nothing_was_asked_is_no_frontier(void **state)
 	(void)state;
 	world_init(&w, true, false);
 	w.hops = 63;
-	w.flow.ttl_in = 2;
+	w.flow.ttl_in = 0; /* nor is it known how far that is */
 	w.has_witness = false;
 	w.fault.blackhole_at = 40;
 	world_run(&w, 15 * NS_PER_S);

@@ -129,6 +129,57 @@ static void a_dead_member_is_found_where_the_first_ports_go_its_way(void **state
 	}
 }
 
+/* Another connection than the one that asks ends first, with the program: it says as much. */
+static void who_ends_before_it_could_ask_says_what_was_found(void **state)
+{
+	struct observation o = {.type = OBS_GONE};
+	struct world w;
+
+	(void)state;
+	both_stall(&w, false);
+	w.untold = true;
+	w.fault.blackhole_at = 3;
+	world_run(&w, 3 * NS_PER_S);
+	assert_int_equal(w.verdicts, 0);
+	assert_int_equal(w.begins, 2);
+	o.now_ns = w.now_ns;
+	o.gone.reason = GONE_CLOSED;
+	o.gone.last = w.flow;
+	world_step(&w, &o);
+	o.gone.last = w.witness;
+	world_step(&w, &o);
+	assert_int_equal(w.ends, 2);
+	assert_true(w.told[0] == CAUSE_PATH_BLACKHOLE && w.told[1] == CAUSE_PATH_BLACKHOLE);
+	expect(&w, CAUSE_PATH_BLACKHOLE, PLACE_LINK, 0);
+	world_free(&w);
+}
+
+/* As far as a TTL of 64 reaches; large packets are sent to so many hops only if they tell
+ * something. */
+static void a_path_of_sixty_routers_is_asked_to_its_end(void **state)
+{
+	(void)state;
+	for (int i = 0; i < 3; i++) {
+		enum cause cause = i == 0   ? CAUSE_SIZE_BLACKHOLE
+				   : i == 1 ? CAUSE_CONNECTION_STATE_LOST
+					    : CAUSE_PATH_BLACKHOLE;
+		struct world w;
+
+		world_init(&w, true, i);
+		w.hops = 63;
+		w.flow.ttl_in = 2;
+		w.has_witness = false;
+		w.fault.mtu_at = i == 0 ? 40 : 0;
+		w.fault.mtu = 1400;
+		w.fault.state_at = i == 1 ? 40 : 0;
+		w.fault.blackhole_at = i == 2 ? 40 : 0;
+		world_run(&w, 10 * NS_PER_S);
+		expect(&w, cause, i == 2 ? PLACE_LINK : PLACE_HOP, i == 2 ? 0 : 40);
+		assert_true(w.probes <= 300);
+		world_free(&w);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -137,6 +188,8 @@ int main(void)
 		cmocka_unit_test(two_peers_behind_the_same_routers_share_them),
 		cmocka_unit_test(a_dead_member_is_asked_for_once),
 		cmocka_unit_test(a_dead_member_is_found_where_the_first_ports_go_its_way),
+		cmocka_unit_test(who_ends_before_it_could_ask_says_what_was_found),
+		cmocka_unit_test(a_path_of_sixty_routers_is_asked_to_its_end),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -217,7 +217,8 @@ static void grant_probes(struct world *w, struct queue *q, const struct want *wa
 				       w->fault.of_all || want->key.cookie == dropped->cookie);
 				w->probes++;
 			}
-			queue_push(q, &o);
+			if (!w->untold || ttl < MAX_HOPS)
+				queue_push(q, &o);
 		}
 	}
 }

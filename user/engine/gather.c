@@ -14,6 +14,7 @@
 
 #define FRESH_STARTS 2
 #define ROUNDS	     4
+#define LOOK_NS	     (100 * NS_PER_MS)
 #define PLACE_ENOUGH 0.6
 #define SURE	     0.95
 
@@ -154,6 +155,10 @@ static void ask_next(struct engine *e, struct stall *s)
 			round_ways(e, s, ttl);
 		return;
 	}
+	if (round_full_tell(s)) {
+		round_full(e, s);
+		return;
+	}
 	judge(e, s, &v);
 	if (v.cause == CAUSE_SIZE_BLACKHOLE && round_sizes_tell(s) && s->rounds < 2 * ROUNDS) {
 		round_sizes(e, s);
@@ -250,6 +255,9 @@ uint64_t gather_deadline(const struct engine *e, const struct stall *s)
 	else if ((s->probing || s->fresh_starts) && s->rounds < ROUNDS &&
 		 s->next_round_ns > e->now_ns)
 		t = s->next_round_ns;
+	if (s->waiting &&
+	    s->phase == STALL_CLOSING) /* no snapshot comes that would look after it */
+		t = e->now_ns + LOOK_NS;
 	if (scans(s) && s->next_scan_ns < t)
 		t = s->next_scan_ns;
 	return t;

@@ -24,13 +24,21 @@ void group_register(struct engine *e, const struct stall *s)
 	};
 }
 
-/* NULL: not of the same way, or long ago. */
-static struct stall *lead_of(struct engine *e, const struct lead *l, const struct stall *s)
+/* Whom this stands for; NULL: its place was taken since. */
+static struct stall *stall_of_lead(struct engine *e, const struct lead *l)
 {
 	struct stall *t = &e->stalls[l->stall];
 
-	if (!l->used || l->netns != s->pub.key.netns || l->sends != s->sends || t == s ||
-	    t->pub.suspected_ns != l->suspected_ns || !t->probing || t->led ||
+	return l->used && t->pub.suspected_ns == l->suspected_ns && t->probing && !t->led ? t
+											  : NULL;
+}
+
+/* NULL: not of the same way, or long ago. */
+static struct stall *lead_of(struct engine *e, const struct lead *l, const struct stall *s)
+{
+	struct stall *t = stall_of_lead(e, l);
+
+	if (!t || l->netns != s->pub.key.netns || l->sends != s->sends || t == s ||
 	    (t->phase != STALL_SUSPECT && t->phase != STALL_CONFIRMED) ||
 	    (t->asked && e->now_ns - t->asked_ns > LEAD_FRESH_NS))
 		return NULL;
@@ -52,6 +60,31 @@ struct stall *group_lead(struct engine *e, const struct stall *s)
 			lead = t;
 	}
 	return lead;
+}
+
+/* It stands still, or did so to its end. */
+static bool stands(const struct stall *t)
+{
+	if (t->phase == STALL_FREE)
+		return t->pub.outcome != OUTCOME_OPEN && t->pub.outcome != OUTCOME_RECOVERED;
+	return t->phase != STALL_SLOW;
+}
+
+const struct stall *group_last(struct engine *e, const struct stall *s)
+{
+	const struct endpoint *to = &s->pub.key.remote;
+
+	for (int i = 0; i < LEADS; i++) {
+		const struct stall *t = stall_of_lead(e, &e->leads[i]);
+
+		/* Who refuses a handshake may refuse one port. */
+		if (t && t != s && t->pub.key.netns == s->pub.key.netns && t->sends == s->sends &&
+		    addr_equal(&t->pub.key.remote.addr, &to->addr) && stands(t) &&
+		    t->reset == s->reset && (!s->reset || t->pub.key.remote.port == to->port) &&
+		    e->now_ns - t->pub.suspected_ns <= LEAD_FRESH_NS)
+			return t;
+	}
+	return NULL;
 }
 
 /* It is being asked for, or soon will be. */

@@ -11,9 +11,9 @@
 
 #define RUN_GAP_NS	  NS_PER_S /* progress with gaps shorter than this is one run */
 #define STEADY_RUN_NS	  NS_PER_S
-#define STEADY_RUN_MINIMA 4	   /* times min_bytes */
-#define END_TTL		  MAX_HOPS /* a probe with this TTL is meant for the peer itself */
-#define MAX_DISTANCE	  30	   /* hops; farther is taken as unknown */
+#define STEADY_RUN_MINIMA 4		/* times min_bytes */
+#define END_TTL		  MAX_HOPS	/* a probe with this TTL is meant for the peer itself */
+#define MAX_DISTANCE	  (END_TTL - 1) /* hops: as far as a TTL of 64 reaches (RFC 1700) */
 #define MAX_DROP_KINDS	  6
 #define MAX_SIZES	  12
 #define PROBES_MAX	  300	   /* for an incident, witnesses' included */
@@ -295,19 +295,22 @@ int hops_from_ttl(uint8_t ttl);
 /* stall.c: the life of a stall */
 struct stall *stall_of(struct engine *e, const struct flow_key *key, bool sends);
 void stall_look(struct engine *e, struct flow *f, bool sends);
-void stall_gone(struct engine *e, struct flow *f, const struct flow_gone *gone);
 void stall_tick(struct engine *e, struct stall *s);
+struct stall *stall_take(struct engine *e, struct flow *f, bool sends); /* NULL: all are taken */
+/* A free one, filled from the flow but tied to it by the caller. NULL: all are taken (counted). */
+struct stall *stall_slot(struct engine *e, struct flow *f, bool sends);
+void stall_confirm(struct engine *e, struct stall *s);
+void stall_close(struct engine *e, struct stall *s, enum outcome outcome, uint64_t ended_ns);
+void stall_free(struct engine *e, struct stall *s);
 /* The peer has sent more than we got, and had the time to have it arrive. */
 bool peer_is_ahead(const struct engine *e, const struct stall *s);
 /* Its id: when it was confirmed, and which flow. */
 void incident_name(const struct engine *e, struct incident *i);
-void stall_close(struct engine *e, struct stall *s, enum outcome outcome, uint64_t ended_ns);
-
-/* A free one, filled from the flow but tied to it by the caller. NULL: all are taken (counted). */
-struct stall *stall_slot(struct engine *e, struct flow *f, bool sends);
-void stall_free(struct engine *e, struct stall *s);
 /* Nothing that a reader would want to be told again. */
 bool verdict_same(const struct verdict *a, const struct verdict *b);
+
+/* gone.c: the end of its connection */
+void stall_gone(struct engine *e, struct flow *f, const struct flow_gone *gone);
 
 /* crawl.c: transfers that crawl while they are watched */
 void crawl_look(struct engine *e, struct flow *f);
@@ -363,6 +366,11 @@ bool gather_busy(const struct engine *e);
 
 /* group.c: the stall that asks the path for all towards this peer, or NULL: s itself has to */
 struct stall *group_lead(struct engine *e, const struct stall *s);
+/*
+ * Has asked the way to this peer, or asks it, for a connection that may have ended meanwhile: for
+ * one that ends before it could ask. NULL: nobody.
+ */
+const struct stall *group_last(struct engine *e, const struct stall *s);
 /* Another stall is behind the same gateway, with another peer: what routers answer is for both. */
 bool group_is_shared(const struct engine *e, const struct stall *s);
 /* Has asked where it and s go through the same gateway, and got stuck before its peer; or NULL. */

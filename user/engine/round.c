@@ -140,8 +140,8 @@ static void ask_path(struct engine *e, struct stall *s)
 {
 	int last_ttl = gather_reach(s);
 	/* Three and three are what a router answers at once. A long way takes long to ask. */
-	bool shared = group_is_shared(e, s);
-	int each = shared || last_ttl > LONG_WAY ? 1 : 2;
+	bool shared = group_is_shared(e, s), is_long = last_ttl > LONG_WAY;
+	int each = shared || is_long ? 1 : 2;
 
 	s->probing = true;
 	/* Controls go first: what the flow loses after one has passed is no outage. */
@@ -152,12 +152,33 @@ static void ask_path(struct engine *e, struct stall *s)
 		want_probes(e, s, PROBE_IN_FLOW, END_TTL, END_TTL, 1, 0);
 	}
 	if (gather_full_possible(s)) {
-		want_probes(e, s, PROBE_IN_FLOW_FULL, 1, last_ttl, 1, s->full_size);
-		want_probes(e, s, PROBE_IN_FLOW_FULL, END_TTL, END_TTL, 1, s->full_size);
+		if (!is_long)
+			want_probes(e, s, PROBE_IN_FLOW_FULL, 1, last_ttl, 1, s->full_size);
+		want_probes(e, s, PROBE_IN_FLOW_FULL, END_TTL, END_TTL, is_long ? 2 : 1,
+			    s->full_size);
 	}
 	local_ask_onlink(e, s, true);
 	round_begins(e, s);
 	s->round_until_ns += shared ? ROUND_A_HOP * HOP_RESTS_NS : 0; /* others may go first */
+}
+
+/* The peer of a long way, whose hops were not asked with large packets, answers only small ones. */
+bool round_full_tell(const struct stall *s)
+{
+	const struct tally *full = &s->peer.probes[PROBE_IN_FLOW_FULL];
+
+	if (!s->asked || !s->peer.acked || !full->sent || full->answered || s->distance <= LONG_WAY)
+		return false;
+	for (int i = 0; i < s->pub.n_hops; i++)
+		if (s->pub.hops[i].probes[PROBE_IN_FLOW_FULL].sent)
+			return false;
+	return gather_full_possible(s) && gather_affords(s, s->distance);
+}
+
+void round_full(struct engine *e, struct stall *s)
+{
+	want_probes(e, s, PROBE_IN_FLOW_FULL, 1, s->distance - 1, 1, s->full_size);
+	round_begins(e, s);
 }
 
 /* Does this connection end where the one that leads ends? */
@@ -249,6 +270,16 @@ void round_author(struct engine *e, struct stall *s)
 /* A handshake was refused: from how far away, and who is there? */
 void round_refuser(struct engine *e, struct stall *s)
 {
+	const struct stall *other = group_last(e, s);
+
+	s->waiting = other && other->phase != STALL_FREE && other->outstanding > 0;
+	if (s->waiting)
+		return;
+	if (other) {
+		group_adopt(s, other);
+		return;
+	}
+	group_register(e, s);
 	s->probing = true;
 	want_probes(e, s, PROBE_CONTROL, 1, gather_reach(s), 1, 0);
 	want_probes(e, s, PROBE_CONTROL, END_TTL, END_TTL, 2, 0);

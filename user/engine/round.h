@@ -31,10 +31,13 @@ void round_peer(struct engine *e, struct stall *s);
 void round_path(struct engine *e, struct stall *s);
 /* A forged reset: who is so many hops away? */
 void round_author(struct engine *e, struct stall *s);
-/* A handshake was refused: from how far away, and who is there? */
+/* A handshake was refused: from how far away, and who is there? Of many to one port one asks. */
 void round_refuser(struct engine *e, struct stall *s);
 /* From behind the last hop that this connection reaches to where others stop. */
 void round_frontier(struct engine *e, struct stall *s);
+/* Large packets to each hop, where they were left out. */
+bool round_full_tell(const struct stall *s);
+void round_full(struct engine *e, struct stall *s);
 bool round_copies_tell(const struct stall *s);
 void round_copies(struct engine *e, struct stall *s);
 /* The TTL to ask; 0: it would not tell. */

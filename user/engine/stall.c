@@ -6,7 +6,6 @@
  */
 #include <netinet/tcp.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
@@ -14,12 +13,10 @@
 
 #define SUSPECT_MIN_NS NS_PER_S
 #define VERDICT_WAIT_NS                                                                            \
-	(4 * NS_PER_S) /* after the confirmation, for evidence that does not come                  \
-			*/
-#define CLOSING_WAIT_NS (3 * NS_PER_S)
+	(4 * NS_PER_S)	   /* after the confirmation, for evidence that does not come              \
+			    */
 #define RECOVERED_SEGS	10 /* less than that may be the stuck segment trickling through */
 #define DRIBBLE_LOOK_NS (200 * NS_PER_MS)
-#define ABORT_QUIET_NS	NS_PER_S
 #define TIMER_MAX_NS	(NS_PER_S / 2)
 
 /* Of a flow that is gone at most a few are left, waiting for an answer. */
@@ -92,7 +89,7 @@ struct stall *stall_slot(struct engine *e, struct flow *f, bool sends)
 	return s;
 }
 
-static struct stall *stall_take(struct engine *e, struct flow *f, bool sends)
+struct stall *stall_take(struct engine *e, struct flow *f, bool sends)
 {
 	struct stall *s = stall_slot(e, f, sends);
 
@@ -174,7 +171,7 @@ void incident_name(const struct engine *e, struct incident *i)
 	snprintf(i->id, sizeof(i->id), "%s-%08x", when, hash);
 }
 
-static void confirm(struct engine *e, struct stall *s)
+void stall_confirm(struct engine *e, struct stall *s)
 {
 	struct flow *f = flow_of(e, s);
 
@@ -285,6 +282,10 @@ void stall_close(struct engine *e, struct stall *s, enum outcome outcome, uint64
 		learn_way(e, s);
 	if (s->phase == STALL_CONFIRMED || s->phase == STALL_CLOSING) {
 		if (!s->verdict_out) {
+			const struct stall *other = s->probing ? NULL : group_last(e, s);
+
+			if (other)
+				group_adopt(s, other);
 			s->asked |= s->probing; /* what has come of the round has to do */
 			s->dirty = true;
 			conclude(e, s, true);
@@ -364,10 +365,10 @@ static void consider_suspect(struct engine *e, struct stall *s)
 	if (!silent_enough(e, s) || !seen_in_time(e, s, f))
 		return;
 	if (s->sends || flow_own_window_shut(last) || flow_peer_repeats(last) || last->hole_segs) {
-		confirm(e, s);
+		stall_confirm(e, s);
 	} else if (peer_says_idle(s)) {
 		if (named && flow_was_steady(e, last, false)) {
-			confirm(e, s);
+			stall_confirm(e, s);
 			return;
 		}
 		f->idle_bytes[s->sends] = last->rcv.bytes;
@@ -376,7 +377,7 @@ static void consider_suspect(struct engine *e, struct stall *s)
 		return; /* it answers, and what it has sent may be on its way */
 	} else if (asked && (named || s->pub.probes_sent)) {
 		/* No answer. Where nothing could be asked only who was named may be suspected. */
-		confirm(e, s);
+		stall_confirm(e, s);
 	}
 }
 
@@ -501,108 +502,4 @@ void stall_look(struct engine *e, struct flow *f, bool sends)
 		s->next_scan_ns = e->now_ns + DRIBBLE_LOOK_NS;
 	}
 	stall_tick(e, s);
-}
-
-/* Hops between who wrote the reset and who writes the segments; 0: none, or not known. */
-static int reset_offset(const struct reset_seen *r)
-{
-	int usual = hops_from_ttl(r->ttl_usual), seen = hops_from_ttl(r->ttl);
-
-	return usual && seen ? abs(usual - seen) : 0;
-}
-
-/*
- * It was written elsewhere than what the peer writes. A route that has just changed makes one hop
- * of difference, too: it is the peer's if it goes on with the peer's count of packets.
- */
-static bool is_forged(const struct reset_seen *r)
-{
-	bool goes_on =
-		r->ip_id && r->ip_id_usual && (uint16_t)(r->ip_id - r->ip_id_usual) <= IP_ID_STEP;
-
-	return reset_offset(r) > 1 || (reset_offset(r) == 1 && !goes_on);
-}
-
-/*
- * A reset in the middle of a transfer. At the sender: data was on its way. At the receiver nothing
- * tells an abort from an impolite goodbye, unless somebody else wrote the reset or the user cares.
- */
-static bool aborted(const struct engine *e, const struct flow *f, bool sends)
-{
-	const struct flow_snapshot *last = &f->last;
-	const struct direction *d = flow_dir(last, sends);
-
-	if (!f->reset_known || !flow_is_transfer(e, last, sends))
-		return false;
-	if (!f->reset.inbound) /* a sender may end it; who does so in its name is another matter */
-		return sends && (last->flags & SNAP_OFFLINE) && reset_offset(&f->reset) > 1;
-	if (sends)
-		return owed_bytes(last) > 0;
-	if (last->flags & SNAP_OFFLINE)
-		return false; /* the other direction is a flow of its own there */
-	return e->now_ns - d->progress_ns < ABORT_QUIET_NS &&
-	       (reset_offset(&f->reset) > 1 || (last->flags & SNAP_NAMED));
-}
-
-static void note_reset(struct stall *s, const struct flow *f)
-{
-	if (!f->reset_known || (!f->reset.inbound && !(f->last.flags & SNAP_OFFLINE)))
-		return;
-	s->reset = true;
-	s->reset_seen = f->reset;
-	s->reset_forged = is_forged(&f->reset);
-	s->reset_hops = (uint8_t)hops_from_ttl(f->reset.ttl);
-	s->dirty = true;
-}
-
-/* Live, the kernel does not show the TTL of a reset that answers a SYN: probes find out. */
-static bool was_refused(const struct stall *s)
-{
-	return s->reset && s->pub.last.state == TCP_SYN_SENT && !passes_by(s) &&
-	       !s->pub.route.loopback && !addr_is_loopback(&s->pub.key.remote.addr);
-}
-
-void stall_gone(struct engine *e, struct flow *f, const struct flow_gone *gone)
-{
-	static const enum outcome outcomes[] = {
-		[GONE_CLOSED] = OUTCOME_CLOSED,
-		[GONE_RESET] = OUTCOME_RESET,
-		[GONE_TIMED_OUT] = OUTCOME_TIMED_OUT,
-	};
-
-	for (int sends = 0; sends < 2; sends++) {
-		int32_t at = f->stall[sends];
-		bool untold = at < 0 || e->stalls[at].phase == STALL_SUSPECT;
-		struct stall *s;
-
-		crawl_end(e, f, sends, outcomes[gone->reason]);
-		if (untold && gone->reason == GONE_RESET && aborted(e, f, sends) &&
-		    (at >= 0 || stall_take(e, f, sends))) {
-			s = &e->stalls[f->stall[sends]];
-			note_reset(s, f);
-			confirm(e, s);
-		}
-		if (f->stall[sends] < 0)
-			continue;
-		s = &e->stalls[f->stall[sends]];
-		s->pub.last = gone->last;
-		if (!passes_by(s))
-			note_reset(s, f);
-		if (s->phase == STALL_CONFIRMED && (s->reset_forged || was_refused(s)) &&
-		    !s->verdict_out && e->config.probe) {
-			/* Who wrote it answers to a probe of its distance; the end waits for that.
-			 */
-			s->phase = STALL_CLOSING;
-			e->closing++;
-			s->end_as = outcomes[gone->reason];
-			s->end_ns = e->now_ns + CLOSING_WAIT_NS;
-			s->pub.ended_ns = e->now_ns;
-			s->flow = -1;
-			f->stall[sends] = -1;
-			gather_start(e, s);
-			stall_tick(e, s);
-		} else {
-			stall_close(e, s, outcomes[gone->reason], e->now_ns);
-		}
-	}
 }
