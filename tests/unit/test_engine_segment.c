@@ -167,6 +167,31 @@ static void damaged_segments_are_told_by_who_receives_them(void **state)
 	world_free(&w);
 }
 
+/* What is sent again in the silence may get lost for other reasons, or not be sent at all. */
+static void damage_before_the_silence_counts(void **state)
+{
+	struct observation o = {.type = OBS_SNAPSHOT};
+	struct world w;
+
+	(void)state;
+	world_init(&w, false, false);
+	for (int i = 0; i < 6; i++) {
+		w.now_ns += 2 * NS_PER_S;
+		w.flow.rcv.bytes += 150000;
+		w.flow.rcv_nxt += 150000;
+		w.flow.copied_seq = w.flow.peer_nxt = w.flow.rcv_nxt;
+		w.flow.rcv.progress_ns = w.flow.last_in_ns = w.now_ns;
+		w.flow.csum_bad += i ? 30 : 0;
+		o.now_ns = w.now_ns;
+		o.snapshot = w.flow;
+		world_step(&w, &o);
+	}
+	world_run(&w, 9 * NS_PER_S);
+	assert_int_equal(w.incident.verdict.cause, CAUSE_PATH_CORRUPTION);
+	assert_true(told(&w, "damaged-before"));
+	world_free(&w);
+}
+
 static void a_quote_of_other_bytes_names_the_box_that_damages(void **state)
 {
 	struct world w;
@@ -211,6 +236,7 @@ int main(void)
 		cmocka_unit_test(echoes_of_timestamps_never_sent_are_a_rewrite),
 		cmocka_unit_test(a_peer_that_refuses_each_try_points_at_the_header),
 		cmocka_unit_test(damaged_segments_are_told_by_who_receives_them),
+		cmocka_unit_test(damage_before_the_silence_counts),
 		cmocka_unit_test(a_quote_of_other_bytes_names_the_box_that_damages),
 		cmocka_unit_test(timestamps_that_go_back_are_told_by_who_refuses_them),
 	};

@@ -294,28 +294,31 @@ static void another_asked(struct judgement *j)
 static void flow_stops_short(struct judgement *j)
 {
 	const struct path_view *p = &j->path;
+	double weight;
 	char at[64];
 
 	if (!p->asked || p->flow >= p->control || p->flow_missed < 1)
 		return;
-	j->cause[CAUSE_CONNECTION_STATE_LOST] += capped(HINT + PER_MISS * p->flow_missed, 7);
+	weight = capped(capped(HINT + PER_MISS * p->flow_missed, 7),
+			loss_excluded(j, p->flow_missed));
+	j->cause[CAUSE_CONNECTION_STATE_LOST] += weight;
 	j->cause[CAUSE_PATH_BLACKHOLE] -= CLEAR;
 	j->cause[CAUSE_PEER_GONE] -= CLEAR;
 	if (p->flow >= p->n - 1) {
-		evidence(j, "peer-silent-in-flow", capped(HINT + PER_MISS * p->flow_missed, 7),
+		evidence(j, "peer-silent-in-flow", weight,
 			 "every router answers probes inside this connection, the peer only those "
 			 "of "
 			 "a new one");
 		return;
 	}
 	if (!p->flow_asked) {
-		evidence(j, "in-flow-unanswered", capped(HINT + PER_MISS * p->flow_missed, 7),
+		evidence(j, "in-flow-unanswered", weight,
 			 "%d probes inside this connection are unanswered where those of a new one "
 			 "are answered; the hops behind %s were not asked inside it",
 			 p->flow_missed, node_text(j, p->flow, at, sizeof(at)));
 		return;
 	}
-	evidence(j, "in-flow-frontier", capped(HINT + PER_MISS * p->flow_missed, 7),
+	evidence(j, "in-flow-frontier", weight,
 		 "probes inside this connection get no farther than %s, those of a new connection "
 		 "reach %s",
 		 node_text(j, p->flow, at, sizeof(at)),
@@ -363,7 +366,7 @@ static void everything_stops(struct judgement *j)
 {
 	const struct path_view *p = &j->path;
 	int k = p->flow > p->control ? p->flow : p->control;
-	double weight = capped(p->beyond_missed, 3.5);
+	double weight = capped(capped(p->beyond_missed, 3.5), loss_excluded(j, p->beyond_missed));
 	char at[64];
 
 	if (!p->asked || k >= p->n || p->beyond_missed < 2 || p->flow < p->control)
@@ -421,7 +424,8 @@ static void large_ones_stop_short(struct judgement *j)
 {
 	const struct path_view *p = &j->path;
 	const struct stall *s = j->s;
-	double weight = capped(HINT + PER_MISS * p->full_missed, 7);
+	double weight = capped(capped(HINT + PER_MISS * p->full_missed, 7),
+			       loss_excluded(j, p->full_missed));
 	char at[64];
 
 	if (p->asked && p->full < p->flow && p->full_missed > 1) {

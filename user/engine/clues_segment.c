@@ -18,6 +18,7 @@
 #define PER_MISS   1.5
 
 #define ODD_ENOUGH 3   /* options that make no sense; one may be a stray of an old connection */
+#define TRIES_MAX  20  /* more are no chance anyhow */
 #define WSCALE_MAX 14  /* RFC 7323 2.3 */
 #define BARE_MOST  128 /* bytes of an IP packet with hardly any data; no link takes less */
 
@@ -45,7 +46,7 @@ static void copies_stop_short(struct judgement *j)
 
 	if (!p->asked || !p->copy_missed || p->full_missed)
 		return;
-	weight = weight < 7 ? weight : 7;
+	weight = fmin(fmin(weight, 7), loss_excluded(j, p->copy_missed));
 	if (!gather_full_possible(j->s)) {
 		j->cause[CAUSE_SIZE_BLACKHOLE] += weight;
 		j->way = WAY_FORWARD;
@@ -71,7 +72,8 @@ static void only_this_segment_fails(struct judgement *j)
 {
 	const struct flow_snapshot *s = last(j);
 	uint64_t trip_ns = 2 * NS_PER_US * s->rtt_us, open_ns = j->s->peer.full_ns;
-	double weight = s->sacked_segs ? STRONG : CLEAR;
+	double weight = fmin(s->sacked_segs ? STRONG : CLEAR,
+			     loss_excluded_once(j, (int)fmin(s->retrans, TRIES_MAX)));
 
 	if (!j->s->sends || !open_ns || s->retrans < 3 || s->retrans_ns < open_ns + trip_ns ||
 	    j->e->now_ns < s->retrans_ns + trip_ns || flow_peer_window_shut(s))
@@ -155,9 +157,19 @@ static void refused_here(struct judgement *j)
 
 static void segments_arrive_damaged(struct judgement *j)
 {
-	uint64_t n = last(j)->csum_bad - j->s->csum_before;
-	uint64_t dropped = dropped_here(j, "TCP_CSUM");
+	uint64_t now = last(j)->csum_bad, before = j->s->csum_before;
+	uint64_t dropped = dropped_here(j, "TCP_CSUM"), n = now > before ? now - before : 0;
+	double share, late = j->s->pub.slow ? 0 : loss_damaged(j, &share);
 
+	if (late > 0) {
+		late = fmin(late, STRONG);
+		j->cause[CAUSE_PATH_CORRUPTION] += late;
+		j->cause[CAUSE_SIZE_BLACKHOLE] -= CLEAR; /* large ones arrive, as they are */
+		evidence(j, "damaged-before", late,
+			 "in the seconds before the silence %.0f %% of the segments arrived with a "
+			 "wrong checksum",
+			 share * 100);
+	}
 	n = n > dropped ? n : dropped;
 	if (n < 2)
 		return;

@@ -28,8 +28,9 @@
 #define BESIDE	       8		  /* others whose packets are looked at with it */
 #define LOSS_ROUND_NS  (1200 * NS_PER_MS) /* routers answer one probe a second */
 
-#define LOST_LEAST     3  /* in a look; fewer are chance */
-#define FULL_PERCENT   50 /* of the busy time: it is the program's own pace */
+#define LATE_LEAST     100 /* segments that are remembered from look to look */
+#define HEAVY_PERMILLE 80  /* lost; Reno gets a segment or two a round trip then (RFC 5348 3.1) */
+#define FULL_PERCENT   50  /* of the busy time: it is the program's own pace */
 
 /* Half octaves from 1 kbit/s on. */
 static int bucket_of(uint64_t bps)
@@ -114,6 +115,22 @@ static bool others_took_it(const struct engine *e, const struct flow *f, uint64_
 	return gained_bps >= lost_bps / 2;
 }
 
+/*
+ * By what is its own: others take what it leaves, then, and have not taken it away. A line that is
+ * shared makes nobody lose so much: rates settle where loss is far less (Mathis et al. 1997).
+ */
+static bool is_held_back(const struct engine *e, const struct flow *f, bool sends)
+{
+	static const struct pace_seen none;
+	const struct crawl *c = &f->crawl[sends];
+	struct pace_seen p = crawl_pace(e, c, &f->last, sends, &none);
+
+	if (!sends)
+		return false;
+	return p.limit == PACE_WINDOW || p.limit == PACE_SHUT ||
+	       (uint64_t)p.lost_segs * 1000 >= (uint64_t)p.segs * HEAVY_PERMILLE;
+}
+
 static void push(struct engine *e, enum output_kind kind, const struct stall *s)
 {
 	struct output out = {.kind = kind, .now_ns = e->now_ns, .incident = &s->pub};
@@ -143,6 +160,8 @@ static void tell(struct engine *e, struct stall *s)
 
 	judge(e, s, &v);
 	s->dirty = false;
+	if (v.cause == CAUSE_PATH_LOSS)
+		loss_said(e, s);
 	if (s->verdict_out && (v.cause == CAUSE_UNKNOWN || says_the_same(s, &v)))
 		return;
 	s->pub.verdict = v;
@@ -296,7 +315,8 @@ static void low(struct engine *e, struct flow *f, bool sends, const struct crawl
 	}
 	if (e->now_ns - c->since_ns < CRAWL_AFTER_NS || c->ticks < CRAWL_TICKS)
 		return;
-	if (!others_took_it(e, f, c->since_ns, crawl_usual_bps(c) - c->rate_bps)) {
+	if (is_held_back(e, f, sends) ||
+	    !others_took_it(e, f, c->since_ns, crawl_usual_bps(c) - c->rate_bps)) {
 		begin(e, f, sends);
 		return;
 	}
@@ -319,17 +339,39 @@ static uint64_t slow_bps(const struct crawl *c, const struct flow_snapshot *last
 	return usual / (c->stall >= 0 ? BACK_SHARE : CRAWL_SHARE);
 }
 
-/* Half of it is of the last look: a path begins to lose from one moment to the next. */
-static void note_loss(struct crawl *c, const struct crawl_counts *was,
-		      const struct crawl_counts *is)
+/*
+ * Half of it is of the last look, or more: a path begins to lose from one moment to the next, and
+ * what goes slowly then must not drown in what went fast before.
+ */
+static void note_late(struct crawl *c, uint64_t segs, uint64_t lost)
 {
-	uint32_t segs = is->segs - was->segs, retrans = is->retrans - was->retrans,
-		 dups = is->dups - was->dups, lost = retrans > dups ? retrans - dups : 0;
-	uint64_t permille = lost >= LOST_LEAST && segs ? (uint64_t)lost * 1000 / segs : 0;
+	uint64_t most = segs > LATE_LEAST ? segs : LATE_LEAST, kept = c->late_segs / 2;
+
+	if (segs > UINT32_MAX / 2)
+		return; /* a recording may say anything */
+	lost = lost < segs ? lost : segs;
+	kept = kept < most ? kept : most;
+	if (c->late_segs)
+		c->late_lost = (uint32_t)(c->late_lost * kept / c->late_segs);
+	c->late_segs = (uint32_t)(kept + segs);
+	c->late_lost += (uint32_t)lost;
+}
+
+/* Lost on the way there; or damaged, of what arrives. */
+static void note_loss(struct crawl *c, const struct flow_snapshot *last, bool sends,
+		      const struct crawl_counts *was, const struct crawl_counts *is)
+{
+	uint64_t retrans = is->retrans - was->retrans, dups = is->dups - was->dups,
+		 damaged = is->damaged > was->damaged ? is->damaged - was->damaged : 0,
+		 mss = last->mss ? last->mss : MSS_GUESS;
 
 	if (is->bytes == was->bytes)
-		return; /* tries in a silence are no share of anything */
-	c->lost_permille = (c->lost_permille + (uint32_t)(permille < 1000 ? permille : 1000)) / 2;
+		return;	       /* tries in a silence are no share of anything */
+	dups += last->retrans; /* nor at the start of one */
+	if (sends)
+		note_late(c, is->segs - was->segs, retrans > dups ? retrans - dups : 0);
+	else
+		note_late(c, (is->bytes - was->bytes) / mss + damaged, damaged);
 }
 
 static void look(struct engine *e, struct flow *f, bool sends)
@@ -346,8 +388,7 @@ static void look(struct engine *e, struct flow *f, bool sends)
 		c->first_ns = e->now_ns;
 		return;
 	}
-	if (sends)
-		note_loss(c, &was, &is);
+	note_loss(c, &f->last, sends, &was, &is);
 	c->rate_bps = rate_bps(is.bytes - was.bytes, dt_ns);
 	if (is_stalled(e, f, sends) || dt_ns > TICK_MAX_NS || !was_busy(&was, &is, sends, dt_ns)) {
 		/* A stall tells of itself. Who has nothing to send, or is fed in order, is fine. */

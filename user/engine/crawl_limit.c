@@ -15,7 +15,6 @@
 #define POLICED_RUN	 3 /* segments lost in a row; at random it is hardly more than one */
 #define QUEUE_US	 20000
 #define STEADY_PERCENT	 160 /* fastest look to the slowest */
-#define MSS_GUESS	 536 /* RFC 9293 3.7.1 */
 
 struct crawl_counts crawl_counts_of(const struct flow_snapshot *s, bool sends)
 {
@@ -29,6 +28,7 @@ struct crawl_counts crawl_counts_of(const struct flow_snapshot *s, bool sends)
 		.dups = s->dsack_dups,
 		.runs = s->retrans_runs,
 		.ooo = s->rcv_ooopack,
+		.damaged = s->csum_bad,
 	};
 }
 

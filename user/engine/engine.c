@@ -264,6 +264,7 @@ static void step_probe(struct engine *e, const struct observation *obs)
 
 	if (p->answer == ANSWER_TIME_EXCEEDED && p->ttl && p->ttl <= MAX_DISTANCE)
 		path_learn(e, &p->key, p->ttl, &p->from);
+	loss_learn(e, p);
 	each_stall(e, &p->key, obs, take_probe);
 }
 

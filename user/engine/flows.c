@@ -68,7 +68,7 @@ void flow_drop(struct engine *e, struct flow *f)
 	e->counts.flows_now--;
 }
 
-struct path_cache *path_find(struct engine *e, const struct flow_key *key)
+struct path_cache *path_find(const struct engine *e, const struct flow_key *key)
 {
 	for (int i = 0; i < PATHS; i++)
 		if (e->paths[i].n && e->paths[i].netns == key->netns &&

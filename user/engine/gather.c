@@ -15,7 +15,6 @@
 #define FRESH_STARTS 2
 #define ROUNDS	     4
 #define LOOK_NS	     (100 * NS_PER_MS)
-#define PLACE_ENOUGH 0.6
 #define SURE	     0.95
 
 struct output gather_want(const struct engine *e, const struct stall *s, enum want_kind kind)
@@ -167,8 +166,13 @@ static void ask_next(struct engine *e, struct stall *s)
 	if (is_sure(&v) &&
 	    (s->probing ? v.where.confidence >= PLACE_ENOUGH : !probes_show_place(s, v.cause)))
 		return;
-	if (round_copies_tell(s)) {
+	if (round_copies_tell(s) && v.cause != CAUSE_PATH_LOSS) {
 		round_copies(e, s);
+		return;
+	}
+	if (round_loss_tells(s, &v)) {
+		if (rested)
+			round_loss(e, s);
 		return;
 	}
 	if (!s->probing && (!s->fresh_starts || rested))
@@ -252,8 +256,8 @@ uint64_t gather_deadline(const struct engine *e, const struct stall *s)
 		t = s->round_until_ns;
 	else if (e->config.probe && !s->rounds && probe_ns > e->now_ns)
 		t = probe_ns;
-	else if ((s->probing || s->fresh_starts) && s->rounds < ROUNDS &&
-		 s->next_round_ns > e->now_ns)
+	else if ((s->probing || s->fresh_starts) && s->next_round_ns > e->now_ns &&
+		 (s->rounds < ROUNDS || round_loss_tells(s, &s->pub.verdict)))
 		t = s->next_round_ns;
 	if (s->waiting &&
 	    s->phase == STALL_CLOSING) /* no snapshot comes that would look after it */

@@ -23,6 +23,7 @@
 #define FLIPS		  32	   /* neighbours that changed their hardware address */
 #define FLIPS_WITHIN_NS	  (60 * NS_PER_S)
 
+#define MSS_GUESS	  536  /* RFC 9293 3.7.1 */
 #define IP_ID_STEP	  4096 /* packets of other connections in between */
 
 #define RATE_BUCKETS	  44 /* half octaves */
@@ -31,7 +32,7 @@
 struct crawl_counts {
 	uint64_t bytes;
 	uint64_t busy_us, rwnd_limited_us, sndbuf_limited_us;
-	uint32_t segs, retrans, dups, runs, ooo;
+	uint32_t segs, retrans, dups, runs, ooo, damaged;
 };
 
 /* How fast a direction usually is, and since when it is not. */
@@ -45,8 +46,10 @@ struct crawl {
 	uint64_t settled_ns, settled_bytes; /* at its first look: what came before was faster */
 	uint32_t most_wnd, least_rtt_us;
 	uint32_t ticks;
-	uint32_t lost_permille; /* of the segments of the last looks at which it moved */
-	int32_t stall;		/* the incident, or -1 */
+	/* Segments of the last looks at which it moved, and the lost ones of them; of a direction
+	 * that comes in, those that arrived damaged. */
+	uint32_t late_segs, late_lost;
+	int32_t stall; /* the incident, or -1 */
 	uint8_t history[RATE_BUCKETS];
 };
 
@@ -72,6 +75,9 @@ struct path_cache {
 	struct ip_addr hops[MAX_DISTANCE];
 	int n;
 	uint64_t used_ns;
+	/* Probes since it was said to lose some, of whatever flow, by TTL (0: the peer). */
+	struct tally lossy[MAX_DISTANCE + 1][PROBE_KINDS];
+	uint64_t lossy_ns; /* when it was last said; 0: never */
 };
 
 /* STALL_SLOW: it is none, but a phase that crawls (crawl.c). */
@@ -254,7 +260,7 @@ struct flow *flow_find(struct engine *e, const struct flow_key *key);
 struct flow *flow_take(struct engine *e, const struct flow_key *key); /* NULL: full */
 void flow_drop(struct engine *e, struct flow *f);
 /* The way from the flow's namespace to its peer; NULL: not known. */
-struct path_cache *path_find(struct engine *e, const struct flow_key *key);
+struct path_cache *path_find(const struct engine *e, const struct flow_key *key);
 /* A router answered at this TTL on that way. */
 void path_learn(struct engine *e, const struct flow_key *key, uint8_t ttl,
 		const struct ip_addr *hop);
@@ -396,6 +402,13 @@ bool group_take_ways(struct engine *e, struct stall *s);
 void answer_probe(struct stall *s, const struct probe_seen *p);
 void answer_icmp(struct stall *s, const struct icmp_seen *i);
 void answer_drop(struct stall *s, const struct drop_seen *d);
+
+/* loss.c: more of its segments were lost of late than are now and then */
+bool loss_of_late(const struct engine *e, const struct stall *s);
+/* Probes tell of a path that loses some, for the stalls to come as well. */
+void loss_learn(struct engine *e, const struct probe_seen *p);
+/* This incident was said to be loss. */
+void loss_said(struct engine *e, const struct stall *s);
 
 /* witness.c: after a full scan, who has moved since the stall began? */
 void witness_look(struct engine *e);

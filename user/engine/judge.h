@@ -85,8 +85,16 @@ struct loss_view {
 	double split[MAX_DISTANCE]; /* log-odds, 0: none */
 };
 
-/* n: distance of the peer. */
-struct loss_view loss_look(const struct stall *s, int n);
+/* n: distance of the peer. lossy: what was learnt of the path, instead of what this one asked. */
+struct loss_view loss_look(const struct stall *s, const struct path_cache *lossy, int n);
+/*
+ * Log-odds that so many packets of this transfer, lost one after another, are no chance, given what
+ * it has lost of late; and that it is none in all the segments of that time.
+ */
+double loss_excluded(const struct judgement *j, int misses);
+double loss_excluded_once(const struct judgement *j, int misses);
+/* The same that segments were damaged on their way in, before the silence; 0: hardly any was. */
+double loss_damaged(const struct judgement *j, double *ret_share);
 void weigh_path_loss(struct judgement *j);
 void place_loss(struct judgement *j);
 

@@ -17,25 +17,35 @@
 
 #include "engine/judge.h"
 
-#define LOST_LEAST    3	   /* probes; fewer are chance */
-#define BEFORE_LOST   0.25 /* beta prior of the loss before the point: one in a hundred or less */
-#define BEFORE_KEPT   25.0
-#define BEHIND_LOST   1.0 /* and behind it: any, rather small */
-#define BEHIND_KEPT   3.0
-#define LIMITED	      2.5 /* log-odds that a node answers worse than those behind it */
-#define APART	      4.0 /* that two kinds of small probes do not fare alike: that is no loss */
-#define SIZE_TELLS    2.0 /* that size matters */
-#define LOSS_LEAST    0.1 /* share; less makes no stall */
-#define LOSS_WEIGHT   2.5
-#define LOSS_MANY     4.0
-#define SOME_PERMILLE 50 /* nobody's transfer goes on well with so much loss */
-#define MANY_PERMILLE 120
-#define SPLIT_MAX     8.0 /* log-odds */
-#define HOP_PRIOR     1.5 /* of a link before a router */
+#define LOST_LEAST   3	  /* probes; fewer are chance */
+#define BEFORE_LOST  0.25 /* beta prior of the loss before the point: one in a hundred or less */
+#define BEFORE_KEPT  25.0
+#define BEHIND_LOST  1.0 /* and behind it: any, rather small */
+#define BEHIND_KEPT  3.0
+#define LIMITED	     2.5 /* log-odds that a node answers worse than those behind it */
+#define APART	     4.0 /* that two kinds of small probes do not fare alike: that is no loss */
+#define SIZE_TELLS   2.0 /* that size matters */
+#define LOSS_LEAST   0.1 /* share; less makes no stall */
+#define LOSS_WEIGHT  2.5
+#define MISSES_MAX   20 /* more exclude anything */
+#define LOSS_MANY    4.0
+#define LOSSY_PRIOR  0.05 /* of a path of which nothing is known */
+#define FADE_AT	     250  /* probes of a kind to a node */
+#define LOSSY_NS     (60 * NS_PER_S)
+#define SPLIT_MAX    8.0  /* log-odds */
+#define HOP_PRIOR    1.5  /* of a link before a router */
+#define AROUND_LEAST 0.6  /* of the probability is at one router and the links beside it */
+#define ROUTER_SLACK 0.05 /* that it is none of them */
 
-static const struct tally *node_probes(const struct stall *s, int node, int n)
+/* Of this incident, or all that was learnt of a path that loses; NULL: nothing. */
+static const struct tally *node_probes(const struct stall *s, const struct path_cache *lossy,
+				       int node, int n)
 {
-	return node == n ? s->peer.probes : s->pub.hops[node - 1].probes;
+	if (lossy)
+		return lossy->lossy[node == n ? 0 : node];
+	if (node == n)
+		return s->peer.probes;
+	return node <= s->pub.n_hops ? s->pub.hops[node - 1].probes : NULL;
 }
 
 static int lost_of(struct tally t)
@@ -55,11 +65,17 @@ struct loss_point {
 	struct tally before, behind[PROBE_KINDS];
 };
 
-/* Log-probability of these answers, the rate of loss averaged over Beta(lost, kept). */
+/* Log-probability of so many lost and passed, their rate averaged over Beta(lost, kept). */
+static double fit_counts(double n_lost, double n_kept, double lost, double kept)
+{
+	return lgamma(lost + n_lost) + lgamma(kept + n_kept) -
+	       lgamma(lost + kept + n_lost + n_kept) - lgamma(lost) - lgamma(kept) +
+	       lgamma(lost + kept);
+}
+
 static double fit(struct tally t, double lost, double kept)
 {
-	return lgamma(lost + lost_of(t)) + lgamma(kept + t.answered) -
-	       lgamma(lost + kept + t.sent) - lgamma(lost) - lgamma(kept) + lgamma(lost + kept);
+	return fit_counts(lost_of(t), t.answered, lost, kept);
 }
 
 /* Log-odds that the two are lost at different rates. */
@@ -73,18 +89,26 @@ static double share_lost(struct tally t)
 	return t.sent ? (double)lost_of(t) / t.sent : 0;
 }
 
+/* It answers what is so large: a router any small probe, the peer perhaps not all kinds. */
+static bool answers(const struct tally *probes, enum probe_kind kind, bool is_peer)
+{
+	if (is_peer || kind == PROBE_IN_FLOW_FULL)
+		return probes[kind].answered;
+	return probes[PROBE_IN_FLOW].answered || probes[PROBE_CONTROL].answered;
+}
+
 /* Probes of a kind to each node, as far as they tell of the path. [1..n] */
-static void tell_nodes(const struct stall *s, int n, enum probe_kind kind, struct tally *ret)
+static void tell_nodes(const struct stall *s, const struct path_cache *lossy, int n,
+		       enum probe_kind kind, struct tally *ret)
 {
 	struct tally behind = {0};
 
 	for (int i = n; i >= 1; i--) {
-		ret[i] = (struct tally){0};
-		if (i < n && i > s->pub.n_hops)
-			continue;
-		ret[i] = node_probes(s, i, n)[kind];
-		if (!ret[i].answered || (behind.sent && share_lost(ret[i]) > share_lost(behind) &&
-					 differ(ret[i], behind) > LIMITED))
+		const struct tally *probes = node_probes(s, lossy, i, n);
+
+		ret[i] = probes && answers(probes, kind, i == n) ? probes[kind] : (struct tally){0};
+		if (behind.sent && share_lost(ret[i]) > share_lost(behind) &&
+		    differ(ret[i], behind) > LIMITED)
 			ret[i] = (struct tally){0};
 		behind = plus(behind, ret[i]);
 	}
@@ -120,7 +144,7 @@ static struct tally sum_of(const struct tally *kinds)
 	return all;
 }
 
-struct loss_view loss_look(const struct stall *s, int n)
+struct loss_view loss_look(const struct stall *s, const struct path_cache *lossy, int n)
 {
 	static const enum probe_kind kinds[] = {PROBE_IN_FLOW, PROBE_CONTROL, PROBE_IN_FLOW_FULL};
 	struct loss_point point[MAX_DISTANCE] = {0};
@@ -132,7 +156,7 @@ struct loss_view loss_look(const struct stall *s, int n)
 	for (size_t i = 0; i < sizeof(kinds) / sizeof(*kinds); i++) {
 		struct tally node[MAX_DISTANCE + 1];
 
-		tell_nodes(s, n, kinds[i], node);
+		tell_nodes(s, lossy, n, kinds[i], node);
 		weigh_kind(node, n, kinds[i], point);
 	}
 	for (int k = 0; k < n; k++) {
@@ -169,55 +193,260 @@ static void size_matters(struct judgement *j, const struct loss_view *v)
 		 lost_of(full), full.sent, lost_of(small), small.sent);
 }
 
-/* It stands still by chance where most of what it sends gets lost again and again. */
+/* What was sent of late and lost of it; or what came in, and was damaged. */
+struct late {
+	double lost, kept;
+	double lossy; /* log-odds that the path loses some: more than any does now and then */
+};
+
+static void add_late(struct late *t, double lost, double kept)
+{
+	t->lost += lost;
+	t->kept += kept;
+	t->lossy = fit_counts(t->lost, t->kept, BEHIND_LOST, BEHIND_KEPT) -
+		   fit_counts(t->lost, t->kept, BEFORE_LOST, BEFORE_KEPT);
+}
+
+static struct late late_of(const struct engine *e, const struct stall *s, bool sends)
+{
+	bool known = s->flow >= 0 && s->sends == sends;
+	const struct crawl *c = known ? &e->flows[s->flow].crawl[sends] : NULL;
+	struct late t = {0};
+
+	add_late(&t, c ? c->late_lost : 0, c ? c->late_segs - c->late_lost : 0);
+	return t;
+}
+
+bool loss_of_late(const struct engine *e, const struct stall *s)
+{
+	struct late t = late_of(e, s, true);
+
+	return t.lost >= LOST_LEAST && t.lossy > 0;
+}
+
+double loss_damaged(const struct judgement *j, double *ret_share)
+{
+	struct late t = late_of(j->e, j->s, false);
+
+	if (t.lost < LOST_LEAST || t.lossy <= 0)
+		return 0;
+	*ret_share = t.lost / (t.lost + t.kept);
+	return t.lossy;
+}
+
+/* Log-probability that the next `misses` are lost as well. */
+static double log_all_lost(const struct late *t, int misses, double lost, double kept)
+{
+	return fit_counts(t->lost + misses, t->kept, lost, kept) -
+	       fit_counts(t->lost, t->kept, lost, kept);
+}
+
+static double excluded(const struct late *t, int misses)
+{
+	double odds = LOSSY_PRIOR / (1 - LOSSY_PRIOR) * exp(t->lossy), p;
+
+	if (misses <= 0)
+		return 0;
+	p = odds * exp(log_all_lost(t, misses, BEHIND_LOST, BEHIND_KEPT)) +
+	    exp(log_all_lost(t, misses, BEFORE_LOST, BEFORE_KEPT));
+	return log(1 + odds) - log(p);
+}
+
+double loss_excluded(const struct judgement *j, int misses)
+{
+	struct late t = late_of(j->e, j->s, true);
+
+	return excluded(&t, misses);
+}
+
+double loss_excluded_once(const struct judgement *j, int misses)
+{
+	struct loss_view v = loss_look(j->s, NULL, j->path.n);
+	struct tally as_large = v.behind_of[PROBE_IN_FLOW_FULL];
+	struct late t = late_of(j->e, j->s, true);
+
+	if (v.at >= 0 && j->path.n_known)
+		add_late(&t, lost_of(as_large), as_large.answered);
+	return fmax(excluded(&t, misses) - log(fmax(t.lost + t.kept, 1)), 0);
+}
+
+/*
+ * Of a link that is known to be degraded, a loss there is the symptom; of all others it is the
+ * cause.
+ */
+static void add_loss(struct judgement *j, double weight, bool first_link)
+{
+	j->cause[CAUSE_PATH_LOSS] += weight;
+	if (first_link && j->cause[CAUSE_LINK_DEGRADED] > 0)
+		j->cause[CAUSE_LINK_DEGRADED] += weight;
+}
+
+/*
+ * It stands still by chance where most of what it sends gets lost again and again. Not where so
+ * many tries and probes were lost that it is no chance any more.
+ */
 static void lost_before(struct judgement *j)
 {
 	const struct stall *s = j->s;
-	uint32_t permille = s->flow < 0 ? 0 : j->e->flows[s->flow].crawl[s->sends].lost_permille;
-	double weight = permille >= MANY_PERMILLE ? LOSS_MANY : LOSS_WEIGHT;
+	const struct flow_snapshot *last = &s->pub.last;
+	struct late t = late_of(j->e, j->s, true);
+	double weight = fmin(t.lossy, LOSS_MANY), tries, probes;
 
-	if (s->pub.slow || !s->sends || permille < SOME_PERMILLE)
+	if (s->pub.slow || !s->sends || t.lost < LOST_LEAST || weight <= 0)
 		return;
-	j->cause[CAUSE_PATH_LOSS] += weight;
+	tries = loss_excluded_once(j, (int)fmin(last->retrans, MISSES_MAX)) - LOSS_MANY;
+	probes = j->path.asked ? loss_excluded(j, j->path.beyond_missed) - LOSS_WEIGHT : 0;
+	weight -= fmax(tries, 0) + fmax(probes, 0);
+	if (weight <= 0)
+		return;
+	add_loss(j, weight, j->onlink.loss > 0);
 	evidence(j, "loss-before", weight,
 		 "in the seconds before the silence %.0f %% of its segments had to be sent again",
-		 permille / 10.0);
+		 t.lost * 100 / (t.lost + t.kept));
+}
+
+/*
+ * Probes of the flow are lost beyond a node that controls get past: is it this connection that is
+ * dropped there, or do all lose some? The first predicts that all of the flow's and hardly any
+ * control is lost.
+ */
+static bool only_this_one(const struct judgement *j, int at)
+{
+	static const enum probe_kind small[] = {PROBE_IN_FLOW, PROBE_CONTROL};
+	double one = 0, all = 0;
+
+	for (size_t i = 0; i < sizeof(small) / sizeof(*small); i++) {
+		enum probe_kind kind = small[i];
+		struct tally before = {0}, behind = {0}, reached = {0};
+
+		for (int k = 1; k <= j->path.n; k++) {
+			const struct tally *probes = node_probes(j->s, NULL, k, j->path.n);
+			struct tally t = probes ? probes[kind] : (struct tally){0};
+
+			*(k <= at ? &before : &behind) = plus(k <= at ? before : behind, t);
+			if (kind == PROBE_CONTROL || k <= j->path.flow)
+				reached = plus(reached, t);
+		}
+		one += fit(reached, BEFORE_LOST, BEFORE_KEPT);
+		all += fit(before, BEFORE_LOST, BEFORE_KEPT) +
+		       fit(behind, BEHIND_LOST, BEHIND_KEPT);
+	}
+	return one > all;
 }
 
 /* A stall that ends when a try gets through: probes of either kind get through now and then. */
 void weigh_path_loss(struct judgement *j)
 {
 	const struct path_view *p = &j->path;
-	struct loss_view v = loss_look(j->s, p->n);
+	struct loss_view v = loss_look(j->s, NULL, p->n);
 	char at[64];
 
 	lost_before(j);
 	if (v.at < 0 || !p->asked || !p->n_known || v.behind.answered < LOST_LEAST)
 		return;
-	if (p->flow < p->control && (p->flow_missed || p->balanced) && !j->s->pub.slow)
-		return; /* one kind, or way, ends there and the other not: no share of all is lost
-			 */
+	if (p->flow < p->control && !j->s->pub.slow &&
+	    (p->balanced || (p->flow_missed && only_this_one(j, v.at))))
+		return; /* one kind, or way, ends there and the other does not */
 	evidence(j, "probe-loss", v.split[v.at],
 		 "%d of %d probes that went beyond %s were lost, %d of %d that did not",
 		 lost_of(v.behind), v.behind.sent, node_text(j, v.at, at, sizeof(at)),
 		 lost_of(v.before), v.before.sent);
 	size_matters(j, &v);
 	if (!j->s->pub.slow && share_lost(v.behind) >= LOSS_LEAST)
-		j->cause[CAUSE_PATH_LOSS] += LOSS_WEIGHT + (v.split[v.at] > 1 ? 1 : 0);
+		add_loss(j, LOSS_WEIGHT + (v.split[v.at] > 1 ? 1 : 0), !v.at);
+}
+
+/* What is known of this path, if it was said to lose some a short while ago. */
+static struct path_cache *lossy_path(const struct engine *e, const struct flow_key *key)
+{
+	struct path_cache *path = path_find(e, key);
+
+	return path && path->lossy_ns && e->now_ns - path->lossy_ns < LOSSY_NS ? path : NULL;
+}
+
+static void count_probe(struct tally *t, bool answered)
+{
+	if (t->sent >= FADE_AT) /* the past fades */
+		*t = (struct tally){.sent = t->sent / 2, .answered = t->answered / 2};
+	t->sent++;
+	t->answered += answered;
+}
+
+void loss_learn(struct engine *e, const struct probe_seen *p)
+{
+	struct path_cache *path = lossy_path(e, &p->key);
+	bool peer =
+		p->answer == ANSWER_ACK || p->answer == ANSWER_SYN_ACK || p->answer == ANSWER_RST;
+
+	if (!path || p->kind >= PROBE_KINDS || p->answer == ANSWER_NOT_SENT || !p->ttl)
+		return;
+	if (p->ttl == END_TTL)
+		count_probe(&path->lossy[0][p->kind], peer);
+	else if (p->ttl <= MAX_DISTANCE)
+		count_probe(&path->lossy[p->ttl][p->kind],
+			    peer || p->answer == ANSWER_TIME_EXCEEDED);
+}
+
+void loss_said(struct engine *e, const struct stall *s)
+{
+	struct path_cache *path = path_find(e, &s->pub.key);
+	bool known = lossy_path(e, &s->pub.key);
+
+	if (!path)
+		return;
+	path->lossy_ns = e->now_ns;
+	if (known)
+		return;
+	memset(path->lossy, 0, sizeof(path->lossy));
+	memcpy(path->lossy[0], s->peer.probes, sizeof(path->lossy[0]));
+	for (int i = 1; i <= s->pub.n_hops && i <= MAX_DISTANCE; i++)
+		memcpy(path->lossy[i], s->pub.hops[i - 1].probes, sizeof(path->lossy[i]));
+}
+
+/* The router at which, or beside which, it most probably is; 0: they are too far apart. */
+static int router_between(const double *p, int n)
+{
+	double sum = 0, most = 0;
+	int at = 0;
+
+	for (int k = 0; k < n; k++)
+		sum += p[k];
+	for (int k = 1; k < n; k++) {
+		if (p[k - 1] + p[k] <= most)
+			continue;
+		most = p[k - 1] + p[k];
+		at = k;
+	}
+	return most > AROUND_LEAST * sum ? at : 0;
 }
 
 void place_loss(struct judgement *j)
 {
 	const struct path_view *p = &j->path;
-	struct loss_view v = loss_look(j->s, p->n);
+	struct loss_view v = loss_look(j->s, lossy_path(j->e, &j->s->pub.key), p->n);
+	double link[MAX_DISTANCE] = {0}, best = 0, sum = 0;
+	char at[64];
+	int router;
 
 	if (v.at < 0 || !p->n_known)
 		return;
 	for (int k = 0; k < p->n; k++) {
 		if (v.split[k] <= 0)
 			continue;
+		link[k] = exp(v.split[k]);
+		sum += link[k];
+		best = fmax(best, link[k]);
 		blame(j, PART_LINK(k), v.split[k]);
 		if (k)
 			blame(j, PART_NODE(k), v.split[k] - HOP_PRIOR);
+	}
+	router = best < sum / 2 ? router_between(link, p->n) : 0;
+	if (router) {
+		double share = (link[router - 1] + link[router]) / sum;
+
+		j->part[PART_NODE(router)] = log(sum * share / (1 - share + ROUTER_SLACK));
+		evidence(j, "loss-around", 0,
+			 "it is at %s or on a link beside it: probes do not tell yet",
+			 node_text(j, router, at, sizeof(at)));
 	}
 }

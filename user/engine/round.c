@@ -90,9 +90,11 @@ bool gather_full_possible(const struct stall *s)
 bool gather_loss_round(struct engine *e, struct stall *s)
 {
 	int reach = s->distance > 1 ? s->distance - 1 : 1;
-	/* Bit errors hit what is large: small ones are there to compare. */
+	/* Bit errors hit what is large: small ones are there to compare. In a stall it may be this
+	 * connection alone that is dropped. */
 	bool full = gather_full_possible(s) && s->rounds % LOSS_SMALL;
-	enum probe_kind kind = full ? PROBE_IN_FLOW_FULL : PROBE_IN_FLOW;
+	bool control = s->phase != STALL_SLOW && s->rounds % 2;
+	enum probe_kind kind = full ? PROBE_IN_FLOW_FULL : control ? PROBE_CONTROL : PROBE_IN_FLOW;
 	int size = full ? s->full_size : 0;
 
 	round_count(e);
@@ -106,6 +108,22 @@ bool gather_loss_round(struct engine *e, struct stall *s)
 	s->probing = true;
 	s->asked |= s->rounds >= LOSS_ENOUGH;
 	return true;
+}
+
+/* It loses some, and where is open; or both ways carry packets and nothing explains the silence. */
+bool round_loss_tells(const struct stall *s, const struct verdict *v)
+{
+	return s->asked && s->sends && s->rounds < LOSS_ROUNDS &&
+	       (v->cause == CAUSE_PATH_LOSS || (v->cause == CAUSE_UNKNOWN && s->peer.acked)) &&
+	       v->where.confidence < PLACE_ENOUGH;
+}
+
+void round_loss(struct engine *e, struct stall *s)
+{
+	if (!gather_loss_round(e, s))
+		return;
+	s->round_until_ns = e->now_ns + ANSWER_WAIT_NS;
+	s->next_round_ns = e->now_ns + HOP_RESTS_NS;
 }
 
 int gather_reach(const struct stall *s)
@@ -142,6 +160,11 @@ static void ask_path(struct engine *e, struct stall *s)
 	/* Three and three are what a router answers at once. A long way takes long to ask. */
 	bool shared = group_is_shared(e, s), is_long = last_ttl > LONG_WAY;
 	int each = shared || is_long ? 1 : 2;
+	/* Where segments were lost of late, those of their size show most. */
+	bool lossy = each > 1 && gather_full_possible(s) && loss_of_late(e, s);
+	int full = lossy ? ROUND_A_HOP - 2 : 1;
+
+	each = lossy ? 1 : each;
 
 	s->probing = true;
 	/* Controls go first: what the flow loses after one has passed is no outage. */
@@ -153,8 +176,8 @@ static void ask_path(struct engine *e, struct stall *s)
 	}
 	if (gather_full_possible(s)) {
 		if (!is_long)
-			want_probes(e, s, PROBE_IN_FLOW_FULL, 1, last_ttl, 1, s->full_size);
-		want_probes(e, s, PROBE_IN_FLOW_FULL, END_TTL, END_TTL, is_long ? 2 : 1,
+			want_probes(e, s, PROBE_IN_FLOW_FULL, 1, last_ttl, full, s->full_size);
+		want_probes(e, s, PROBE_IN_FLOW_FULL, END_TTL, END_TTL, is_long ? 2 : full,
 			    s->full_size);
 	}
 	local_ask_onlink(e, s, true);

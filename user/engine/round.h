@@ -8,6 +8,7 @@
 
 #include "engine/judge.h"
 
+#define PLACE_ENOUGH   0.6
 #define ROUND_A_HOP    5 /* probes, in the first round */
 #define ROUND_BEHIND   3 /* hops behind the frontier that later rounds ask */
 #define ROUND_FRONTIER (PROBE_KINDS * (ROUND_BEHIND + 1))
@@ -38,6 +39,9 @@ void round_frontier(struct engine *e, struct stall *s);
 /* Large packets to each hop, where they were left out. */
 bool round_full_tell(const struct stall *s);
 void round_full(struct engine *e, struct stall *s);
+/* One more probe to each hop, given the verdict so far. */
+bool round_loss_tells(const struct stall *s, const struct verdict *v);
+void round_loss(struct engine *e, struct stall *s);
 bool round_copies_tell(const struct stall *s);
 void round_copies(struct engine *e, struct stall *s);
 /* The TTL to ask; 0: it would not tell. */

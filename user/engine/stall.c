@@ -231,6 +231,8 @@ static void conclude(struct engine *e, struct stall *s, bool now)
 		return; /* what comes after is in the file: judged when the stall is over */
 	judge(e, s, &v);
 	s->dirty = false;
+	if (v.cause == CAUSE_PATH_LOSS && !passes_by(s))
+		loss_said(e, s);
 	if (s->verdict_out && verdict_same(&v, &s->pub.verdict) &&
 	    (!s->changed_at || s->change_told))
 		return;

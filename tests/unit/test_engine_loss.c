@@ -1,0 +1,202 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* Paths that lose some of everything: what is chance there, and what is not. */
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <setjmp.h>
+#include <cmocka.h>
+
+#include <string.h>
+
+#include "base/clock.h"
+#include "world.h"
+
+#define LOOK_S 2
+#define SEEDS  24
+
+/* The transfer goes on for some looks; of `segs` in each, `lost` are sent again. */
+static void moves(struct world *w, int looks, uint32_t segs, uint32_t lost)
+{
+	struct observation o = {.type = OBS_SNAPSHOT};
+	struct flow_snapshot *f = &w->flow;
+
+	for (int i = 0; i < looks; i++) {
+		uint32_t bytes = (segs - lost) * f->mss;
+
+		w->now_ns += LOOK_S * NS_PER_S;
+		f->snd.bytes += bytes;
+		f->snd.progress_ns = f->last_in_ns = w->now_ns;
+		f->snd_una += bytes;
+		f->snd_nxt += bytes;
+		f->write_seq += bytes;
+		f->busy_us += LOOK_S * 1000000;
+		f->data_segs_out += segs;
+		f->total_retrans += lost;
+		f->retrans = f->backoff = 0;
+		f->rto_us = 220000;
+		w->witness.snd.bytes += bytes;
+		w->witness.snd.progress_ns = w->now_ns;
+		o.now_ns = w->now_ns;
+		o.snapshot = *f;
+		world_step(w, &o);
+	}
+}
+
+/* Node 3 or the link behind it loses one packet in so many, and the transfer falls silent. */
+static void lossy(struct world *w, uint32_t seed, int small, int full)
+{
+	world_init(w, true, seed & 1);
+	w->rng = (seed * 747796405u + 2891336453u) | 1;
+	w->hops = 6;
+	w->flow.ttl_in = 64 - 5;
+	w->has_witness = seed & 2;
+	w->fault.loses_at = 3;
+	w->fault.loses_small = small;
+	w->fault.loses_full = full;
+	moves(w, 6, 3000, 1);
+	moves(w, 4, 80, 24);
+	w->flow.retrans_len = 1448;
+	w->flow.sacked_segs = seed & 4 ? 2 : 0;
+}
+
+static bool behind(const struct world *w, int node)
+{
+	const struct place *p = &w->incident.verdict.where;
+	struct ip_addr near = world_hop(w, node), far = world_hop(w, node + 1);
+
+	return (p->kind == PLACE_LINK && addr_equal(&p->near, &near) &&
+		addr_equal(&p->far, &far)) ||
+	       (p->kind == PLACE_HOP && (p->ttl == node || p->ttl == node + 1));
+}
+
+/* The place may be any. */
+static void expect_cause(struct world *w, enum cause cause)
+{
+	expect(w, cause, w->incident.verdict.where.kind, w->incident.verdict.where.ttl);
+}
+
+/* Retransmissions are lost as well, large probes too: no one segment, and no size, is to blame. */
+static void what_is_lost_again_and_again_is_no_refused_segment(void **state)
+{
+	int placed = 0;
+
+	(void)state;
+	for (uint32_t seed = 1; seed <= SEEDS; seed++) {
+		struct world w;
+
+		lossy(&w, seed, seed % 3 ? 3 : 0, 3);
+		world_run(&w, 6 * NS_PER_S);
+		assert_int_equal(w.begins, 1);
+		expect_cause(&w, CAUSE_PATH_LOSS);
+		world_run(&w, 14 * NS_PER_S);
+		expect_cause(&w, CAUSE_PATH_LOSS);
+		placed += behind(&w, 3) || behind(&w, 2);
+		assert_true(w.probes <= 300);
+		world_free(&w);
+	}
+	assert_true(placed * 10 >= SEEDS * 8);
+}
+
+/* All that it loses now is more than the loss before explains. */
+static void loss_before_does_not_hide_what_came_then(void **state)
+{
+	(void)state;
+	for (uint32_t seed = 1; seed <= SEEDS; seed++) {
+		struct world w;
+
+		lossy(&w, seed, 20, 20);
+		if (seed & 16)
+			moves(&w, 6, 500, 25);
+		w.fault.state_at = seed & 8 ? 2 : 0;
+		w.fault.blackhole_at = seed & 8 ? 0 : 2;
+		w.has_witness = seed & 8;
+		world_run(&w, 14 * NS_PER_S);
+		expect_cause(&w, seed & 8 ? CAUSE_CONNECTION_STATE_LOST : CAUSE_PATH_BLACKHOLE);
+		world_free(&w);
+	}
+}
+
+/* No probe is lost, and tries are in vain: so it was with a third of all segments before. */
+static void a_row_of_losses_is_chance_where_a_third_is_lost(void **state)
+{
+	struct world w;
+
+	(void)state;
+	lossy(&w, 4, 0, 0);
+	assert_int_not_equal(w.flow.sacked_segs, 0);
+	world_run(&w, 6 * NS_PER_S);
+	expect(&w, CAUSE_PATH_LOSS, PLACE_PATH, 0);
+	world_free(&w);
+}
+
+/* Nothing was known of its loss; the flow's probes are lost behind a node, others there as well. */
+static void probes_alone_tell_loss_from_one_connection_that_is_dropped(void **state)
+{
+	int loss = 0, state_lost = 0;
+
+	(void)state;
+	for (uint32_t seed = 1; seed <= SEEDS; seed++) {
+		struct world w;
+
+		lossy(&w, seed, 2, 2);
+		w.flow.key.cookie = w.flow.key.local.port = 77;
+		world_run(&w, 15 * NS_PER_S);
+		loss += w.incident.verdict.cause == CAUSE_PATH_LOSS;
+		state_lost += w.incident.verdict.cause == CAUSE_CONNECTION_STATE_LOST;
+		world_free(&w);
+	}
+	assert_true(loss * 10 >= SEEDS * 8);
+	assert_int_equal(state_lost, 0);
+}
+
+/* Where it loses was found out in one silence; the next is shorter. */
+static void what_probes_found_stands_for_the_next_silence(void **state)
+{
+	int placed = 0;
+
+	(void)state;
+	for (uint32_t seed = 1; seed <= SEEDS; seed++) {
+		struct world w;
+
+		lossy(&w, seed, 3, 3);
+		world_run(&w, 20 * NS_PER_S);
+		moves(&w, 3, 80, 24);
+		world_run(&w, 3500 * NS_PER_MS);
+		assert_int_equal(w.begins, 2);
+		expect_cause(&w, CAUSE_PATH_LOSS);
+		placed += behind(&w, 3) || behind(&w, 2);
+		world_free(&w);
+	}
+	assert_true(placed * 10 >= SEEDS * 9);
+}
+
+static void loss_on_a_degraded_link_is_its_symptom(void **state)
+{
+	(void)state;
+	for (uint32_t seed = 1; seed <= SEEDS; seed++) {
+		struct world w;
+
+		lossy(&w, seed, 0, 0);
+		w.route.speed_mbps = 10;
+		w.route.full_duplex = 0;
+		w.first_link_loses = true;
+		w.next_small = w.next_full = 2;
+		world_run(&w, 9 * NS_PER_S);
+		expect(&w, CAUSE_LINK_DEGRADED, PLACE_LINK, 0);
+		world_free(&w);
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(what_is_lost_again_and_again_is_no_refused_segment),
+		cmocka_unit_test(loss_before_does_not_hide_what_came_then),
+		cmocka_unit_test(a_row_of_losses_is_chance_where_a_third_is_lost),
+		cmocka_unit_test(probes_alone_tell_loss_from_one_connection_that_is_dropped),
+		cmocka_unit_test(what_probes_found_stands_for_the_next_silence),
+		cmocka_unit_test(loss_on_a_degraded_link_is_its_symptom),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
