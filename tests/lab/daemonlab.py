@@ -18,11 +18,11 @@ import tap
 TCPSTALL = os.path.join(tap.ROOT, os.environ.get("BUILD", "build"), "tcpstall")
 A, B = (f"ts-daemon-{os.getpid()}-{end}" for end in "ab")
 PORT, TIME_S, CLONE_NEWNS = 5432, 40, 0x20000
-# argv: connections, and bytes and seconds from one piece to the next
-SEND = f"""
+# argv: port, connections, and bytes and seconds from one piece to the next
+SEND = """
 import select, socket, sys, time
-n, size, every = int(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3])
-piece, all = bytes(size), [socket.create_connection(("192.0.2.2", {PORT})) for _ in range(n)]
+port, n, size, every = *map(int, sys.argv[1:4]), float(sys.argv[4])
+piece, all = bytes(size), [socket.create_connection(("192.0.2.2", port)) for _ in range(n)]
 for s in all:
     s.setblocking(n == 1)
 while True:
@@ -30,9 +30,9 @@ while True:
         s.send(piece)
     time.sleep(every)
 """
-TAKE = f"""
-import selectors, socket
-l, ready = socket.create_server(("192.0.2.2", {PORT}), backlog=1024), selectors.DefaultSelector()
+TAKE = """
+import selectors, socket, sys
+l, ready = socket.create_server(("192.0.2.2", int(sys.argv[1])), backlog=1024), selectors.DefaultSelector()
 ready.register(l, selectors.EVENT_READ)
 print("ready", flush=True)
 while True:
@@ -175,9 +175,9 @@ class Transfer:
         self.running.append(process)
         return process
 
-    def begin(self, connections=1, size=65536, every_s=0.005):
-        self.run(B, TAKE, stdout=subprocess.PIPE).stdout.readline()
-        self.run(A, SEND, connections, size, every_s, stderr=subprocess.DEVNULL)
+    def begin(self, connections=1, size=65536, every_s=0.005, port=PORT):
+        self.run(B, TAKE, port, stdout=subprocess.PIPE).stdout.readline()
+        self.run(A, SEND, port, connections, size, every_s, stderr=subprocess.DEVNULL)
 
     @staticmethod
     def cut():
