@@ -22,7 +22,6 @@
 #define LOSS_USUAL 50		   /* one segment of so many */
 #define OWN_NS	   (10 * NS_PER_S) /* how often our addresses are looked up */
 #define WATCHED_NS (500 * NS_PER_MS)
-#define LATE_NS	   (2 * RING_DELAY_MS * NS_PER_MS) /* what happened by then has been read */
 
 /* Beside a flow of the tracker. */
 struct beside {
@@ -344,7 +343,7 @@ static int packets_scan(struct sensor *sensor, bool all)
 
 	look_around(s);
 	err = rings_read(s->rings);
-	s->now_ns = mono_ns() - LATE_NS;
+	s->now_ns = mono_ns() - RINGS_LATE_NS;
 	s->all = all;
 	tracker_flush(s->tracker, s->now_ns);
 	tracker_each(s->tracker, on_tracked, s);

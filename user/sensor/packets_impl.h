@@ -3,11 +3,13 @@
 #ifndef TCPSTALL_SENSOR_PACKETS_IMPL_H
 #define TCPSTALL_SENSOR_PACKETS_IMPL_H
 
+#include "base/clock.h"
 #include "sensor/frame.h"
 #include "sensor/sensor_impl.h"
 
 #define RINGS_MAX	  16
 #define RING_DELAY_MS	  100 /* the longest that a packet waits in the kernel for company */
+#define RINGS_LATE_NS	  (2 * RING_DELAY_MS * NS_PER_MS) /* what happened by then can be read */
 #define LINKTYPE_ETHERNET 1
 #define LINKTYPE_RAW	  101
 #define LINKTYPE_SLL	  113
@@ -28,7 +30,11 @@ int rings_open(const char *names, int netns_fd, ring_fn take, void *arg, struct 
 	       char *ret_why, size_t why_len);
 void rings_close(struct rings *r); /* NULL is fine */
 int rings_fd(const struct rings *r);
-int rings_read(struct rings *r); /* what is there. -ENODEV: all interfaces have gone */
+/*
+ * What is there; of several interfaces what is RINGS_LATE_NS old, in the order of time. -ENODEV:
+ * all of them have gone.
+ */
+int rings_read(struct rings *r);
 
 struct ring_counts {
 	uint64_t dropped; /* packets that found the ring full */

@@ -2,6 +2,9 @@
 /*
  * Packets of interfaces through libpcap: a ring that the kernel fills (PACKET_RX_RING), headers
  * only. What finds no room in it is counted by the kernel.
+ *
+ * Packets of several interfaces are handed out by their time: on a router the same one comes by
+ * twice, and an answer must not come before what it answers.
  */
 #include <errno.h>
 #include <ifaddrs.h>
@@ -21,12 +24,17 @@
 
 #define SNAP_LEN      192 /* headers, tunnels' too */
 #define BLOCKS_A_READ 64  /* then somebody else has a turn */
+#define MERGED_A_READ 65536
 #define NS_OF(t)      ((int64_t)(t).tv_sec * (int64_t)NS_PER_S + (t).tv_usec) /* asked for so */
 
 struct ring {
 	pcap_t *pcap; /* NULL: it has gone */
 	int linktype;
 	uint32_t ifindex;
+	/* Of several: its next packet, if `waits`. dry: it has no other that is due. */
+	bool waits, dry;
+	struct ring_packet next;
+	uint8_t head[SNAP_LEN];
 };
 
 struct rings {
@@ -86,7 +94,8 @@ static int explain(const struct opening *o, const char *name, int status, const 
 
 static int open_ring(struct opening *o, const char *name)
 {
-	struct epoll_event event = {.events = EPOLLIN};
+	/* What is not due yet stays in the rings of several, and must not wake us again. */
+	struct epoll_event event = {.events = EPOLLIN | (strchr(o->names, ',') ? EPOLLET : 0u)};
 	struct ring *r = &o->rings->ring[o->rings->n];
 	char said[PCAP_ERRBUF_SIZE] = "";
 	pcap_t *p = pcap_create(name, said);
@@ -183,13 +192,13 @@ int rings_fd(const struct rings *r)
 
 struct turn {
 	struct rings *rings;
-	const struct ring *ring;
+	struct ring *ring;
 };
 
-static void on_packet(u_char *arg, const struct pcap_pkthdr *h, const u_char *data)
+static struct ring_packet packet_of(const struct turn *t, const struct pcap_pkthdr *h,
+				    const u_char *data)
 {
-	const struct turn *t = (const struct turn *)arg;
-	struct ring_packet p = {
+	return (struct ring_packet){
 		.data = data,
 		.captured = h->caplen,
 		.length = h->len,
@@ -197,8 +206,28 @@ static void on_packet(u_char *arg, const struct pcap_pkthdr *h, const u_char *da
 		.ifindex = t->ring->ifindex,
 		.now_ns = (uint64_t)(NS_OF(h->ts) - t->rings->wall_offset_ns),
 	};
+}
+
+static void on_packet(u_char *arg, const struct pcap_pkthdr *h, const u_char *data)
+{
+	const struct turn *t = (const struct turn *)arg;
+	struct ring_packet p = packet_of(t, h, data);
 
 	t->rings->take(&p, t->rings->arg);
+}
+
+/* Copied, as the ring may give its place back. */
+static void on_next(u_char *arg, const struct pcap_pkthdr *h, const u_char *data)
+{
+	const struct turn *t = (const struct turn *)arg;
+	struct ring *r = t->ring;
+
+	r->next = packet_of(t, h, data);
+	if (r->next.captured > sizeof(r->head))
+		r->next.captured = sizeof(r->head);
+	memcpy(r->head, data, r->next.captured);
+	r->next.data = r->head;
+	r->waits = true;
 }
 
 static uint64_t dropped(const struct ring *r)
@@ -217,19 +246,66 @@ static void lose(struct rings *r, struct ring *ring)
 	ring->pcap = NULL;
 }
 
+static void read_one(struct rings *r, struct ring *ring)
+{
+	struct turn turn = {.rings = r, .ring = ring};
+	int n = 1;
+
+	for (int k = 0; k < BLOCKS_A_READ && n > 0 && ring->pcap; k++) {
+		n = pcap_dispatch(ring->pcap, -1, on_packet, (u_char *)&turn);
+		if (n < 0)
+			lose(r, ring);
+	}
+}
+
+/* The ring whose next packet is the oldest, or NULL. */
+static struct ring *oldest(struct rings *r)
+{
+	struct ring *found = NULL;
+
+	for (int i = 0; i < r->n; i++) {
+		struct ring *ring = &r->ring[i];
+		struct turn turn = {.rings = r, .ring = ring};
+		int n = 0;
+
+		if (!ring->waits && !ring->dry && ring->pcap) {
+			n = pcap_dispatch(ring->pcap, 1, on_next, (u_char *)&turn);
+			ring->dry = n <= 0;
+		}
+		if (n < 0)
+			lose(r, ring);
+		if (ring->waits && (!found || ring->next.now_ns < found->next.now_ns))
+			found = ring;
+	}
+	return found;
+}
+
+/* As far as no ring can hold an older one back. */
+static void read_merged(struct rings *r)
+{
+	uint64_t due_ns = mono_ns() - RINGS_LATE_NS;
+	struct epoll_event woken[RINGS_MAX];
+
+	epoll_wait(r->epoll_fd, woken, RINGS_MAX, 0); /* until the next that comes */
+	for (int i = 0; i < r->n; i++)
+		r->ring[i].dry = false;
+	for (int k = 0; k < MERGED_A_READ; k++) {
+		struct ring *ring = oldest(r);
+
+		if (!ring || ring->next.now_ns > due_ns)
+			return;
+		ring->waits = false;
+		r->take(&ring->next, r->arg);
+	}
+}
+
 int rings_read(struct rings *r)
 {
 	r->wall_offset_ns = wall_offset_ns();
-	for (int i = 0; i < r->n; i++) {
-		struct turn turn = {.rings = r, .ring = &r->ring[i]};
-		int n = 1;
-
-		for (int k = 0; k < BLOCKS_A_READ && n > 0 && r->ring[i].pcap; k++) {
-			n = pcap_dispatch(r->ring[i].pcap, -1, on_packet, (u_char *)&turn);
-			if (n < 0)
-				lose(r, &r->ring[i]);
-		}
-	}
+	if (r->n == 1)
+		read_one(r, &r->ring[0]);
+	else
+		read_merged(r);
 	return r->gone == r->n ? -ENODEV : 0;
 }
 
