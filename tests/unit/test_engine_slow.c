@@ -111,6 +111,18 @@ static void a_shaper_builds_a_queue(void **state)
 	world_free(&w);
 }
 
+/* Timeouts are in the round trips: half a segment would wait in that queue. */
+static void round_trips_of_what_is_lost_again_and_again_are_no_queue(void **state)
+{
+	struct world w;
+
+	(void)state;
+	crawl(&w,
+	      (struct tick){.bps = 20000, .segs = 8, .retrans = 2, .runs = 2, .rtt_us = 400000});
+	assert_int_equal(w.incident.verdict.cause, CAUSE_PATH_LOSS);
+	world_free(&w);
+}
+
 /* What is left of the line differs from look to look; the queue does not. */
 static void a_shaper_that_others_use_too_is_told_by_its_queue(void **state)
 {
@@ -571,6 +583,7 @@ int main(void)
 		cmocka_unit_test(loss_makes_a_transfer_crawl),
 		cmocka_unit_test(a_shaper_that_others_use_too_is_told_by_its_queue),
 		cmocka_unit_test(a_late_answer_among_losses_is_no_queue),
+		cmocka_unit_test(round_trips_of_what_is_lost_again_and_again_are_no_queue),
 		cmocka_unit_test(a_policer_loses_in_rows_at_a_steady_rate),
 		cmocka_unit_test(a_shaper_builds_a_queue),
 		cmocka_unit_test(a_small_window_limits_what_is_on_the_way),

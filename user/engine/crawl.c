@@ -29,7 +29,6 @@
 #define LOSS_ROUND_NS  (1200 * NS_PER_MS) /* routers answer one probe a second */
 
 #define LATE_LEAST     100 /* segments that are remembered from look to look */
-#define HEAVY_PERMILLE 80  /* lost; Reno gets a segment or two a round trip then (RFC 5348 3.1) */
 #define FULL_PERCENT   50  /* of the busy time: it is the program's own pace */
 
 /* Half octaves from 1 kbit/s on. */

@@ -14,6 +14,7 @@
 #define POLICED_PERMILLE 20
 #define POLICED_RUN	 3 /* segments lost in a row; at random it is hardly more than one */
 #define QUEUE_US	 20000
+#define QUEUE_SEGS	 2
 #define STEADY_PERCENT	 160 /* fastest look to the slowest */
 
 struct crawl_counts crawl_counts_of(const struct flow_snapshot *s, bool sends)
@@ -37,9 +38,18 @@ uint64_t crawl_delivered(const struct flow_snapshot *s, bool sends)
 	return flow_dir(s, sends)->bytes + (sends ? (uint64_t)s->sacked_segs * s->mss : 0);
 }
 
-/* One that others fill as well keeps its length, whatever share of the rate is left. */
-static bool queue_stands(const struct crawl *c, const struct pace_seen *p)
+/*
+ * One that others fill as well keeps its length, whatever share of the rate is left. Where many are
+ * lost a round trip holds timeouts as well: what waits then must be some segments of its own.
+ */
+static bool queue_stands(const struct crawl *c, const struct flow_snapshot *s,
+			 const struct pace_seen *p, uint32_t lost_permille)
 {
+	uint64_t waiting_us = c->least_rtt_us > p->min_rtt_us ? c->least_rtt_us - p->min_rtt_us : 0;
+
+	if (lost_permille >= HEAVY_PERMILLE &&
+	    waiting_us * p->rate_bps / 8000000 < QUEUE_SEGS * (uint64_t)s->mss)
+		return false;
 	return p->min_rtt_us && c->least_rtt_us > 2 * p->min_rtt_us &&
 	       c->least_rtt_us > p->min_rtt_us + QUEUE_US;
 }
@@ -58,7 +68,7 @@ static enum pace_limit limit_of(const struct crawl *c, const struct flow_snapsho
 		return PACE_SHUT;
 	if (sends && rwnd_us * 100 >= busy_us * FULL_PERCENT)
 		return p->rate_bps * 5 >= window_bps * 2 ? PACE_WINDOW : PACE_SHUT;
-	if (sends && queue_stands(c, p))
+	if (sends && queue_stands(c, s, p, lost_permille))
 		return PACE_SHAPER;
 	if (packets->limit != PACE_UNKNOWN)
 		return packets->limit;

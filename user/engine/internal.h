@@ -23,6 +23,7 @@
 #define FLIPS		  32	   /* neighbours that changed their hardware address */
 #define FLIPS_WITHIN_NS	  (60 * NS_PER_S)
 
+#define HEAVY_PERMILLE	  80   /* lost; nobody gets on well with it (RFC 5348 3.1) */
 #define MSS_GUESS	  536  /* RFC 9293 3.7.1 */
 #define IP_ID_STEP	  4096 /* packets of other connections in between */
 
