@@ -55,6 +55,26 @@ static void the_first_large_segment_that_stops_short_is_a_matter_of_size(void **
 	}
 }
 
+/* A long round trip: by the time of the verdict the segment has been sent again only once. */
+static void one_retransmission_that_had_its_time_is_enough(void **state)
+{
+	struct world w;
+
+	(void)state;
+	world_init(&w, true, false);
+	w.fault.content_at = 2;
+	w.flow.snd.bytes = 700;
+	w.flow.flags |= SNAP_NAMED;
+	w.flow.retrans_len = 1448;
+	w.flow.rtt_us = 620000;
+	w.flow.rto_us = 1800000;
+	w.timeout_ns = 2500 * NS_PER_MS;
+	world_run(&w, 6500 * NS_PER_MS);
+	assert_int_equal(w.flow.retrans, 1);
+	expect(&w, CAUSE_SIZE_BLACKHOLE, PLACE_HOP, 2);
+	world_free(&w);
+}
+
 /* It passes all routers, and everything else is answered: no hop is accused. */
 static void a_segment_that_only_the_peer_could_have_dropped_accuses_no_hop(void **state)
 {
@@ -233,6 +253,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_segment_that_is_dropped_for_its_content_is_traced_to_the_hop),
 		cmocka_unit_test(the_first_large_segment_that_stops_short_is_a_matter_of_size),
+		cmocka_unit_test(one_retransmission_that_had_its_time_is_enough),
 		cmocka_unit_test(a_segment_that_only_the_peer_could_have_dropped_accuses_no_hop),
 		cmocka_unit_test(a_timer_that_has_not_run_yet_is_no_content_drop),
 		cmocka_unit_test(shifted_sack_blocks_are_a_rewrite_and_quotes_show_where),

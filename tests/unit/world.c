@@ -373,12 +373,12 @@ void world_progress(struct world *w, uint64_t bytes)
 		w->flow.rcv_nxt += (uint32_t)bytes;
 }
 
-/* Timeouts as the kernel makes them: 220 ms, doubling. */
+/* Timeouts as the kernel makes them, doubling. */
 static void retransmit(struct world *w)
 {
 	struct flow_snapshot *f = &w->flow;
-	uint64_t due_ns =
-		f->snd.progress_ns + (((uint64_t)1 << (f->retrans + 1)) - 1) * 220 * NS_PER_MS;
+	uint64_t first_ns = w->timeout_ns ? w->timeout_ns : 220 * NS_PER_MS;
+	uint64_t due_ns = f->snd.progress_ns + (((uint64_t)1 << (f->retrans + 1)) - 1) * first_ns;
 
 	if (!w->sends || !f->unacked_segs || w->now_ns < due_ns)
 		return;

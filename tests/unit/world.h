@@ -42,6 +42,7 @@ struct world {
 	int balanced;	      /* at this node a new connection meets another router; 0: nowhere */
 	bool unsendable;      /* no probe leaves this host */
 	bool untold;	      /* what becomes of those to the peer takes longer than all else */
+	uint64_t timeout_ns;  /* the first, then it doubles; 0: 220 ms */
 	int icmp_burst;	      /* answers a node gives in all; 0: no limit */
 	uint64_t controls_late_ns; /* they are sent so much after the flow's */
 	struct world_fault fault;

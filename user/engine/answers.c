@@ -90,7 +90,8 @@ static void note_return(struct stall *s, const struct probe_seen *p)
 	s->path_changed = true;
 }
 
-static void learn_hop(struct stall *s, const struct probe_seen *p)
+/* acked: the peer has answered in the flow before. */
+static void learn_hop(struct stall *s, const struct probe_seen *p, bool acked)
 {
 	struct hop *h = &s->pub.hops[p->ttl - 1];
 	uint64_t rtt_us = (p->answered_ns - p->sent_ns) / NS_PER_US;
@@ -105,8 +106,10 @@ static void learn_hop(struct stall *s, const struct probe_seen *p)
 	if (p->answer == ANSWER_NONE || p->answer == ANSWER_TOO_BIG ||
 	    (p->answer == ANSWER_UNREACHABLE && !addr_equal(&p->from, &p->key.remote.addr)))
 		return;
+	/* A peer answers old segments twice a second (tcp_invalid_ratelimit): that tells nothing.
+	 */
 	if (s->asked && !passes_by(s) && !is_new_way(s, p) && !h->probes[p->kind].answered &&
-	    h->probes[p->kind].sent > 2)
+	    h->probes[p->kind].sent > 2 && !(p->answer == ANSWER_ACK && acked))
 		s->path_changed = true;
 	h->probes[p->kind].answered++;
 	if (p->answer == ANSWER_TIME_EXCEEDED && s->distance && p->ttl >= s->distance) {
@@ -214,6 +217,8 @@ static void note_altered(uint8_t *first, uint8_t ttl, bool altered)
 
 void answer_probe(struct stall *s, const struct probe_seen *p)
 {
+	bool acked;
+
 	if (s->outstanding > 0)
 		s->outstanding--;
 	if (p->answer == ANSWER_NOT_SENT) {
@@ -249,11 +254,12 @@ void answer_probe(struct stall *s, const struct probe_seen *p)
 		learn_size(s, p);
 		return;
 	}
+	acked = s->peer.acked;
 	note_return(s, p);
 	learn_open(s, p);
 	learn_peer(s, p);
 	if (p->ttl < END_TTL)
-		learn_hop(s, p);
+		learn_hop(s, p, acked);
 }
 
 void answer_icmp(struct stall *s, const struct icmp_seen *i)

@@ -166,7 +166,7 @@ static void ask_next(struct engine *e, struct stall *s)
 	if (is_sure(&v) &&
 	    (s->probing ? v.where.confidence >= PLACE_ENOUGH : !probes_show_place(s, v.cause)))
 		return;
-	if (round_copies_tell(s) && v.cause != CAUSE_PATH_LOSS) {
+	if (round_copies_tell(e, s) && v.cause != CAUSE_PATH_LOSS) {
 		round_copies(e, s);
 		return;
 	}

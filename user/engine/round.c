@@ -311,7 +311,7 @@ void round_refuser(struct engine *e, struct stall *s)
 
 static int farthest_answer(const struct stall *s, enum probe_kind kind)
 {
-	int n = s->pub.n_hops;
+	int n = s->distance && s->distance < s->pub.n_hops ? s->distance : s->pub.n_hops;
 
 	while (n && !s->pub.hops[n - 1].probes[kind].answered)
 		n--;
@@ -324,11 +324,12 @@ void round_frontier(struct engine *e, struct stall *s)
 	int ours = farthest_answer(s, PROBE_IN_FLOW), others = farthest_answer(s, PROBE_CONTROL);
 	int first = (round_in_flow_possible(s) ? ours : others) + 1;
 	int last_ttl = (ours > others ? ours : others) + (s->distance ? 1 : ROUND_BEHIND);
+	int farthest = s->distance ? s->distance : MAX_DISTANCE;
 
 	if (last_ttl > first + ROUND_BEHIND)
 		last_ttl = first + ROUND_BEHIND;
-	if (last_ttl > MAX_DISTANCE)
-		last_ttl = MAX_DISTANCE;
+	if (last_ttl > farthest)
+		last_ttl = farthest;
 	if (first > last_ttl)
 		first = last_ttl;
 	want_probes(e, s, PROBE_CONTROL, first, last_ttl, 1, 0);
@@ -345,13 +346,17 @@ void round_frontier(struct engine *e, struct stall *s)
  * sends again is not: then the segment itself goes along the path. Not to the peer: that is the
  * kernel's to do. So too where too little has been acknowledged for packets of full size.
  */
-bool round_copies_tell(const struct stall *s)
+bool round_copies_tell(const struct engine *e, const struct stall *s)
 {
 	const struct flow_snapshot *last = &s->pub.last;
+	/* It was sent again in vain: once, and there was time for an answer, or more often. */
+	bool refused =
+		last->retrans > 1 ||
+		(last->retrans && e->now_ns >= last->retrans_ns + 2 * NS_PER_US * last->rtt_us);
 
 	return s->asked && !s->copying && s->sends && s->peer.acked &&
-	       (s->peer.full_ns || !gather_full_possible(s)) && s->distance > 1 &&
-	       last->retrans > 1 && last->unacked_segs && round_in_flow_possible(s);
+	       (s->peer.full_ns || !gather_full_possible(s)) && s->distance > 1 && refused &&
+	       last->unacked_segs && round_in_flow_possible(s);
 }
 
 void round_copies(struct engine *e, struct stall *s)

@@ -42,7 +42,7 @@ void round_full(struct engine *e, struct stall *s);
 /* One more probe to each hop, given the verdict so far. */
 bool round_loss_tells(const struct stall *s, const struct verdict *v);
 void round_loss(struct engine *e, struct stall *s);
-bool round_copies_tell(const struct stall *s);
+bool round_copies_tell(const struct engine *e, const struct stall *s);
 void round_copies(struct engine *e, struct stall *s);
 /* The TTL to ask; 0: it would not tell. */
 int round_ways_tell(const struct stall *s, const struct path_view *p);
