@@ -301,6 +301,8 @@ static void flow_stops_short(struct judgement *j)
 		return;
 	weight = capped(capped(HINT + PER_MISS * p->flow_missed, 7),
 			loss_excluded(j, p->flow_missed));
+	if (!p->balanced && loss_hits_all(j))
+		weight = capped(weight, HINT);
 	j->cause[CAUSE_CONNECTION_STATE_LOST] += weight;
 	j->cause[CAUSE_PATH_BLACKHOLE] -= CLEAR;
 	j->cause[CAUSE_PEER_GONE] -= CLEAR;

@@ -93,6 +93,8 @@ struct loss_view loss_look(const struct stall *s, const struct path_cache *lossy
  */
 double loss_excluded(const struct judgement *j, int misses);
 double loss_excluded_once(const struct judgement *j, int misses);
+/* Probes beside the connection are lost as its own are: more probable than that it is dropped. */
+bool loss_hits_all(const struct judgement *j);
 /* The same that segments were damaged on their way in, before the silence; 0: hardly any was. */
 double loss_damaged(const struct judgement *j, double *ret_share);
 void weigh_path_loss(struct judgement *j);

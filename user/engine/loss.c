@@ -334,6 +334,13 @@ static bool only_this_one(const struct judgement *j, int at)
 	return one > all;
 }
 
+bool loss_hits_all(const struct judgement *j)
+{
+	struct loss_view v = loss_look(j->s, NULL, j->path.n);
+
+	return v.at >= 0 && j->path.n_known && !only_this_one(j, v.at);
+}
+
 /* A stall that ends when a try gets through: probes of either kind get through now and then. */
 void weigh_path_loss(struct judgement *j)
 {
