@@ -1,15 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * The thread that delivers. Queues, counters and news are under the lock; a delivery that is under
- * way is the thread's own. A sink has one message on its way at a time, so that an end never
- * overtakes its begin.
+ * The thread that delivers. Queues and counters are under the lock; a delivery that is under way is
+ * the thread's own. A sink has one message on its way at a time, so that an end never overtakes its
+ * begin.
  */
 #include "alert/sinks.h"
 
 #include <errno.h>
 #include <pthread.h>
 #include <signal.h>
-#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -19,11 +18,11 @@
 #include "alert/groups.h"
 #include "base/capability.h"
 #include "base/clock.h"
+#include "base/news.h"
 
 #define PAUSE_MIN_NS NS_PER_S
 #define PAUSE_MAX_NS (300 * NS_PER_S)
 #define RETIRE_NS    (30 * NS_PER_S)
-#define NEWS_LEN     512
 
 struct sink {
 	struct sink_config config;
@@ -46,9 +45,9 @@ struct sinks {
 	int n;
 	char host[NAME_LEN];
 	pthread_t thread;
-	int wake_fd, news_fd;
+	int wake_fd;
+	struct news news;
 	pthread_mutex_t lock;
-	char news[NEWS_LEN];
 	bool stopping, retired;
 	bool mails;	  /* through sendmail, which is often a set-group-ID program */
 	uint64_t stop_ns; /* no longer than that */
@@ -73,22 +72,6 @@ const char *sink_missing(enum sink_type type)
 #endif
 	(void)type;
 	return NULL;
-}
-
-static void tell_news(struct sinks *s, const char *format, ...)
-	__attribute__((format(printf, 2, 3)));
-
-/* News that nobody has read yet is replaced by newer. */
-static void tell_news(struct sinks *s, const char *format, ...)
-{
-	va_list args;
-
-	pthread_mutex_lock(&s->lock);
-	va_start(args, format);
-	vsnprintf(s->news, sizeof(s->news), format, args);
-	va_end(args);
-	pthread_mutex_unlock(&s->lock);
-	eventfd_write(s->news_fd, 1);
 }
 
 static void drop(struct message *m)
@@ -236,14 +219,14 @@ static void settle(struct sinks *s, struct sink *sink, uint64_t now_ns)
 	if (d->state == DELIVERY_DONE) {
 		count(s, sink, SINK_SENT);
 		if (sink->failures)
-			tell_news(s, "sink %s works again", sink->config.name);
+			news_tell(&s->news, "sink %s works again", sink->config.name);
 		sink->failures = 0;
 		remember(s, sink, sink->current);
 		finish(s, sink);
 		return;
 	}
 	if (!sink->failures++)
-		tell_news(s, "sink %s: %s%s", sink->config.name, d->why,
+		news_tell(&s->news, "sink %s: %s%s", sink->config.name, d->why,
 			  d->state == DELIVERY_LATER ? "; it is tried again" : "");
 	if (d->state == DELIVERY_NEVER ||
 	    now_ns >= sink->current->made_ns + sink->config.retry_for_ns) {
@@ -335,8 +318,7 @@ static void release(struct sinks *s)
 	}
 	if (s->wake_fd >= 0)
 		close(s->wake_fd);
-	if (s->news_fd >= 0)
-		close(s->news_fd);
+	news_close(&s->news);
 	free(s->sink);
 	free(s);
 }
@@ -404,9 +386,8 @@ int sinks_new(const struct config *config, const char *host, struct sinks **ret)
 	pthread_mutex_init(&s->lock, NULL);
 	snprintf(s->host, sizeof(s->host), "%s", host);
 	s->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	s->news_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	s->sink = calloc(SINK_MAX, sizeof(*s->sink));
-	if (s->wake_fd < 0 || s->news_fd < 0) {
+	if (news_open(&s->news) || s->wake_fd < 0) {
 		err = -errno;
 		goto out;
 	}
@@ -459,22 +440,12 @@ void sinks_retire(struct sinks *s)
 
 int sinks_fd(const struct sinks *s)
 {
-	return s->news_fd;
+	return s->news.fd;
 }
 
 bool sinks_news(struct sinks *s, char *ret_line, size_t len)
 {
-	eventfd_t n;
-	bool any;
-
-	eventfd_read(s->news_fd, &n);
-	pthread_mutex_lock(&s->lock);
-	any = *s->news;
-	if (any)
-		snprintf(ret_line, len, "%s", s->news);
-	*s->news = '\0';
-	pthread_mutex_unlock(&s->lock);
-	return any;
+	return news_take(&s->news, ret_line, len);
 }
 
 bool sinks_counts(struct sinks *s, int i, struct sink_counts *ret)

@@ -11,10 +11,10 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/eventfd.h>
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/news.h"
 #include "incident/store_db.h"
 #include "incident/store_impl.h"
 
@@ -24,7 +24,6 @@
 #define RETRY_NS    NS_PER_S
 #define PRUNE_NS    (600 * NS_PER_S) /* for age, while nothing happens */
 #define CLOSE_NS    (5 * NS_PER_S)
-#define NEWS_LEN    (PATH_MAX + 256)
 
 /* An output, or packets. */
 struct job {
@@ -45,7 +44,7 @@ struct store {
 	struct store_config config;
 	struct store_db *db;
 	pthread_t thread;
-	int news_fd;
+	struct news news;
 
 	pthread_mutex_t lock; /* of all that follows */
 	pthread_cond_t wake;
@@ -53,7 +52,6 @@ struct store {
 	size_t queued; /* bytes */
 	int n_jobs;
 	bool stopping, refused, joined;
-	char news[NEWS_LEN];
 	struct store_counts counts;
 
 	/* the thread's own */
@@ -76,38 +74,25 @@ static uint64_t count_lost(struct store *s)
 	return lost;
 }
 
-static void tell(struct store *s, const char *format, ...) __attribute__((format(printf, 2, 3)));
-
-/* News that nobody has read yet is replaced by newer. */
-static void tell(struct store *s, const char *format, ...)
-{
-	va_list args;
-
-	pthread_mutex_lock(&s->lock);
-	va_start(args, format);
-	vsnprintf(s->news, sizeof(s->news), format, args);
-	va_end(args);
-	pthread_mutex_unlock(&s->lock);
-	eventfd_write(s->news_fd, 1);
-}
-
 /* Once for each change, not for each try. */
 static void tell_state(struct store *s, int err)
 {
 	if (err == s->failing)
 		return;
 	if (err == -EPROTO) {
-		tell(s, "%s was written by a newer tcpstall: incidents are not kept", s->dir);
+		news_tell(&s->news, "%s was written by a newer tcpstall: incidents are not kept",
+			  s->dir);
 	} else if (err) {
-		tell(s, "%s: %s: incidents wait in memory, and are lost when that is full", s->dir,
-		     strerror(-err));
+		news_tell(&s->news,
+			  "%s: %s: incidents wait in memory, and are lost when that is full",
+			  s->dir, strerror(-err));
 		if (!s->failing)
 			s->lost_before = count_lost(s);
 	} else {
 		const uint64_t lost = count_lost(s) - s->lost_before;
 
-		tell(s, "%s: incidents are kept again; %llu record%s lost", s->dir,
-		     (unsigned long long)lost, lost == 1 ? " was" : "s were");
+		news_tell(&s->news, "%s: incidents are kept again; %llu record%s lost", s->dir,
+			  (unsigned long long)lost, lost == 1 ? " was" : "s were");
 	}
 	s->failing = err;
 }
@@ -202,8 +187,9 @@ static int work(struct store *s, const struct job *first, int n)
 	int err = db_ready(s->db, moved, sizeof(moved));
 
 	if (*moved)
-		tell(s, "the database of incidents was damaged: moved to %s, a new one is begun",
-		     moved);
+		news_tell(&s->news,
+			  "the database of incidents was damaged: moved to %s, a new one is begun",
+			  moved);
 	if (!err && n)
 		err = write_batch(s, first, n);
 	if (!err)
@@ -276,20 +262,18 @@ static int start(struct store *s)
 int store_new(const struct store_config *config, struct store **ret)
 {
 	struct store *s = calloc(1, sizeof(*s));
-	int err = -ENOMEM;
+	int err;
 
 	if (!s)
-		return err;
+		return -ENOMEM;
 	s->config = *config;
 	snprintf(s->dir, sizeof(s->dir), "%s", config->dir);
 	snprintf(s->host, sizeof(s->host), "%s", config->host);
 	s->config.dir = s->dir;
 	s->config.host = s->host;
 	s->last = &s->first;
-	s->news_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	if (s->news_fd < 0)
-		err = -errno;
-	else
+	err = news_open(&s->news);
+	if (!err)
 		err = db_new(&s->config, &s->db);
 	if (!err)
 		err = start(s);
@@ -297,8 +281,7 @@ int store_new(const struct store_config *config, struct store **ret)
 		*ret = s;
 		return 0;
 	}
-	if (s->news_fd >= 0)
-		close(s->news_fd);
+	news_close(&s->news);
 	db_free(s->db);
 	free(s);
 	return err;
@@ -332,11 +315,11 @@ void store_finish(struct store *s)
 	counts = s->counts;
 	pthread_mutex_unlock(&s->lock);
 	if (counts.lost)
-		tell(s, "%s: %s%s%llu incident%s not kept; records lost: %llu", s->dir,
-		     err ? strerror(-err) : "", err ? ": " : "",
-		     (unsigned long long)counts.incidents_lost,
-		     counts.incidents_lost == 1 ? " was" : "s were",
-		     (unsigned long long)counts.lost);
+		news_tell(&s->news, "%s: %s%s%llu incident%s not kept; records lost: %llu", s->dir,
+			  err ? strerror(-err) : "", err ? ": " : "",
+			  (unsigned long long)counts.incidents_lost,
+			  counts.incidents_lost == 1 ? " was" : "s were",
+			  (unsigned long long)counts.lost);
 }
 
 void store_free(struct store *s)
@@ -346,7 +329,7 @@ void store_free(struct store *s)
 	store_finish(s);
 	if (!s->joined)
 		return;
-	close(s->news_fd);
+	news_close(&s->news);
 	free(s);
 }
 
@@ -414,22 +397,12 @@ void store_packets(struct store *s, const char *incident, const struct kept_pack
 
 int store_fd(const struct store *s)
 {
-	return s->news_fd;
+	return s->news.fd;
 }
 
 bool store_news(struct store *s, char *ret_line, size_t len)
 {
-	eventfd_t n;
-	bool any;
-
-	eventfd_read(s->news_fd, &n);
-	pthread_mutex_lock(&s->lock);
-	any = *s->news;
-	if (any)
-		snprintf(ret_line, len, "%s", s->news);
-	*s->news = '\0';
-	pthread_mutex_unlock(&s->lock);
-	return any;
+	return news_take(&s->news, ret_line, len);
 }
 
 struct store_counts store_counts(struct store *s)
