@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * Boxes are read when an incident begins, at each verdict and at its end, each time from where the
- * last reading ended. Probing begins before an incident does, so the last probes of all flows are
- * remembered until it is known whose they are.
+ * last reading ended. Probing begins before an incident does, and stalls of one path are probed
+ * once, so the last probes of all flows are remembered until it is known whose they are.
  */
 #include "keeper.h"
 
@@ -34,6 +34,7 @@ struct open_incident {
 	char id[INCIDENT_ID];
 	struct flow_key key;
 	uint64_t newest_ns; /* what has been kept already */
+	uint64_t lead_ns;   /* of the probes of its lead */
 	struct seen_witness {
 		struct flow_key key;
 		uint64_t newest_ns;
@@ -46,6 +47,7 @@ struct open_incident {
 struct probe_kept {
 	struct flow_key key;
 	struct kept_packet packet;
+	bool taken; /* by the incident of its flow */
 };
 
 struct interface_name {
@@ -221,14 +223,38 @@ static void take_probes(struct keeper *k, const struct open_incident *o)
 		struct probe_kept *probe = &k->probes[(k->next_probe + i) % PROBES];
 		struct kept_packet *p;
 
-		if (!probe->key.netns || !same_flow(&probe->key, &o->key))
+		if (!probe->key.netns || probe->taken || !same_flow(&probe->key, &o->key))
 			continue;
 		p = add(k);
 		if (p)
 			*p = probe->packet;
-		probe->key.netns = 0;
+		probe->taken = true;
 	}
 	store_packets(k->config.store, o->id, k->packets, k->n_packets, NULL);
+}
+
+/* What was sent for its lead since this one is silent, and is not kept with it yet. */
+static void take_lead(struct keeper *k, struct open_incident *o, const struct incident *i)
+{
+	const uint64_t after_ns = o->lead_ns ? o->lead_ns : i->last_progress_ns;
+
+	k->n_packets = 0;
+	for (unsigned int n = 0; n < PROBES && i->lead.netns; n++) {
+		const struct probe_kept *probe = &k->probes[(k->next_probe + n) % PROBES];
+		struct kept_packet *p;
+
+		if (!same_flow(&probe->key, &i->lead) || probe->packet.packet.time_ns <= after_ns)
+			continue;
+		p = add(k);
+		if (!p)
+			break;
+		*p = probe->packet;
+		p->role = p->role == KEPT_PROBE ? KEPT_LEAD_PROBE : KEPT_LEAD_ANSWER;
+		if (p->packet.time_ns > o->lead_ns)
+			o->lead_ns = p->packet.time_ns;
+	}
+	if (k->n_packets)
+		store_packets(k->config.store, o->id, k->packets, k->n_packets, NULL);
 }
 
 static void on_probe(const struct probe_packet *packet, void *arg)
@@ -236,7 +262,7 @@ static void on_probe(const struct probe_packet *packet, void *arg)
 	struct keeper *k = arg;
 	struct probe_kept *kept = &k->probes[k->next_probe % PROBES];
 	struct kept_packet p;
-	bool known = false;
+	bool taken = false;
 
 	memset(&p, 0, sizeof(p)); /* it is written to disk */
 	p.packet.time_ns = packet->time_ns;
@@ -253,15 +279,13 @@ static void on_probe(const struct probe_packet *packet, void *arg)
 	for (const struct open_incident *o = k->open; o; o = o->next) {
 		if (!same_flow(&o->key, packet->key))
 			continue;
-		known = true;
+		taken = true;
 		store_packets(k->config.store, o->id, &p, 1, NULL);
 	}
-	if (known)
-		return;
-	if (kept->key.netns && packet->time_ns - kept->packet.packet.time_ns < YOUNG_NS)
+	if (kept->key.netns && !kept->taken &&
+	    packet->time_ns - kept->packet.packet.time_ns < YOUNG_NS)
 		k->counts.packets_lost++;
-	kept->key = *packet->key;
-	kept->packet = p;
+	*kept = (struct probe_kept){.key = *packet->key, .packet = p, .taken = taken};
 	k->next_probe++;
 }
 
@@ -320,6 +344,7 @@ void keeper_output(struct keeper *k, const struct output *out)
 			out->kind == OUT_STALL_BEGIN || out->kind == OUT_SLOW_BEGIN;
 		return;
 	}
+	take_lead(k, o, i);
 	set_witnesses(o, i);
 	o->pending = k->pending = true;
 	o->ended = out->kind == OUT_STALL_END || out->kind == OUT_SLOW_END;

@@ -44,7 +44,7 @@ static int draw_packet(const struct reviewed *r, void *arg)
 		trail_frame(p->trail, r->frame, r->side, at_ns);
 		if (*r->note && !(r->packet->packet.flags & BOX_RECONSTRUCTED))
 			add_note(&p->report, r->number, at_ns, r->note);
-	} else if (r->packet->role == KEPT_PROBE && !p->probed) {
+	} else if (r->packet->role >= KEPT_PROBE && !p->probed) {
 		p->probed = true;
 		add_note(&p->report, r->number, at_ns, "the first probe is sent");
 	}

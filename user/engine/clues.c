@@ -282,12 +282,12 @@ static void another_asked(struct judgement *j)
 			"not this connection was probed, for too many stall or it ended too early: "
 			"the verdict rests on what was found with the one from port %u, which goes "
 			"the same way",
-			j->s->lead_port);
+			j->s->pub.lead.local.port);
 	else if (j->s->led && j->s->asked)
 		evidence(j, "probed-together", 0,
 			 "the path was probed with the connection from port %u, which stalls as "
 			 "well",
-			 j->s->lead_port);
+			 j->s->pub.lead.local.port);
 }
 
 /* The heart: inside the connection probes stop where those of a new one go on. */

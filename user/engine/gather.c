@@ -107,6 +107,7 @@ static void start_over(struct stall *s)
 	memset(&s->peer, 0, sizeof(s->peer));
 	memset(s->open_ns, 0, sizeof(s->open_ns));
 	memset(s->shut_out, 0, sizeof(s->shut_out));
+	memset(&s->pub.lead, 0, sizeof(s->pub.lead));
 	s->asked = s->probing = s->sizing = s->led = false;
 	s->n_sizes = 0;
 	s->rounds = 1; /* what the peer said by itself was counted before the first */

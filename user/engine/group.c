@@ -138,7 +138,7 @@ struct stall *group_beside(struct engine *e, const struct stall *s)
 void group_adopt(struct stall *s, const struct stall *lead)
 {
 	s->led = s->adopted = s->probing = s->asked = true;
-	s->lead_port = lead->pub.key.local.port;
+	s->pub.lead = lead->pub.key;
 	memcpy(s->pub.hops, lead->pub.hops, sizeof(s->pub.hops));
 	s->pub.n_hops = lead->pub.n_hops;
 	s->peer = lead->peer;
@@ -160,7 +160,7 @@ static void forget_flow(struct tally *probes)
 static void take_path(struct stall *s, const struct stall *lead)
 {
 	s->led = true;
-	s->lead_port = lead->pub.key.local.port;
+	s->pub.lead = lead->pub.key;
 	s->distance = s->distance ? s->distance : lead->distance;
 	memcpy(s->pub.hops, lead->pub.hops, sizeof(s->pub.hops));
 	s->pub.n_hops = lead->pub.n_hops;

@@ -120,13 +120,12 @@ struct stall {
 	uint8_t outage_at;
 	int fresh_starts;
 	uint64_t asked_ns; /* when it was */
-	bool led;	   /* the path was asked by another stall, of this local port */
+	bool led;	   /* the path was asked by another stall: pub.lead */
 	bool adopted;	   /* and for want of budget nothing was asked for this one */
 	bool compared;	   /* only the peer is asked: does it answer as it answers the lead? */
 	bool lead_full;	   /* there it answered full-size packets */
 	bool alone;	   /* it does not: this one is asked for by itself */
 	bool waiting;	   /* for what the lead will find */
-	uint16_t lead_port;
 	int rounds;		 /* of probes, begun */
 	int wanted;		 /* probes, for this incident */
 	int outstanding;	 /* probes whose result has not come */

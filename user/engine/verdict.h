@@ -106,6 +106,7 @@ struct incident {
 	char id[INCIDENT_ID]; /* 20260102T030405-1a2b3c4d */
 	enum outcome outcome;
 	struct flow_key key;
+	struct flow_key lead; /* of the stall whose probes count here, too; netns 0: none */
 	bool local_sends; /* the stalled direction is local -> remote */
 	bool named;	  /* the user asked for the flow */
 	bool slow;	  /* a phase that crawls, no stall: begun_ns to ended_ns */

@@ -111,7 +111,7 @@ static int read_packet(FILE *in, struct kept_packet *ret)
 
 	if (got != sizeof(r))
 		return got ? -ENODATA : 0;
-	if (r.captured > BOX_CAPTURED || r.role > KEPT_ANSWER || r.interface[KEPT_NAME - 1])
+	if (r.captured > BOX_CAPTURED || r.role >= KEPT_ROLES || r.interface[KEPT_NAME - 1])
 		return -EBADMSG;
 	*ret = (struct kept_packet){
 		.packet =

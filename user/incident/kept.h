@@ -12,7 +12,15 @@
 #define KEPT_NAME 32
 #define KEPT_MAX  (1 << 19) /* packets of an incident that are read */
 
-enum kept_role { KEPT_FLOW, KEPT_WITNESS, KEPT_PROBE, KEPT_ANSWER };
+enum kept_role {
+	KEPT_FLOW,
+	KEPT_WITNESS,
+	KEPT_PROBE, /* from here on: of the prober */
+	KEPT_ANSWER,
+	KEPT_LEAD_PROBE, /* sent for the stall that leads this one */
+	KEPT_LEAD_ANSWER,
+	KEPT_ROLES
+};
 
 struct kept_packet {
 	struct box_packet packet;

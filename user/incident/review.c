@@ -25,7 +25,7 @@ struct sent {
 
 static bool is_probe(const struct kept_packet *p)
 {
-	return p->role == KEPT_PROBE || p->role == KEPT_ANSWER;
+	return p->role >= KEPT_PROBE;
 }
 
 static void decode(const struct kept_packet *p, struct frame *f)
@@ -161,15 +161,23 @@ static const char *probe_text(const struct kept_packet *p)
 	}
 }
 
-static void probe_note(const struct kept_packet *p, char note[EXCERPT_NOTE])
+static void probe_note(const struct kept_packet *p, const struct incident *i,
+		       char note[EXCERPT_NOTE])
 {
-	if (p->role == KEPT_PROBE)
-		snprintf(note, EXCERPT_NOTE, "%s, TTL %u", probe_text(p), p->ttl);
+	const bool leads = p->role >= KEPT_LEAD_PROBE;
+	int len;
+
+	if (p->role == KEPT_PROBE || p->role == KEPT_LEAD_PROBE)
+		len = snprintf(note, EXCERPT_NOTE, "%s, TTL %u", probe_text(p), p->ttl);
 	else if (p->kind < PROBE_KINDS)
-		snprintf(note, EXCERPT_NOTE, "answer to the %s with TTL %u: %s", probe_text(p),
-			 p->ttl, answer_text(p));
+		len = snprintf(note, EXCERPT_NOTE, "answer to the %s with TTL %u: %s",
+			       probe_text(p), p->ttl, answer_text(p));
 	else
-		snprintf(note, EXCERPT_NOTE, "%s about a %s", answer_text(p), probe_text(p));
+		len = snprintf(note, EXCERPT_NOTE, "%s about a %s", answer_text(p), probe_text(p));
+	if (leads)
+		snprintf(note + len, EXCERPT_NOTE - (size_t)len,
+			 "; for the connection from port %u, which stalls as well",
+			 i->lead.local.port);
 }
 
 static void box_note(const struct kept_packet *p, char note[EXCERPT_NOTE])
@@ -208,7 +216,7 @@ int review(struct incident *i, const struct kept_packet *packets, size_t n, bool
 		r.number = ++number;
 		r.side = excerpt_side(&excerpt, &f);
 		if (is_probe(p)) {
-			probe_note(p, note);
+			probe_note(p, i, note);
 			excerpt_number_note(&excerpt, number, note);
 		} else if (p->role == KEPT_FLOW) {
 			excerpt_takes(&excerpt, &f, r.side, p->packet.time_ns, number, note);

@@ -109,6 +109,7 @@ static const struct field verdict_fields[] = {
 const struct field incident_fields[] = {
 	TEXT(struct incident, id),
 	PART(struct incident, key, key_fields),
+	PART(struct incident, lead, key_fields),
 	BOOLEAN(struct incident, local_sends),
 	BOOLEAN(struct incident, named),
 	NUMBER(struct incident, suspected_ns),
