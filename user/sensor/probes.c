@@ -17,6 +17,34 @@
 #define PROBE_WAYS  6
 #define ASKED_TWICE 2
 
+/* --- those that are kept ---------------------------------------------------------------------
+ */
+
+static uint32_t n_kept(const struct tracker *t)
+{
+	return t->n_probes < PROBES_KEPT ? t->n_probes : PROBES_KEPT;
+}
+
+/* The oldest is 0. */
+static struct kept_probe *kept(struct tracker *t, uint32_t i)
+{
+	uint32_t first = t->n_probes < PROBES_KEPT ? 0 : t->n_probes;
+
+	return &t->probes[(first + i) % PROBES_KEPT];
+}
+
+static bool same_ends(const struct kept_probe *p, const struct frame *f)
+{
+	return p->dport == f->dport && p->sport == f->sport && p->family == f->family &&
+	       !memcmp(&p->src, &f->src, sizeof(p->src)) &&
+	       !memcmp(&p->dst, &f->dst, sizeof(p->dst));
+}
+
+static bool is_in_flow(const struct kept_probe *p)
+{
+	return p->kind == PROBE_IN_FLOW || p->kind == PROBE_IN_FLOW_FULL;
+}
+
 /* --- what is one --------------------------------------------------------------------------------
  */
 
@@ -27,8 +55,33 @@ static bool acknowledged(const struct half *h, const struct frame *f)
 	return f->payload ? end <= 0 && end > -MAX_JUMP : seq_diff(f->seq, h->una) == -1;
 }
 
+/* Inside the connection of f. NULL: none. */
+static const struct kept_probe *first_kept(struct tracker *t, const struct frame *f)
+{
+	for (uint32_t i = 0; i < n_kept(t); i++)
+		if (is_in_flow(kept(t, i)) && same_ends(kept(t, i), f))
+			return kept(t, i);
+	return NULL;
+}
+
+/*
+ * Nothing else is here of this connection: it was probed for another one, too. Where a stream would
+ * go on, probes stay below what has been acknowledged, and begin a copy there.
+ */
+static enum probe_kind kind_alone(const struct kept_probe *first, const struct frame *f)
+{
+	bool low = f->ttl <= LOW_TTL;
+
+	if (!first)
+		return low && f->payload == 1 ? PROBE_IN_FLOW : PROBE_KINDS;
+	if (seq_diff(f->seq + f->payload, first->seq + first->len) <= 0)
+		return f->payload > 1 ? PROBE_IN_FLOW_FULL : PROBE_IN_FLOW;
+	return low && f->seq - first->seq <= first->len ? PROBE_IN_FLOW_COPY : PROBE_KINDS;
+}
+
 /* PROBE_KINDS: none. */
-static enum probe_kind kind_of(const struct flow_entry *e, int dir, const struct frame *f)
+static enum probe_kind kind_of(struct tracker *t, const struct flow_entry *e, int dir,
+			       const struct frame *f)
 {
 	const struct half *h = &e->half[dir], *o = &e->half[!dir];
 	bool known = e->probed >> dir & 1, low = f->ttl <= LOW_TTL;
@@ -37,8 +90,10 @@ static enum probe_kind kind_of(const struct flow_entry *e, int dir, const struct
 		return PROBE_KINDS;
 	if (f->flags & TCP_SYN)
 		return !(f->flags & TCP_ACK) && (low || known) ? PROBE_CONTROL : PROBE_KINDS;
-	if (!(h->flags & HALF_BASED) || !(f->flags & TCP_ACK))
+	if (!(f->flags & TCP_ACK))
 		return PROBE_KINDS;
+	if (!(h->flags & HALF_BASED))
+		return kind_alone(known ? first_kept(t, f) : NULL, f);
 	low = low && h->ttl > LOW_TTL;
 	if (!acknowledged(h, f))
 		return low && f->payload && seq_diff(f->seq, h->una) >= 0 &&
@@ -78,40 +133,15 @@ static void keep(struct tracker *t, struct flow_entry *e, int dir, const struct 
 /* --- what answers one ---------------------------------------------------------------------------
  */
 
-static bool same_ends(const struct kept_probe *p, const struct frame *f)
-{
-	return p->dport == f->dport && p->sport == f->sport && p->family == f->family &&
-	       !memcmp(&p->src, &f->src, sizeof(p->src)) &&
-	       !memcmp(&p->dst, &f->dst, sizeof(p->dst));
-}
-
 static bool waits(const struct tracker *t, const struct kept_probe *p)
 {
 	return !p->answer && t->now_ns - p->sent_ns <= TIMEOUT_NS;
-}
-
-static uint32_t n_kept(const struct tracker *t)
-{
-	return t->n_probes < PROBES_KEPT ? t->n_probes : PROBES_KEPT;
-}
-
-/* The oldest is 0. */
-static struct kept_probe *kept(struct tracker *t, uint32_t i)
-{
-	uint32_t first = t->n_probes < PROBES_KEPT ? 0 : t->n_probes;
-
-	return &t->probes[(first + i) % PROBES_KEPT];
 }
 
 static bool repeats_range(const struct kept_probe *p, const struct frame *f)
 {
 	return f->n_sacks && f->sacks[0][0] == p->seq && f->sacks[0][1] == p->seq + p->len &&
 	       seq_diff(f->ack, f->sacks[0][1]) >= 0; /* RFC 2883 4 */
-}
-
-static bool is_in_flow(const struct kept_probe *p)
-{
-	return p->kind == PROBE_IN_FLOW || p->kind == PROBE_IN_FLOW_FULL;
 }
 
 /* Whether f, which goes the way back of p, answers it. */
@@ -190,7 +220,7 @@ static void look_at_sender(struct tracker *t, uint32_t node);
 
 enum probe_part probes_look(struct tracker *t, struct flow_entry *e, int dir, const struct frame *f)
 {
-	enum probe_kind kind = kind_of(e, dir, f);
+	enum probe_kind kind = kind_of(t, e, dir, f);
 	const struct kept_probe *p;
 
 	if (kind < PROBE_KINDS) {
@@ -275,13 +305,14 @@ bool probes_icmp(struct tracker *t, const struct frame *f)
 /* --- to the engine ------------------------------------------------------------------------------
  */
 
-/* Beside the connection: from the same host to the same port. */
+/* Beside the connection: between the same hosts, to whichever port, since one way is asked once. */
 static bool is_about(const struct kept_probe *p, const struct flow_entry *e, int dir)
 {
-	return p->family == e->family && p->dport == e->port[!dir] &&
-	       !memcmp(&p->src, &e->addr[dir], sizeof(p->src)) &&
+	bool own = p->dport == e->port[!dir] && p->sport == e->port[dir];
+
+	return p->family == e->family && !memcmp(&p->src, &e->addr[dir], sizeof(p->src)) &&
 	       !memcmp(&p->dst, &e->addr[!dir], sizeof(p->dst)) &&
-	       (p->sport == e->port[dir]) == (p->kind != PROBE_CONTROL);
+	       own == (p->kind != PROBE_CONTROL);
 }
 
 static uint64_t settled_ns(const struct kept_probe *p)

@@ -152,7 +152,8 @@ static void look_for_witnesses(struct tracker *t, uint32_t node, struct capture_
 			const struct half *h = &w->half[d];
 			bool src = !memcmp(&w->addr[d], &e->addr[dir], sizeof(e->addr[0]));
 			bool dst = !memcmp(&w->addr[!d], &e->addr[!dir], sizeof(e->addr[0]));
-			bool moved = h->progress_ns > since_ns && h->sent;
+			bool moved = h->progress_ns > since_ns && h->sent &&
+				     !(w->probed >> d & 1); /* what is probed is no witness */
 			bool young = w->born_ns + WITNESS_NS > since_ns;
 
 			c->opened += src && young && (h->flags & HALF_SYN) && !half_opening(h);
