@@ -25,6 +25,7 @@ class Result:
     place_confidence: float = None
     slow: bool = False  # the times are from the fault then
     probes_sent: int = 0
+    incident: str = ""  # that was judged
     other_stalls: list = field(default_factory=list)  # reported, though nothing was wrong with them
     lines: list = field(default_factory=list)  # all that tcpstall printed
     words: list = field(default_factory=list)  # the last of its diagnostics
@@ -85,6 +86,7 @@ def judge(incident, network, truth, from_ns, result):
         return
     verdict = incident.verdict
     result.slow = incident.slow
+    result.incident = verdict["incident"]
     result.cause, result.place = conclusion(verdict)
     result.cause_ok = result.cause in truth.cause
     result.place_ok = any(place_matches(verdict.get("where"), p, network) for p in truth.places)

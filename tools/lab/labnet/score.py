@@ -28,12 +28,19 @@ def check_and_print(scenario):
     return 1 if why else 0
 
 
-def _run_one(name, keep, seed):
+def store_of(keep, name):
+    """Where run_many() lets a scenario keep its incidents."""
+    return f"{keep}/{name}.store"
+
+
+def _run_one(name, keep, seed, stored):
     """A scenario in a lab of its own: what it kept, or None, and what it printed."""
     path = f"{keep}/{name}.json"
     if os.path.exists(path):
         os.unlink(path)
-    done = subprocess.run([sys.executable, LAB, "run", "--seed", str(seed), "--keep", keep, name],
+    store = ["--store", store_of(keep, name)] if stored else []
+    done = subprocess.run([sys.executable, LAB, "run", "--seed", str(seed), "--keep", keep, *store,
+                           name],
                           stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                           stderr=subprocess.STDOUT, text=True, check=False)
     if not os.path.exists(path):
@@ -42,12 +49,13 @@ def _run_one(name, keep, seed):
         return json.load(file), done.stdout.strip()
 
 
-def run_many(names, jobs, keep, finished, seed=1):
+def run_many(names, jobs, keep, finished, seed=1, stored=False):
     """Runs scenarios, `jobs` at a time; finished(name, result, said) for each. result is what
-    run.run() keeps, or None; said is what was printed. seed: of the matrix."""
+    run.run() keeps, or None; said is what was printed. seed: of the matrix; stored: incidents are
+    kept, see store_of()."""
     pool = concurrent.futures.ThreadPoolExecutor(jobs)
     try:
-        running = {pool.submit(_run_one, name, keep, seed): name for name in names}
+        running = {pool.submit(_run_one, name, keep, seed, stored): name for name in names}
         for future in concurrent.futures.as_completed(running):
             finished(running[future], *future.result())
     finally:
