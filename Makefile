@@ -321,6 +321,26 @@ uninstall:  ## undo install
 	rm -f $(foreach f,$(INSTALLED),$(DESTDIR)$(lastword $(subst =, ,$(f))))
 	-rmdir $(DESTDIR)$(SHARE)
 
+# A tree of its own, as it would come in a tarball.
+DEB := $(BUILD)/deb
+
+deb:  ## a Debian package, and what lintian says of it, in build/deb/
+	@tools/deps build deb
+	$(Q)rm -rf $(DEB)
+	$(Q)mkdir -p $(DEB)/tcpstall-$(RELEASE)
+	$(Q)tar -c --exclude-vcs --exclude='./build*' --exclude=__pycache__ . | \
+		tar -x -C $(DEB)/tcpstall-$(RELEASE)
+	$(Q)tar -cJ -C $(DEB) -f $(DEB)/tcpstall_$(RELEASE).orig.tar.xz tcpstall-$(RELEASE)
+	$(Q)cp -R tools/debian $(DEB)/tcpstall-$(RELEASE)/debian
+	$(Q)cd $(DEB)/tcpstall-$(RELEASE) && env -u MAKEFLAGS -u MAKEOVERRIDES \
+		DEB_BUILD_OPTIONS="$${DEB_BUILD_OPTIONS-nocheck parallel=2}" \
+		dpkg-buildpackage -us -uc >../build.log 2>&1 || { tail -n 30 ../build.log; exit 1; }
+	$(Q)lintian --allow-root --fail-on error,warning $(DEB)/*.changes
+	@ls $(DEB)/*.deb
+
+test-deb: deb  ## install, boot, upgrade, remove and purge it in a system of its own, as root
+	$(Q)BUILD=$(BUILD) tests/run -t 900 tests/pack/deb
+
 clean:  ## remove what was built
 	$(Q)rm -rf $(BUILD) $(BUILD)-*
 
@@ -331,5 +351,5 @@ help:  ## this list
 FORCE:
 -include $(FUZZERS:=.d)
 
-.PHONY: accuracy afl all asan bench bench-scale bundle check-unit clean cross demo deps format fuzz fuzzers help install lab lint need soak test test-vm \
+.PHONY: accuracy afl all asan bench bench-scale bundle check-unit clean cross deb demo deps format fuzz fuzzers help install lab lint need soak test test-deb test-vm \
         uninstall FORCE
