@@ -181,11 +181,9 @@ need:
 	test -z "$$missing" || { echo "missing:$$missing - run \`make deps\`" >&2; exit 1; }
 ifneq ($(STATIC),)
 	@missing=; for lib in $(sort $(filter -l%,$(LDLIBS_ALL))); do \
-		file=lib$${lib#-l}.a; \
-		case $$($(CC) $(LDFLAGS) $(filter -L%,$(LDLIBS_ALL)) -print-file-name=$$file) in \
-		*/*) ;; \
-		*) missing="$$missing $$file" ;; \
-		esac; \
+		echo 'int main(void) { return 0; }' | $(CC) -static $(LDFLAGS) \
+			$(filter -L%,$(LDLIBS_ALL)) -x c - -x none $$lib -o /dev/null 2>/dev/null || \
+			missing="$$missing lib$${lib#-l}.a"; \
 	done; \
 	test -z "$$missing" || { \
 		echo "STATIC=1: not there:$$missing - \`make bundle\` needs none of them" >&2; exit 1; }
