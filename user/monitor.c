@@ -289,10 +289,9 @@ static void on_broker(struct monitor *m)
 {
 	if (inquiry_take(m->inquiry) != -EPIPE)
 		return;
-	epoll_ctl(m->epoll_fd, EPOLL_CTL_DEL, broker_fd(), NULL);
-	if (m->say)
-		m->say("the process that keeps the capabilities has ended: no more probes, "
-		       "processes and other network namespaces until a restart");
+	if (m->config.say)
+		m->config.say("the process that keeps the capabilities has ended: no more probes, "
+			      "processes and other network namespaces until a restart");
 }
 
 static void dispatch(struct monitor *m, enum source source)

@@ -24,12 +24,13 @@ struct monitor_config {
 	struct store *store;  /* NULL: incidents are not kept */
 	struct writer *writer;
 	int out_fd; /* that the writer writes to: noticed when its reader goes; -1: do not care */
-	struct live *live;   /* redrawn each second from a full scan; NULL: none */
-	struct names *names; /* told of the addresses that answer; NULL: none */
-	int key_fd;	     /* terminal that sends 'q'; -1: none */
-	int pidfd;	     /* the loop ends with this process; -1: none */
-	pid_t forward_to;    /* signals go on to this process; 0: they end the loop */
-	struct guest *guest; /* NULL: none */
+	struct live *live;	       /* redrawn each second from a full scan; NULL: none */
+	struct names *names;	       /* told of the addresses that answer; NULL: none */
+	int key_fd;		       /* terminal that sends 'q'; -1: none */
+	int pidfd;		       /* the loop ends with this process; -1: none */
+	pid_t forward_to;	       /* signals go on to this process; 0: they end the loop */
+	struct guest *guest;	       /* NULL: none */
+	void (*say)(const char *line); /* what goes wrong while it runs; NULL: nobody listens */
 	const struct flow_filter *probe_exclude; /* no probes for these; NULL: none such */
 	/* Whether this incident belongs into the store; NULL: all of them do. */
 	bool (*keeps)(const struct incident *incident, void *arg);

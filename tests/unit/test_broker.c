@@ -20,6 +20,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "host/broker.h"
 #include "host/host.h"
 
@@ -102,6 +103,76 @@ static void it_finds_the_process_behind_a_socket(void **state)
 	close(fd);
 }
 
+static void nobody_waits_for_who_asks_and_does_not_listen(void **state)
+{
+	struct process_seen found;
+	struct flow_key key = {.netns = 7};
+	struct pollfd ready = {.fd = broker_fd(), .events = POLLIN};
+	int asked = 0, fd;
+
+	(void)state;
+	for (int i = 0; i < 2000; i++)
+		asked += !broker_owner(&key, UINT64_MAX);
+	assert_in_range(asked, 1, 1999);
+	for (int i = 0; i < 10; i++) {
+		fd = namespace_socket(-1, AF_INET, SOCK_STREAM, 0);
+		assert_true(fd >= 0);
+		close(fd);
+	}
+	while (asked) {
+		assert_int_equal(poll(&ready, 1, 10000), 1);
+		assert_int_equal(broker_found(&found), 0);
+		assert_int_equal(found.pid, 0);
+		asked--;
+	}
+}
+
+static void one_that_does_not_answer_is_asked_once(void **state)
+{
+	struct process_seen found;
+	const uint64_t begun_ns = mono_ns();
+
+	(void)state;
+	assert_int_equal(kill(broker_pid(), SIGSTOP), 0);
+	assert_int_equal(namespace_socket(-1, AF_INET, SOCK_STREAM, 0), -ETIMEDOUT);
+	for (int i = 0; i < 20; i++)
+		assert_int_equal(namespace_socket(-1, AF_INET, SOCK_STREAM, 0), -EPIPE);
+	assert_true(mono_ns() - begun_ns < 10 * NS_PER_S);
+	assert_int_equal(broker_found(&found), -EPIPE);
+	assert_int_equal(broker_pid(), 0);
+}
+
+/* What somebody could send who has taken our process over. */
+static void more_descriptors_than_one_are_an_end(void **state)
+{
+	int fds[2] = {STDIN_FILENO, STDERR_FILENO};
+	union {
+		struct cmsghdr align;
+		char bytes[CMSG_SPACE(sizeof(fds))];
+	} control = {0};
+	struct {
+		struct flow_key key;
+		uint64_t inode;
+	} request = {0}; /* right but for them */
+	struct iovec iov = {.iov_base = &request, .iov_len = sizeof(request)};
+	struct msghdr message = {.msg_iov = &iov,
+				 .msg_iovlen = 1,
+				 .msg_control = control.bytes,
+				 .msg_controllen = sizeof(control.bytes)};
+	struct cmsghdr *c = CMSG_FIRSTHDR(&message);
+	struct pollfd ended = {.fd = broker_fd(), .events = POLLIN};
+	struct process_seen found;
+
+	(void)state;
+	c->cmsg_level = SOL_SOCKET;
+	c->cmsg_type = SCM_RIGHTS;
+	c->cmsg_len = CMSG_LEN(sizeof(fds));
+	memcpy(CMSG_DATA(c), fds, sizeof(fds));
+	assert_true(sendmsg(broker_fd(), &message, 0) > 0);
+	assert_int_equal(poll(&ended, 1, 10000), 1);
+	assert_int_equal(broker_found(&found), -EPIPE);
+}
+
 static void when_it_has_ended_that_is_an_error_and_no_more(void **state)
 {
 	struct process_seen found;
@@ -122,6 +193,9 @@ int main(void)
 		TEST(it_opens_nothing_else),
 		TEST(it_finds_our_namespace),
 		TEST(it_finds_the_process_behind_a_socket),
+		TEST(nobody_waits_for_who_asks_and_does_not_listen),
+		TEST(one_that_does_not_answer_is_asked_once),
+		TEST(more_descriptors_than_one_are_an_end),
 		TEST(when_it_has_ended_that_is_an_error_and_no_more),
 	};
 

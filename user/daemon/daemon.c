@@ -458,6 +458,7 @@ static int open_monitor(struct daemon *d)
 	}
 	m->writer = d->session.writer;
 	m->guest = &d->guest;
+	m->say = say;
 	m->probe_exclude = d->exclude;
 	m->keeps = keeps;
 	m->keeps_arg = d;

@@ -12,6 +12,7 @@
 #include "base/clock.h"
 #include "base/newfile.h"
 #include "daemon/daemon_impl.h"
+#include "daemon/privilege.h"
 #include "host/broker.h"
 #include "incident/store.h"
 #include "version.h"
@@ -200,6 +201,10 @@ void daemon_say_start(const struct daemon *d)
 	warnx("capabilities: %s; of process %d, which does what takes some: %s",
 	      capability_text(capability_permitted(), own, sizeof(own)), (int)broker_pid(),
 	      capability_text(d->broker_may, kept, sizeof(kept)));
+	if (privilege_of_programs(c))
+		warnx("programs of sinks may get capabilities again, because one of type mail "
+		      "starts "
+		      "sendmail");
 	warnx("watching transfers of %s or more; a stall is %s of silence; [watch NAME] sections: "
 	      "%d",
 	      format_bytes(d->options.min_bytes, bytes),

@@ -47,7 +47,7 @@ int privilege_part(const struct config *config, uint64_t *ret)
 	return *ret ? broker_start(*ret) : 0;
 }
 
-static bool mails(const struct config *c)
+bool privilege_of_programs(const struct config *c)
 {
 	for (int i = 0; i < c->n_sinks; i++)
 		if (c->sink[i].type == SINK_MAIL)
@@ -57,14 +57,14 @@ static bool mails(const struct config *c)
 
 bool privilege_suits(const struct config *old, const struct config *config)
 {
-	return mails(old) || !mails(config);
+	return privilege_of_programs(old) || !privilege_of_programs(config);
 }
 
 int privilege_drop(const struct config *config)
 {
 	int err;
 
-	if (!mails(config) && capability_bound())
+	if (!privilege_of_programs(config) && capability_bound())
 		prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
 	err = capability_suspend(); /* to try it without */
 	if (!err)

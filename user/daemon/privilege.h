@@ -13,10 +13,16 @@
  */
 int privilege_part(const struct config *config, uint64_t *ret);
 
-/* Once everything is attached, while there is still one thread; for good. -errno */
+/*
+ * Once everything is attached, while there is still one thread. For good, and for all programs that
+ * are started; but a configuration with a sink of type mail leaves those what set-user-ID and root
+ * give them, since sendmail is of no use without. -errno
+ */
 int privilege_drop(const struct config *config);
 
-/* The same configuration can be had without a restart: no sink of it needs what is gone. */
+bool privilege_of_programs(const struct config *config); /* they are left some, see above */
+
+/* It can be taken without a restart: no sink of it needs what is gone. */
 bool privilege_suits(const struct config *old, const struct config *config);
 
 #endif

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * Two pairs of sockets: on one each request is answered before the next, on the other processes are
- * asked for and told of when they are found. What comes in is from a process that may have been
- * taken over: a length that is not right, or a socket that is not in the table, is refused. It may
- * name any namespace; what it may do there is what the table says.
+ * asked for and told of when they are found. Of those no more are under way than the socket holds,
+ * so neither end ever waits for the other to read. What comes in is from a process that may have
+ * been taken over: a length that is not right, or a socket that is not in the table, is refused. It
+ * may name any namespace; what it may do there is what the table says.
  */
 #include "host/broker.h"
 
@@ -27,6 +28,10 @@
 
 #define NAME	 "tcpstall-broker" /* 15 characters, as prctl(2) takes them */
 #define SLICE_NS (4 * NS_PER_MS)   /* for processes, before a request is looked at again */
+#define QUIET_MS 1		   /* requests come in rows: processes wait for a gap */
+#define OWNERS_MAX                                                                                 \
+	(OWNERS_ASKED_MAX / 2) /* some 270 are as much as net.core.wmem_default holds              \
+				*/
 
 enum request_kind { ASK_SOCKET, ASK_NETNS, ASK_CONNTRACK };
 
@@ -52,6 +57,7 @@ static struct {
 	pid_t pid; /* 0: there is none */
 	int ask_fd, owner_fd;
 	uint32_t number;
+	int asked; /* for processes, and not taken yet */
 	bool relied;
 } broker;
 
@@ -59,7 +65,7 @@ static struct {
  */
 
 /* fd -1: none goes along. */
-static int send_message(int to, const void *data, size_t len, int fd)
+static int send_message(int to, const void *data, size_t len, int fd, int flags)
 {
 	union {
 		struct cmsghdr align;
@@ -78,7 +84,26 @@ static int send_message(int to, const void *data, size_t len, int fd)
 		c->cmsg_len = CMSG_LEN(sizeof(int));
 		memcpy(CMSG_DATA(c), &fd, sizeof(fd));
 	}
-	return sendmsg(to, &message, MSG_NOSIGNAL) < 0 ? -errno : 0;
+	return sendmsg(to, &message, MSG_NOSIGNAL | flags) < 0 ? -errno : 0;
+}
+
+/* Takes the only descriptor of a message; what is more is closed: there is room for two of them. */
+static int take_descriptor(struct msghdr *message, int *ret_fd)
+{
+	const struct cmsghdr *c = CMSG_FIRSTHDR(message);
+	int fds[2], n = 0;
+
+	if (c && c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS)
+		n = (int)((c->cmsg_len - CMSG_LEN(0)) / sizeof(int));
+	if (n > 2)
+		return -EBADMSG; /* it cannot be */
+	if (n)
+		memcpy(fds, CMSG_DATA(c), (size_t)n * sizeof(int));
+	if (n == 1)
+		*ret_fd = fds[0];
+	for (int i = 0; n > 1 && i < n; i++)
+		close(fds[i]);
+	return n > 1 ? -EBADMSG : 0;
 }
 
 /* Exactly len bytes and one descriptor at most. -EPIPE: the other end is gone. */
@@ -95,8 +120,8 @@ static int receive_message(int from, void *data, size_t len, int *ret_fd)
 		.msg_control = control.bytes,
 		.msg_controllen = sizeof(control.bytes),
 	};
-	const struct cmsghdr *c;
 	ssize_t n;
+	int err;
 
 	*ret_fd = -1;
 	do
@@ -104,11 +129,8 @@ static int receive_message(int from, void *data, size_t len, int *ret_fd)
 	while (n < 0 && errno == EINTR);
 	if (n < 0)
 		return errno == EAGAIN ? -ETIMEDOUT : errno == ECONNRESET ? -EPIPE : -errno;
-	c = CMSG_FIRSTHDR(&message);
-	if (c && c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS &&
-	    c->cmsg_len == CMSG_LEN(sizeof(int)))
-		memcpy(ret_fd, CMSG_DATA(c), sizeof(*ret_fd));
-	if ((size_t)n == len && !(message.msg_flags & (MSG_TRUNC | MSG_CTRUNC)))
+	err = take_descriptor(&message, ret_fd);
+	if (!err && (size_t)n == len && !(message.msg_flags & (MSG_TRUNC | MSG_CTRUNC)))
 		return 0;
 	if (*ret_fd >= 0)
 		close(*ret_fd);
@@ -173,7 +195,7 @@ static int answer(struct namespaces *n, int ask_fd)
 		return err;
 	reply.number = request.number;
 	fd = serve_request(n, &request, netns_fd, &reply);
-	err = send_message(ask_fd, &reply, sizeof(reply), fd);
+	err = send_message(ask_fd, &reply, sizeof(reply), fd, 0);
 	if (fd >= 0)
 		close(fd);
 	if (netns_fd >= 0)
@@ -183,7 +205,7 @@ static int answer(struct namespaces *n, int ask_fd)
 
 static void tell_owner(const struct process_seen *process, void *arg)
 {
-	send_message(*(const int *)arg, process, sizeof(*process), -1);
+	send_message(*(const int *)arg, process, sizeof(*process), -1, MSG_DONTWAIT);
 }
 
 static int take_owner(struct owners *o, int owner_fd)
@@ -207,18 +229,19 @@ static void serve(int ask_fd, int owner_fd)
 				{.fd = owner_fd, .events = POLLIN}};
 	struct namespaces *n = NULL;
 	struct owners *o = NULL;
-	int err = namespaces_new(&n);
+	int err = namespaces_new(&n), ready = 0;
 
 	err = err ? err : owners_new(&o);
 	while (!err) {
-		if (poll(fds, 2, owners_busy(o) ? 0 : -1) < 0 && errno != EINTR)
+		ready = poll(fds, 2, !owners_busy(o) ? -1 : ready ? QUIET_MS : 0);
+		if (ready < 0)
 			break;
+		if (!ready)
+			owners_run(o, SLICE_NS, tell_owner, &owner_fd);
 		if (fds[0].revents)
 			err = answer(n, ask_fd);
 		if (!err && fds[1].revents)
 			err = take_owner(o, owner_fd);
-		if (!err && owners_busy(o))
-			owners_run(o, SLICE_NS, tell_owner, &owner_fd);
 	}
 	owners_free(o);
 	namespaces_free(n);
@@ -251,6 +274,7 @@ int broker_start(uint64_t capabilities)
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ask) ||
 	    socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, owner) ||
 	    setsockopt(ask[0], SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience)) ||
+	    setsockopt(ask[0], SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience)) ||
 	    (pid = fork()) < 0)
 		err = -errno;
 	if (!pid) {
@@ -268,24 +292,33 @@ int broker_start(uint64_t capabilities)
 		return err;
 	broker.ask_fd = ask[0];
 	broker.owner_fd = owner[0];
+	broker.asked = 0;
 	broker.pid = pid;
 	return 0;
 }
 
-void broker_stop(void)
+/* It has no state to lose. It may be in a sleep that nothing ends: that is not waited for. */
+static void end_broker(void)
 {
 	if (!broker.pid)
 		return;
 	close(broker.ask_fd);
 	close(broker.owner_fd);
-	waitpid(broker.pid, NULL, 0);
+	kill(broker.pid, SIGKILL);
+	for (int i = 0; i < 100 && !waitpid(broker.pid, NULL, WNOHANG); i++)
+		poll(NULL, 0, 1);
 	broker.pid = 0;
+}
+
+void broker_stop(void)
+{
+	end_broker();
 	broker.relied = false;
 }
 
 void broker_rely(void)
 {
-	broker.relied = broker.pid;
+	broker.relied = broker.pid != 0;
 }
 
 bool broker_relied(void)
@@ -303,8 +336,12 @@ static int ask(struct request *request, int netns_fd, struct reply *reply, int *
 {
 	int fd, err;
 
+	if (!broker.pid)
+		return -EPIPE;
 	request->number = ++broker.number;
-	err = send_message(broker.ask_fd, request, sizeof(*request), netns_fd);
+	err = send_message(broker.ask_fd, request, sizeof(*request), netns_fd, 0);
+	if (err == -EAGAIN)
+		err = -ETIMEDOUT;
 	while (!err) {
 		err = receive_message(broker.ask_fd, reply, sizeof(*reply), &fd);
 		if (err)
@@ -318,6 +355,9 @@ static int ask(struct request *request, int netns_fd, struct reply *reply, int *
 		if (reply->number == request->number)
 			return reply->error ? reply->error : ret_fd ? -EPROTO : 0;
 	}
+	/* Who does not answer once is not asked again: each time would be two seconds. */
+	if (err == -ETIMEDOUT)
+		kill(broker.pid, SIGKILL);
 	return err;
 }
 
@@ -357,10 +397,18 @@ int broker_owner(const struct flow_key *key, uint64_t inode)
 {
 	struct owner_request request;
 
+	int err;
+
+	if (!broker.pid)
+		return -EPIPE;
+	if (broker.asked == OWNERS_MAX)
+		return -ENOSPC;
 	memset(&request, 0, sizeof(request)); /* padding too: it goes to another process */
 	request.key = *key;
 	request.inode = inode;
-	return send_message(broker.owner_fd, &request, sizeof(request), -1);
+	err = send_message(broker.owner_fd, &request, sizeof(request), -1, MSG_DONTWAIT);
+	broker.asked += !err;
+	return err;
 }
 
 int broker_fd(void)
@@ -370,11 +418,14 @@ int broker_fd(void)
 
 int broker_found(struct process_seen *ret)
 {
-	ssize_t n = recv(broker.owner_fd, ret, sizeof(*ret), MSG_DONTWAIT);
+	ssize_t n = broker.pid ? recv(broker.owner_fd, ret, sizeof(*ret), MSG_DONTWAIT) : 0;
 
-	if (n == (ssize_t)sizeof(*ret))
+	if (n == (ssize_t)sizeof(*ret)) {
+		broker.asked--;
 		return 0;
-	if (n < 0)
-		return errno == EAGAIN || errno == EINTR ? -EAGAIN : -EPIPE;
+	}
+	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+		return -EAGAIN;
+	end_broker();
 	return -EPIPE;
 }

@@ -254,9 +254,9 @@ static int fd_of_broker(struct namespaces *n, uint32_t netns)
 	struct known *k = find(n, netns);
 	int fd, r;
 
-	if (k)
+	if (k && k->fd >= 0)
 		return k->fd;
-	if (n->n >= OPEN_MAX_FDS)
+	if (n->n_open >= OPEN_MAX_FDS)
 		forget_all(n);
 	fd = broker_netns(netns);
 	if (fd < 0)
