@@ -300,7 +300,7 @@ static void flow_stops_short(struct judgement *j)
 	if (!p->asked || p->flow >= p->control || p->flow_missed < 1)
 		return;
 	weight = capped(capped(HINT + PER_MISS * p->flow_missed, 7),
-			loss_excluded(j, p->flow_missed));
+			loss_excluded(j, p->flow_missed, LOSS_BY_CONTROL));
 	if (!p->balanced && loss_hits_all(j))
 		weight = capped(weight, HINT);
 	j->cause[CAUSE_CONNECTION_STATE_LOST] += weight;
@@ -368,7 +368,8 @@ static void everything_stops(struct judgement *j)
 {
 	const struct path_view *p = &j->path;
 	int k = p->flow > p->control ? p->flow : p->control;
-	double weight = capped(capped(p->beyond_missed, 3.5), loss_excluded(j, p->beyond_missed));
+	double weight =
+		capped(capped(p->beyond_missed, 3.5), loss_excluded(j, p->beyond_missed, 0));
 	char at[64];
 
 	if (!p->asked || k >= p->n || p->beyond_missed < 2 || p->flow < p->control)
@@ -427,7 +428,7 @@ static void large_ones_stop_short(struct judgement *j)
 	const struct path_view *p = &j->path;
 	const struct stall *s = j->s;
 	double weight = capped(capped(HINT + PER_MISS * p->full_missed, 7),
-			       loss_excluded(j, p->full_missed));
+			       loss_excluded(j, p->full_missed, LOSS_BY_SMALL));
 	char at[64];
 
 	if (p->asked && p->full < p->flow && p->full_missed > 1) {

@@ -89,9 +89,13 @@ struct loss_view {
 struct loss_view loss_look(const struct stall *s, const struct path_cache *lossy, int n);
 /*
  * Log-odds that so many packets of this transfer, lost one after another, are no chance, given what
- * it has lost of late; and that it is none in all the segments of that time.
+ * it has lost of late, and probes of some kinds: those that are not what was lost. And that it is
+ * none in all the segments of that time.
  */
-double loss_excluded(const struct judgement *j, int misses);
+#define LOSS_BY_FULL	(1u << PROBE_IN_FLOW_FULL)
+#define LOSS_BY_CONTROL (1u << PROBE_CONTROL)
+#define LOSS_BY_SMALL	(1u << PROBE_IN_FLOW | LOSS_BY_CONTROL)
+double loss_excluded(const struct judgement *j, int misses, unsigned int kinds);
 double loss_excluded_once(const struct judgement *j, int misses);
 /* Probes beside the connection are lost as its own are: more probable than that it is dropped. */
 bool loss_hits_all(const struct judgement *j);

@@ -252,21 +252,32 @@ static double excluded(const struct late *t, int misses)
 	return log(1 + odds) - log(p);
 }
 
-double loss_excluded(const struct judgement *j, int misses)
+/* What the transfer has lost, and what probes of these kinds (bits) behind the point that loses. */
+static struct late late_with(const struct judgement *j, unsigned int kinds)
 {
 	struct late t = late_of(j->e, j->s, true);
+	struct loss_view v;
+
+	if (!kinds || !j->path.n_known)
+		return t;
+	v = loss_look(j->s, NULL, j->path.n);
+	for (int kind = 0; kind < PROBE_KINDS && v.at >= 0; kind++)
+		if (kinds >> kind & 1)
+			add_late(&t, lost_of(v.behind_of[kind]), v.behind_of[kind].answered);
+	return t;
+}
+
+double loss_excluded(const struct judgement *j, int misses, unsigned int kinds)
+{
+	struct late t = late_with(j, kinds);
 
 	return excluded(&t, misses);
 }
 
 double loss_excluded_once(const struct judgement *j, int misses)
 {
-	struct loss_view v = loss_look(j->s, NULL, j->path.n);
-	struct tally as_large = v.behind_of[PROBE_IN_FLOW_FULL];
-	struct late t = late_of(j->e, j->s, true);
+	struct late t = late_with(j, LOSS_BY_FULL);
 
-	if (v.at >= 0 && j->path.n_known)
-		add_late(&t, lost_of(as_large), as_large.answered);
 	return fmax(excluded(&t, misses) - log(fmax(t.lost + t.kept, 1)), 0);
 }
 
@@ -295,7 +306,7 @@ static void lost_before(struct judgement *j)
 	if (s->pub.slow || !s->sends || t.lost < LOST_LEAST || weight <= 0)
 		return;
 	tries = loss_excluded_once(j, (int)fmin(last->retrans, MISSES_MAX)) - LOSS_MANY;
-	probes = j->path.asked ? loss_excluded(j, j->path.beyond_missed) - LOSS_WEIGHT : 0;
+	probes = j->path.asked ? loss_excluded(j, j->path.beyond_missed, 0) - LOSS_WEIGHT : 0;
 	weight -= fmax(tries, 0) + fmax(probes, 0);
 	if (weight <= 0)
 		return;
