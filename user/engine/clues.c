@@ -279,7 +279,8 @@ static void another_asked(struct judgement *j)
 	if (j->s->adopted)
 		evidence(
 			j, "not-probed", 0,
-			"not this connection was probed, for too many stall or it ended too early: "
+			"this connection was not probed, as too many stalled or it ended too "
+			"early; "
 			"the verdict rests on what was found with the one from port %u, which goes "
 			"the same way",
 			j->s->pub.lead.local.port);

@@ -13,7 +13,7 @@
 #define STEADY_RUN_NS	  NS_PER_S
 #define STEADY_RUN_MINIMA 4		/* times min_bytes */
 #define END_TTL		  MAX_HOPS	/* a probe with this TTL is meant for the peer itself */
-#define MAX_DISTANCE	  (END_TTL - 1) /* hops: as far as a TTL of 64 reaches (RFC 1700) */
+#define MAX_DISTANCE	  (END_TTL - 1) /* hops: as far as the usual TTL, IPDEFTTL, reaches */
 #define MAX_DROP_KINDS	  6
 #define MAX_SIZES	  12
 #define PROBES_MAX	  300	   /* for an incident, witnesses' included */

@@ -107,7 +107,7 @@ static void choose_cause(struct judgement *j)
 static struct ip_addr node_address(const struct judgement *j, int node)
 {
 	const struct incident *pub = &j->s->pub;
-	const struct path_cache *path = path_find(j->e, &pub->key);
+	const struct path_cache *path;
 
 	if (node <= 0)
 		return pub->key.local.addr;
@@ -117,6 +117,7 @@ static struct ip_addr node_address(const struct judgement *j, int node)
 		return j->s->flow_hop[node]; /* the one of several that this connection meets */
 	if (node <= pub->n_hops && pub->hops[node - 1].address.family)
 		return pub->hops[node - 1].address;
+	path = path_find(j->e, &pub->key);
 	if (path && node <= path->n && path->hops[node - 1].family)
 		return path->hops[node - 1];
 	if (node == 1)
