@@ -246,13 +246,13 @@ static void tell_progress(struct analysis *a, uint64_t bytes)
 		progress_draw(a->to->progress);
 }
 
-/* A second thread reads ahead where there is a processor for it. */
+/* A second thread reads ahead if it was asked for and there is a processor for it. */
 static bool reads_ahead(const struct analysis *a)
 {
 	cpu_set_t cpus;
 	struct stat st;
 
-	if (!a->to->alone || a->options->jobs == 1 || sched_getaffinity(0, sizeof(cpus), &cpus) ||
+	if (!a->to->alone || a->options->jobs < 2 || sched_getaffinity(0, sizeof(cpus), &cpus) ||
 	    CPU_COUNT(&cpus) < 2)
 		return false;
 	return stat(a->path, &st) || !S_ISREG(st.st_mode) || st.st_size > SMALL_FILE;

@@ -9,7 +9,9 @@
 #include <pthread.h>
 #include <stdlib.h>
 
-#define RING  4
+#define RING  8
+#define HALF  (RING / 2) /* who waits is woken for so many, or they would wake each other all day  \
+			  */
 #define SMALL 64 /* packets of a batch that nobody else works on: it stays in the first cache */
 
 struct feed {
@@ -64,6 +66,8 @@ static void *read_ahead(void *arg)
 	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &old);
 	pthread_mutex_lock(&f->lock);
 	while (err > 0 && !f->stop) {
+		const struct feed_batch *b = &f->ring[f->in % RING];
+
 		if (f->in - f->out == RING) {
 			pthread_cond_wait(&f->changed, &f->lock);
 			continue;
@@ -75,7 +79,8 @@ static void *read_ahead(void *arg)
 		pthread_mutex_lock(&f->lock);
 		f->in++;
 		f->end = err;
-		pthread_cond_signal(&f->changed);
+		if (err <= 0 || b->n < f->room || f->in - f->out == HALF)
+			pthread_cond_signal(&f->changed);
 	}
 	pthread_mutex_unlock(&f->lock);
 	return NULL;
@@ -128,7 +133,8 @@ static int next_ahead(struct feed *f, const struct feed_batch **ret)
 	pthread_mutex_lock(&f->lock);
 	if (f->lent) {
 		f->out++;
-		pthread_cond_signal(&f->changed);
+		if (f->in - f->out == HALF)
+			pthread_cond_signal(&f->changed);
 	}
 	while (f->in == f->out && f->end > 0)
 		pthread_cond_wait(&f->changed, &f->lock);
