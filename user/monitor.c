@@ -456,6 +456,11 @@ struct box_capacity monitor_boxes(const struct monitor *m)
 	return sensor_box_capacity(m->sensor);
 }
 
+uint64_t monitor_engine_bytes(const struct monitor *m)
+{
+	return engine_bytes(m->engine);
+}
+
 struct engine_counts monitor_engine_counts(const struct monitor *m)
 {
 	return engine_counts(m->engine);

@@ -91,6 +91,7 @@ struct monitor_errors {
 struct monitor_errors monitor_errors(const struct monitor *m);
 
 struct box_capacity monitor_boxes(const struct monitor *m);
+uint64_t monitor_engine_bytes(const struct monitor *m);
 struct engine_counts monitor_engine_counts(const struct monitor *m);
 uint64_t monitor_lost(const struct monitor *m); /* events of any kind */
 

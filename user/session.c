@@ -188,8 +188,7 @@ int session_filter(struct session *s, int argc, char **argv)
 	return STATUS_DONE;
 }
 
-/* What our maps and programs take, as the kernel accounts for it; 0: it does not tell. */
-static uint64_t kernel_memory(const struct session *s)
+uint64_t session_kernel_memory(const struct session *s)
 {
 	DIR *dir = opendir("/proc/self/fdinfo");
 	const struct dirent *d;
@@ -310,7 +309,7 @@ static void say_start(const struct session *s, const char *kept)
 	where_text(s, where, sizeof(where));
 	warnx("watching %s in %s; a stall is %s of silence; kernel memory %s%s%s%s", what, where,
 	      format_duration(s->config.engine.stall_after_ns, after),
-	      format_bytes(kernel_memory(s), memory),
+	      format_bytes(session_kernel_memory(s), memory),
 	      s->options->no_probe	 ? "; no probes"
 	      : from_packets(s->options) ? "; no probes where neither end is this host"
 					 : "",

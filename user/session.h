@@ -38,6 +38,9 @@ int session_start(struct session *s);
 /* Runs to the end. ret_end: enum monitor_end, or negative errno. */
 int session_run(struct session *s, int *ret_end);
 
+/* What our maps, programs and rings take in the kernel, as it accounts for them; 0: unknown. */
+uint64_t session_kernel_memory(const struct session *s);
+
 void session_close(struct session *s); /* after session_prepare(), whatever came of it */
 
 #endif

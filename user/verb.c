@@ -108,7 +108,8 @@ const struct verb verb_table[] = {
 		.name = "daemon",
 		.run = cmd_daemon,
 		.options = OPTION(JSON) | OPTION(QUIET) | OPTION(VERBOSE) | OPTION(OUTPUT) |
-			   OPTION(CONFIG) | OPTION(PRINT_CONFIG) | OPTION(DRY_RUN),
+			   OPTION(RECORD) | OPTION(ANONYMIZE) | OPTION(CONFIG) |
+			   OPTION(PRINT_CONFIG) | OPTION(DRY_RUN),
 		.operands = "",
 		.summary = "watch day and night: alerts, incidents, metrics",
 		.notes = daemon_notes,

@@ -26,39 +26,47 @@ static void result(const struct output *out, bool json, FILE *to, void *arg)
 
 static const struct control_ops ops = {status, status, result};
 
-static int connect_to(const char *dir)
+static int connect_to(const char *path)
 {
 	struct sockaddr_un address = {.sun_family = AF_UNIX};
 	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
-	snprintf(address.sun_path, sizeof(address.sun_path), "%s/" CONTROL_SOCKET, dir);
+	snprintf(address.sun_path, sizeof(address.sun_path), "%s/" CONTROL_SOCKET, path);
 	if (fd < 0 || connect(fd, (struct sockaddr *)&address, sizeof(address)))
 		abort();
 	return fd;
 }
 
-static void answered(struct control *c, const char *dir)
+static void answered(struct control *control, const char *path)
 {
-	int fd = control_ask(dir, "status");
+	int fd = control_ask(path, "status");
 	char text[64] = "";
 
 	for (int i = 0; i < 3; i++) /* to come in, to be read, to be let go */
-		control_run(c);
+		control_run(control);
 	if (fd < 0 || recv(fd, text, sizeof(text) - 1, MSG_DONTWAIT) <= 0 ||
 	    strcmp(text, "{\"type\":\"status\"}\n"))
 		abort();
 	close(fd);
-	control_run(c);
+	control_run(control);
+}
+
+static char dir[] = "/tmp/tcpstall-fuzz-XXXXXX";
+static struct control *c;
+
+static void clean_up(void)
+{
+	control_free(c);
+	c = NULL;
+	rmdir(dir);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	static char dir[] = "/tmp/tcpstall-fuzz-XXXXXX";
-	static struct control *c;
 	const struct output out = {0};
 	int fd;
 
-	if (!c && (!mkdtemp(dir) || control_new(dir, "", &ops, NULL, &c)))
+	if (!c && (!mkdtemp(dir) || control_new(dir, "", &ops, NULL, &c) || atexit(clean_up)))
 		abort();
 	fd = connect_to(dir);
 	control_run(c);

@@ -142,14 +142,14 @@ int newfile_error(const struct newfile *f)
 	return errno ? -errno : -EIO;
 }
 
-int newfile_commit(struct newfile *f)
+static int commit(struct newfile *f, bool sync)
 {
 	int err = 0;
 
 	errno = 0;
 	if (fflush(f->stream) || ferror(f->stream))
 		return errno ? -errno : -EIO;
-	if (f->temporary && fsync(fileno(f->stream)))
+	if (sync && f->temporary && fsync(fileno(f->stream)))
 		return -errno;
 	if (fclose(f->stream))
 		err = -errno;
@@ -159,10 +159,21 @@ int newfile_commit(struct newfile *f)
 	err = give_name(f);
 	if (err)
 		return err;
-	sync_directory(f->path);
+	if (sync)
+		sync_directory(f->path);
 	free(f->temporary);
 	f->temporary = NULL;
 	return 0;
+}
+
+int newfile_commit(struct newfile *f)
+{
+	return commit(f, true);
+}
+
+int newfile_replace(struct newfile *f)
+{
+	return commit(f, false);
 }
 
 void newfile_free(struct newfile *f)

@@ -23,6 +23,9 @@ int newfile_error(const struct newfile *f);
 
 /* All of it is on disk under its name, or nothing is: -EEXIST, -ENOSPC, -EPIPE ... */
 int newfile_commit(struct newfile *f);
+
+/* As that, but what a crash of the whole host would cost is not waited for: it does not sync. */
+int newfile_replace(struct newfile *f);
 void newfile_free(struct newfile *f); /* not committed: removed. NULL is fine */
 
 #endif

@@ -85,6 +85,8 @@ static struct options options_of(const struct options *given, const struct confi
 		.quiet = given->quiet,
 		.verbose = given->verbose,
 		.output = given->output,
+		.record = given->record,
+		.anonymize = given->anonymize,
 		.source = c->daemon.source == SOURCE_PCAP ? "pcap" : "ebpf",
 		.interface = c->daemon.source == SOURCE_PCAP ? c->daemon.interface : NULL,
 		.netns = *c->daemon.netns ? c->daemon.netns : NULL,
@@ -92,7 +94,7 @@ static struct options options_of(const struct options *given, const struct confi
 		.box_packets = c->daemon.black_box,
 	};
 
-	o.given |= given->given & OPTION(OUTPUT);
+	o.given |= given->given & (OPTION(OUTPUT) | OPTION(RECORD) | OPTION(ANONYMIZE));
 	least(c, &o.stall_after_ns, &o.min_bytes);
 	return o;
 }

@@ -178,7 +178,7 @@ void daemon_textfile(struct daemon *d)
 
 	if (!err) {
 		daemon_metrics(newfile_stream(file), d);
-		err = newfile_commit(file);
+		err = newfile_replace(file);
 	}
 	newfile_free(file);
 	if (err && err != d->textfile_error)
@@ -190,7 +190,8 @@ void daemon_say_start(const struct daemon *d)
 {
 	const struct config *c = d->config;
 	const struct box_capacity boxes = monitor_boxes(d->session.monitor);
-	char after[FORMAT_LEN], bytes[FORMAT_LEN], box_bytes[FORMAT_LEN];
+	char after[FORMAT_LEN], bytes[FORMAT_LEN], box_bytes[FORMAT_LEN], tables[FORMAT_LEN],
+		kernel[FORMAT_LEN];
 	char own[CAPABILITY_TEXT], kept[CAPABILITY_TEXT];
 
 	if (monitor_errors(d->session.monitor).probe)
@@ -210,7 +211,11 @@ void daemon_say_start(const struct daemon *d)
 	      format_bytes(d->options.min_bytes, bytes),
 	      format_duration(d->options.stall_after_ns, after), c->n_watch - 1);
 	warnx("at most %" PRIu32 " transfers and %" PRIu32
-	      " stalls at once; black boxes of %" PRIu32 " packets for %" PRIu32 " transfers, %s",
+	      " stalls at once, %s when there are so many; "
+	      "black boxes of %" PRIu32 " packets for %" PRIu32
+	      " transfers, %s; kernel memory in all %s",
 	      d->session.config.engine.max_flows, d->session.config.engine.max_incidents,
-	      boxes.packets, boxes.boxes, format_bytes(boxes.bytes, box_bytes));
+	      format_bytes(monitor_engine_bytes(d->session.monitor), tables), boxes.packets,
+	      boxes.boxes, format_bytes(boxes.bytes, box_bytes),
+	      format_bytes(session_kernel_memory(&d->session), kernel));
 }

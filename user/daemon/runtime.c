@@ -72,7 +72,7 @@ int runtime_save(const char *dir, const struct groups *groups)
 	if (!err && json_dumpf(all, newfile_stream(file), JSON_COMPACT))
 		err = -EIO;
 	if (!err)
-		err = newfile_commit(file);
+		err = newfile_replace(file); /* good for this boot only; the loop is not to wait */
 	newfile_free(file);
 	json_decref(all);
 	return err;

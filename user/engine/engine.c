@@ -56,6 +56,17 @@ int engine_new(const struct engine_config *config, struct engine **ret)
 	return 0;
 }
 
+uint64_t engine_bytes(const struct engine *e)
+{
+	const uint64_t flows = e->config.max_flows, stalls = e->config.max_incidents,
+		       buckets = e->n_buckets;
+
+	return sizeof(*e) + flows * (sizeof(*e->flows) + sizeof(*e->mover)) +
+	       buckets * (sizeof(*e->buckets) + sizeof(*e->mover_bucket)) +
+	       stalls * (sizeof(*e->stalls) + sizeof(*e->due_ns)) + sizeof(*e->slow) +
+	       PATHS * sizeof(*e->paths) + OUTPUTS * sizeof(*e->out.slot);
+}
+
 void engine_free(struct engine *e)
 {
 	if (!e)

@@ -31,6 +31,9 @@ struct engine_config engine_defaults(void);
 int engine_new(const struct engine_config *config, struct engine **ret);
 void engine_free(struct engine *e); /* NULL is fine */
 
+/* What its tables take when all of them are in use. */
+uint64_t engine_bytes(const struct engine *e);
+
 /*
  * What the engine would like to know. Answers come back as observations; a wish that cannot be
  * granted may be ignored, the engine decides with what it has when its deadline passes.
