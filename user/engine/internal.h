@@ -126,9 +126,9 @@ struct stall {
 	bool lead_full;	   /* there it answered full-size packets */
 	bool alone;	   /* it does not: this one is asked for by itself */
 	bool waiting;	   /* for what the lead will find */
-	int rounds;		 /* of probes, begun */
-	int wanted;		 /* probes, for this incident */
-	int outstanding;	 /* probes whose result has not come */
+	int rounds;	   /* of probes, begun */
+	int wanted;	   /* probes, for this incident */
+	int outstanding;   /* probes whose result has not come */
 	uint64_t round_until_ns; /* then a round is over, answered or not */
 	uint64_t next_round_ns;
 	uint64_t next_scan_ns;

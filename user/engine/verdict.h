@@ -107,9 +107,9 @@ struct incident {
 	enum outcome outcome;
 	struct flow_key key;
 	struct flow_key lead; /* of the stall whose probes count here, too; netns 0: none */
-	bool local_sends; /* the stalled direction is local -> remote */
-	bool named;	  /* the user asked for the flow */
-	bool slow;	  /* a phase that crawls, no stall: begun_ns to ended_ns */
+	bool local_sends;     /* the stalled direction is local -> remote */
+	bool named;	      /* the user asked for the flow */
+	bool slow;	      /* a phase that crawls, no stall: begun_ns to ended_ns */
 	uint32_t probes_sent;
 	uint64_t suspected_ns, begun_ns, ended_ns;
 	uint64_t last_progress_ns; /* the silence is counted from here */
