@@ -17,12 +17,9 @@
 #include <cmocka.h>
 
 #include "base/clock.h"
-#include "fill.h"
 #include "incident/archive.h"
-#include "incident/state.h"
 
 #define OFFSET 1767323045000000000ll /* 2026-01-02 */
-#define ROUNDS 50
 
 static char dir[] = "/tmp/tcpstall-test-store-XXXXXX";
 
@@ -45,101 +42,6 @@ static int at_end(void **state)
 {
 	(void)state;
 	return nftw(dir, remove_one, 8, FTW_DEPTH | FTW_PHYS);
-}
-
-static struct incident any_incident(void)
-{
-	static char ids[MAX_EVIDENCE][16];
-	struct incident i;
-
-	memset(&i, 0, sizeof(i));
-	fill(incident_fields, &i);
-	memset(i.id, 0, sizeof(i.id));
-	snprintf(i.id, sizeof(i.id), "20260102T030405-%04x", (unsigned int)any() & 0xffff);
-	i.n_hops = MAX_HOPS;
-	i.n_witnesses = MAX_WITNESSES;
-	i.n_neighbours = MAX_NEIGHBOURS;
-	i.verdict.n_candidates = 1;
-	i.verdict.n_evidence = MAX_EVIDENCE;
-	for (int k = 0; k < MAX_EVIDENCE; k++) {
-		snprintf(ids[k], sizeof(ids[k]), "id-%u", (unsigned int)k & 0xff);
-		i.verdict.evidence[k].id = ids[k];
-	}
-	return i;
-}
-
-static void assert_same(const struct incident *a, const struct incident *b)
-{
-	struct incident x = *a, y = *b;
-
-	for (int k = 0; k < MAX_EVIDENCE; k++) {
-		if (k < x.verdict.n_evidence)
-			assert_string_equal(x.verdict.evidence[k].id, y.verdict.evidence[k].id);
-		x.verdict.evidence[k].id = y.verdict.evidence[k].id = NULL;
-	}
-	assert_memory_equal(&x, &y, sizeof(x));
-}
-
-static void an_incident_is_read_back_as_it_was(void **state)
-{
-	(void)state;
-	for (int round = 0; round < ROUNDS; round++) {
-		struct incident i = any_incident();
-		struct incident_state back;
-		json_t *object = state_write(&i);
-
-		assert_non_null(object);
-		assert_int_equal(state_read(object, &back), 0);
-		assert_same(&i, &back.incident);
-		json_decref(object);
-	}
-}
-
-/*
- * What no row covers is no longer than padding may be. (__builtin_clear_padding() of gcc 12 leaves
- * out what lies in structs as large as this.)
- */
-static void assert_no_gaps(const struct field *table, size_t size)
-{
-	uint8_t *bare = malloc(size);
-	size_t run = 0;
-
-	memset(bare, 1, size);
-	for (const struct field *f = table; f->name; f++) {
-		memset(bare + f->offset, 0, f->size);
-		if (f->type == FIELD_LIST || f->type == FIELD_STRUCT)
-			assert_no_gaps(f->fields, f->type == FIELD_LIST ? f->unit : f->size);
-	}
-	for (size_t k = 0; k < size; k++) {
-		run = bare[k] ? run + 1 : 0;
-		if (run == 8)
-			fail_msg("no row for what lies at %zu", k - 7);
-	}
-	free(bare);
-}
-
-static void every_member_of_an_incident_is_kept(void **state)
-{
-	(void)state;
-	assert_no_gaps(incident_fields, sizeof(struct incident));
-}
-
-static void counts_that_do_not_fit_are_refused(void **state)
-{
-	static const char *const keys[] = {"n_hops", "n_witnesses", "n_neighbours"};
-	struct incident i = any_incident();
-	struct incident_state back;
-
-	(void)state;
-	for (size_t k = 0; k < 3; k++) {
-		for (int n = -1; n < 1000; n += 1000) {
-			json_t *object = state_write(&i);
-
-			json_object_set_new(object, keys[k], json_integer(n));
-			assert_int_equal(state_read(object, &back), -EINVAL);
-			json_decref(object);
-		}
-	}
 }
 
 /* An incident of this second after the first one, from 192.0.2.1:5432. */
@@ -634,9 +536,6 @@ static void a_fifo_in_the_store_keeps_nobody_waiting(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(an_incident_is_read_back_as_it_was),
-		cmocka_unit_test(every_member_of_an_incident_is_kept),
-		cmocka_unit_test(counts_that_do_not_fit_are_refused),
 		cmocka_unit_test_setup(events_come_back_in_their_order, fresh_dir),
 		cmocka_unit_test_setup(what_a_killed_run_left_open_ends_as_interrupted, fresh_dir),
 		cmocka_unit_test_setup(what_goes_on_is_not_interrupted, fresh_dir),
