@@ -101,6 +101,8 @@ bool engine_next(struct engine *e, struct output *ret)
 	if (e->out.head == e->out.tail)
 		return false;
 	*ret = e->out.slot[e->out.tail++ & (e->out.size - 1)];
+	if (e->out.tail == e->out.head) /* always the same memory, where a little will do */
+		e->out.tail = e->out.head = 0;
 	return true;
 }
 
