@@ -167,6 +167,8 @@ static void grant_all(struct monitor *m)
 		m->n_wants--;
 		grant(m, &want);
 	}
+	if (!m->n_wants) /* always the same memory, where a little will do */
+		m->first_want = 0;
 	if (m->scan_wanted) {
 		m->scan_wanted = false;
 		sensor_scan(m->sensor, true);
