@@ -9,11 +9,9 @@
 #include <pthread.h>
 #include <stdlib.h>
 
-#define RING 8
-#define HALF                                                                                       \
-	(RING / 2) /* who waits is woken for so many, or they would wake each other all day        \
-		    */
-#define SMALL 64   /* packets of a batch that nobody else works on: it stays in the first cache */
+#define RING  8
+#define HALF  (RING / 2) /* batches, for which who waits is woken: for each would be too often */
+#define SMALL 64	 /* packets of a batch of nobody else: it stays in the first cache */
 
 struct feed {
 	struct capture *capture;
