@@ -324,6 +324,25 @@ static void a_path_that_heals_does_not_change_the_verdict(void **state)
 	}
 }
 
+/* The routers behind it answer again, so that the dead link has a far end: not another verdict. */
+static void the_far_end_of_a_link_that_healed_is_no_news(void **state)
+{
+	(void)state;
+	for (int s = 3; s < 8; s++) {
+		struct world w;
+
+		world_init(&w, true, false);
+		w.has_witness = false;
+		w.fault.blackhole_at = 3;
+		world_run(&w, (uint64_t)s * NS_PER_S + NS_PER_S / 2);
+		w.fault.blackhole_at = 0;
+		world_run(&w, 8 * NS_PER_S);
+		expect(&w, CAUSE_PATH_BLACKHOLE, PLACE_LINK, 0);
+		assert_int_equal(w.verdicts, 1);
+		world_free(&w);
+	}
+}
+
 /*
  * The path heals while the flow waits for its timer; another connection to the same peer goes on at
  * once. That one moves does not mean that this one is dropped.
@@ -501,6 +520,7 @@ int main(void)
 		cmocka_unit_test(a_hole_of_before_does_not_speak_for_a_path_that_is_dead),
 		cmocka_unit_test(lost_answers_leave_the_place_open),
 		cmocka_unit_test(a_path_that_heals_does_not_change_the_verdict),
+		cmocka_unit_test(the_far_end_of_a_link_that_healed_is_no_news),
 		cmocka_unit_test(who_waits_for_the_timer_is_not_dropped),
 		cmocka_unit_test(answers_from_behind_mean_that_an_outage_is_over),
 		cmocka_unit_test(answers_out_of_a_loop_are_no_outage_that_is_over),

@@ -189,11 +189,17 @@ void stall_confirm(struct engine *e, struct stall *s)
 	push(e, OUT_STALL_BEGIN, s);
 }
 
+static bool same_end(const struct ip_addr *a, const struct ip_addr *b)
+{
+	return !a->family || !b->family || addr_equal(a, b);
+}
+
+/* The far end of a dead link gets a name only once it lives again: that is nothing new. */
 static bool same_place(const struct place *a, const struct place *b)
 {
 	return a->kind == b->kind && a->ttl == b->ttl && a->side == b->side &&
-	       addr_equal(&a->address, &b->address) && addr_equal(&a->near, &b->near) &&
-	       addr_equal(&a->far, &b->far);
+	       addr_equal(&a->address, &b->address) && same_end(&a->near, &b->near) &&
+	       same_end(&a->far, &b->far);
 }
 
 /* But for the numbers in them, which go on counting. */
