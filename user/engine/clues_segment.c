@@ -18,6 +18,7 @@
 #define PER_MISS   1.5
 
 #define ODD_ENOUGH 3   /* options that make no sense; one may be a stray of an old connection */
+#define NO_SHIFT   3.0 /* twenty to one: who alters a scale leaves the number */
 #define TRIES_MAX  20  /* more are no chance anyhow */
 #define WSCALE_MAX 14  /* RFC 7323 2.3 */
 #define BARE_MOST  128 /* bytes of an IP packet with hardly any data; no link takes less */
@@ -250,7 +251,7 @@ static double looks_shifted(const struct flow_snapshot *s)
 	for (int bits = 1; is && bits <= WSCALE_MAX; bits++)
 		if (was >> bits <= is + 1 && is <= (was >> bits) + 1)
 			return fmax(log(is * M_LN2 / 3), 0);
-	return -CLEAR - HINT / 2;
+	return -NO_SHIFT;
 }
 
 /* A receiver does not take back what it has offered, see taken_back() in bpf/progress.h. */

@@ -16,6 +16,7 @@
 #define ROUNDS	     4
 #define LOOK_NS	     (100 * NS_PER_MS)
 #define SURE	     0.95
+#define CAUSE_ENOUGH 0.6
 
 struct output gather_want(const struct engine *e, const struct stall *s, enum want_kind kind)
 {
@@ -118,6 +119,12 @@ static bool is_sure(const struct verdict *v)
 	return v->cause != CAUSE_UNKNOWN && v->cause_confidence >= SURE;
 }
 
+/* Copies of a segment would be lost as others are. */
+static bool is_loss(const struct verdict *v)
+{
+	return v->cause == CAUSE_PATH_LOSS && v->cause_confidence >= CAUSE_ENOUGH;
+}
+
 /* The connection itself shows the cause, but only what routers quote shows where. */
 static bool probes_show_place(const struct stall *s, enum cause cause)
 {
@@ -167,7 +174,7 @@ static void ask_next(struct engine *e, struct stall *s)
 	if (is_sure(&v) &&
 	    (s->probing ? v.where.confidence >= PLACE_ENOUGH : !probes_show_place(s, v.cause)))
 		return;
-	if (round_copies_tell(e, s) && v.cause != CAUSE_PATH_LOSS) {
+	if (round_copies_tell(e, s) && !is_loss(&v)) {
 		round_copies(e, s);
 		return;
 	}

@@ -213,6 +213,7 @@ void judge(const struct engine *e, const struct stall *s, struct verdict *ret)
 	*ret = (struct verdict){0};
 	count_witnesses(&j);
 	j.onlink = onlink_look(s);
+	j.loss = loss_look(s, j.path.n);
 	j.cause[CAUSE_UNKNOWN] = UNKNOWN_PRIOR;
 	weigh_causes(&j);
 	choose_cause(&j);

@@ -59,6 +59,14 @@ struct onlink_view {
 /* What a middlebox rewrites. */
 enum rewrite { REWRITE_UNKNOWN, REWRITE_SEQUENCE, REWRITE_WINDOW, REWRITE_TIMESTAMPS };
 
+/* Loss of some packets: how well it is explained by a point behind node k. */
+struct loss_view {
+	int at;			     /* the best; -1: there is none */
+	struct tally before, behind; /* probes to the nodes on this side of it, and beyond */
+	struct tally behind_of[PROBE_KINDS];
+	double split[MAX_DISTANCE]; /* log-odds, 0: none */
+};
+
 struct judgement {
 	const struct engine *e;
 	const struct stall *s;
@@ -73,20 +81,13 @@ struct judgement {
 	enum way way;
 	enum side link_side; /* of the first link, as if this host were the source */
 	struct onlink_view onlink;
+	struct loss_view loss; /* by the probes of this incident */
 	enum rewrite rewrite;
 	struct verdict *v;
 };
 
-/* Loss of some packets: how well it is explained by a point behind node k. */
-struct loss_view {
-	int at;			     /* the best; -1: there is none */
-	struct tally before, behind; /* probes to the nodes on this side of it, and beyond */
-	struct tally behind_of[PROBE_KINDS];
-	double split[MAX_DISTANCE]; /* log-odds, 0: none */
-};
-
-/* n: distance of the peer. lossy: what was learnt of the path, instead of what this one asked. */
-struct loss_view loss_look(const struct stall *s, const struct path_cache *lossy, int n);
+/* From the probes of this incident. n: distance of the peer. */
+struct loss_view loss_look(const struct stall *s, int n);
 /*
  * Log-odds that so many packets of this transfer, lost one after another, are no chance, given what
  * it has lost of late, and probes of some kinds: those that are not what was lost. And that it is

@@ -22,13 +22,13 @@
 #define BEFORE_KEPT  25.0
 #define BEHIND_LOST  1.0 /* and behind it: any, rather small */
 #define BEHIND_KEPT  3.0
-#define LIMITED	     2.5 /* log-odds that a node answers worse than those behind it */
-#define APART	     4.0 /* that two kinds of small probes do not fare alike: that is no loss */
-#define SIZE_TELLS   2.0 /* that size matters */
-#define LOSS_LEAST   0.1 /* share; less makes no stall */
-#define LOSS_WEIGHT  2.5
-#define MISSES_MAX   20 /* more exclude anything */
-#define LOSS_MANY    4.0
+#define LIMITED	     2.5  /* log-odds that a node answers worse than those behind it */
+#define APART	     4.0  /* that two kinds of small probes do not fare alike: that is no loss */
+#define SIZE_TELLS   2.0  /* that size matters */
+#define LOSS_LEAST   0.1  /* share; less makes no stall */
+#define LOSS_WEIGHT  2.5  /* of lost probes: twelve to one, for they may have other causes */
+#define MISSES_MAX   20	  /* more exclude anything */
+#define LOSS_MANY    4.0  /* of lost segments, at most: they do not decide alone */
 #define LOSSY_PRIOR  0.05 /* of a path of which nothing is known */
 #define FADE_AT	     250  /* probes of a kind to a node */
 #define LOSSY_NS     (60 * NS_PER_S)
@@ -65,12 +65,20 @@ struct loss_point {
 	struct tally before, behind[PROBE_KINDS];
 };
 
+/* lgamma() writes its sign to a global. */
+static double log_gamma(double x)
+{
+	int sign;
+
+	return lgamma_r(x, &sign);
+}
+
 /* Log-probability of so many lost and passed, their rate averaged over Beta(lost, kept). */
 static double fit_counts(double n_lost, double n_kept, double lost, double kept)
 {
-	return lgamma(lost + n_lost) + lgamma(kept + n_kept) -
-	       lgamma(lost + kept + n_lost + n_kept) - lgamma(lost) - lgamma(kept) +
-	       lgamma(lost + kept);
+	return log_gamma(lost + n_lost) + log_gamma(kept + n_kept) -
+	       log_gamma(lost + kept + n_lost + n_kept) - log_gamma(lost) - log_gamma(kept) +
+	       log_gamma(lost + kept);
 }
 
 static double fit(struct tally t, double lost, double kept)
@@ -144,21 +152,26 @@ static struct tally sum_of(const struct tally *kinds)
 	return all;
 }
 
-struct loss_view loss_look(const struct stall *s, const struct path_cache *lossy, int n)
+static struct loss_view look_at(const struct stall *s, const struct path_cache *lossy, int n)
 {
 	static const enum probe_kind kinds[] = {PROBE_IN_FLOW, PROBE_CONTROL, PROBE_IN_FLOW_FULL};
 	struct loss_point point[MAX_DISTANCE] = {0};
+	struct tally node[sizeof(kinds) / sizeof(*kinds)][MAX_DISTANCE + 1];
 	struct loss_view v = {.at = -1};
 	double most = 0;
+	int lost = 0;
 
 	if (n < 1 || n > MAX_DISTANCE)
 		return v;
 	for (size_t i = 0; i < sizeof(kinds) / sizeof(*kinds); i++) {
-		struct tally node[MAX_DISTANCE + 1];
-
-		tell_nodes(s, lossy, n, kinds[i], node);
-		weigh_kind(node, n, kinds[i], point);
+		tell_nodes(s, lossy, n, kinds[i], node[i]);
+		for (int k = 1; k <= n; k++)
+			lost += lost_of(node[i][k]);
 	}
+	if (lost < LOST_LEAST)
+		return v;
+	for (size_t i = 0; i < sizeof(kinds) / sizeof(*kinds); i++)
+		weigh_kind(node[i], n, kinds[i], point);
 	for (int k = 0; k < n; k++) {
 		if (point[k].weight <= most || lost_of(sum_of(point[k].behind)) < LOST_LEAST)
 			continue;
@@ -177,6 +190,11 @@ struct loss_view loss_look(const struct stall *s, const struct path_cache *lossy
 	for (int k = 0; k < n; k++)
 		v.split[k] = fmax(point[k].weight - fmax(most - SPLIT_MAX, 0), 0);
 	return v;
+}
+
+struct loss_view loss_look(const struct stall *s, int n)
+{
+	return look_at(s, NULL, n);
 }
 
 /* Bit errors hit large packets, full queues and bad counters all. */
@@ -260,7 +278,7 @@ static struct late late_with(const struct judgement *j, unsigned int kinds)
 
 	if (!kinds || !j->path.n_known)
 		return t;
-	v = loss_look(j->s, NULL, j->path.n);
+	v = j->loss;
 	for (int kind = 0; kind < PROBE_KINDS && v.at >= 0; kind++)
 		if (kinds >> kind & 1)
 			add_late(&t, lost_of(v.behind_of[kind]), v.behind_of[kind].answered);
@@ -347,7 +365,7 @@ static bool only_this_one(const struct judgement *j, int at)
 
 bool loss_hits_all(const struct judgement *j)
 {
-	struct loss_view v = loss_look(j->s, NULL, j->path.n);
+	const struct loss_view v = j->loss;
 
 	return v.at >= 0 && j->path.n_known && !only_this_one(j, v.at);
 }
@@ -356,7 +374,7 @@ bool loss_hits_all(const struct judgement *j)
 void weigh_path_loss(struct judgement *j)
 {
 	const struct path_view *p = &j->path;
-	struct loss_view v = loss_look(j->s, NULL, p->n);
+	const struct loss_view v = j->loss;
 	char at[64];
 
 	lost_before(j);
@@ -441,7 +459,8 @@ static int router_between(const double *p, int n)
 void place_loss(struct judgement *j)
 {
 	const struct path_view *p = &j->path;
-	struct loss_view v = loss_look(j->s, lossy_path(j->e, &j->s->pub.key), p->n);
+	const struct path_cache *lossy = lossy_path(j->e, &j->s->pub.key);
+	const struct loss_view v = lossy ? look_at(j->s, lossy, p->n) : j->loss;
 	double link[MAX_DISTANCE] = {0}, best = 0, sum = 0;
 	char at[64];
 	int router;
@@ -462,6 +481,7 @@ void place_loss(struct judgement *j)
 	if (router) {
 		double share = (link[router - 1] + link[router]) / sum;
 
+		/* In place of its share of the links: nothing else blames a node for loss. */
 		j->part[PART_NODE(router)] = log(sum * share / (1 - share + ROUTER_SLACK));
 		evidence(j, "loss-around", 0,
 			 "it is at %s or on a link beside it: probes do not tell yet",

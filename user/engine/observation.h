@@ -91,8 +91,8 @@ struct flow_snapshot {
 	uint32_t retrans_runs;	/* stretches without a gap that were sent again */
 	uint32_t resume_jump;	/* the ACK that ended the last pause covered so many bytes
 				   beyond what was sent again in it */
-	/* The peer's window before and after its right edge moved back by much, and not to nothing;
-	 * 0: it has not, or the window has opened again since. */
+	/* Bytes: the peer's window before and after its right edge moved back by much, and not to
+	 * nothing; 0: it has not, or the window has opened again since. */
 	uint32_t wide_wnd, cut_wnd;
 	uint32_t bad_sacks, bad_echoes; /* SACK blocks and timestamp echoes of what was never sent
 					 */
