@@ -174,7 +174,7 @@ static void probe_note(const struct kept_packet *p, const struct incident *i,
 			       probe_text(p), p->ttl, answer_text(p));
 	else
 		len = snprintf(note, EXCERPT_NOTE, "%s about a %s", answer_text(p), probe_text(p));
-	if (leads)
+	if (leads && len < EXCERPT_NOTE)
 		snprintf(note + len, EXCERPT_NOTE - (size_t)len,
 			 "; for the connection from port %u, which stalls as well",
 			 i->lead.local.port);
