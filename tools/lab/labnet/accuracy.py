@@ -65,13 +65,14 @@ def times(results):
 def report(results, truths, draws):
     """Markdown. truths: name to Scenario; draws: name to Draw of those that were drawn."""
     run = [r for r in results if not r["skipped"] and not r["broken"]]
-    faulty = [r for r in run if not r["healthy"]]
+    unseen = [r for r in run if r["unseen"]]
+    faulty = [r for r in run if not r["healthy"] and not r["unseen"]]
     stopped, crawling = times(faulty)
     probes = [r["probes_sent"] for r in faulty if r["detected"]]
     detected, cause, place = scores(faulty)
     false_alarms = sum(len(r["other_stalls"]) for r in run)
     overall = table(("what", "result"), (
-        ("cases", f"{len(faulty)} with a fault, {len(run) - len(faulty)} healthy, "
+        ("cases", f"{len(faulty)} with a fault, {len(run) - len(faulty) - len(unseen)} healthy, "
                   f"{len(results) - len(run)} not run"),
         ("detected", detected), ("right cause", cause), ("right place", place),
         ("false alarms", false_alarms),
@@ -98,6 +99,11 @@ def report(results, truths, draws):
              for r in run if not r["ok"]]
     parts.append("## Wrong\n\n" + (table(("case", "what it is", "truth", "said", "why it counts as "
                                           "wrong"), wrong) if wrong else "Nothing."))
+    if unseen:
+        parts.append("## Not to be seen from there\n\nNothing was reported, and nothing is counted "
+                     "above.\n\n" + table(("case", "what it is", "why it cannot be seen"),
+                                          [(r["name"], truths[r["name"]].about,
+                                            truths[r["name"]].truth.unseen) for r in unseen]))
     not_run = [(r["name"], r["why"]) for r in results if r["skipped"] or r["broken"]]
     if not_run:
         parts.append("## Not run\n\n" + table(("case", "why"), not_run))

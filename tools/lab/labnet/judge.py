@@ -13,6 +13,7 @@ class Result:
     skipped: bool = False
     broken: bool = False  # the lab itself failed: nothing is known of tcpstall
     healthy: bool = False
+    unseen: bool = False  # nothing was reported, and nothing could be seen
     detected: bool = False
     cause: str = ""
     cause_ok: bool = False
@@ -66,12 +67,23 @@ def conclusion(verdict):
     return verdict.get("cause"), place_text(verdict.get("where"))
 
 
+def agree(earlier, final):
+    """Whether two verdicts say the same; the later one may know an address more of the same link."""
+    if earlier.get("cause") != final.get("cause"):
+        return False
+    was, now = earlier.get("where") or {}, final.get("where") or {}
+    if was.get("kind") != "link":
+        return place_text(was) == place_text(now)
+    return now.get("kind") == "link" and any(was.get(end) for end in ("near", "far")) \
+        and all(was.get(end) in (None, now.get(end)) for end in ("near", "far"))
+
+
 def settled_ns(verdicts):
     """Since when the conclusion is what it is in the end."""
-    final = conclusion(verdicts[-1][0])
+    final = verdicts[-1][0]
     since_ns = verdicts[-1][1]
     for line, ns in reversed(verdicts):
-        if conclusion(line) != final:
+        if not agree(line, final):
             break
         since_ns = ns
     return since_ns
@@ -81,6 +93,9 @@ def judge(incident, network, truth, from_ns, result):
     """Fills the result from the last verdict of an incident; from_ns: the last progress that the
     transfer's own ends saw before the first verdict, or the fault of a transfer that goes on."""
     result.detected = bool(incident and incident.verdicts)
+    if not incident and truth.unseen:
+        result.unseen = True
+        return
     if not result.detected:
         result.why = "stall seen, but no verdict" if incident else "no stall seen"
         return

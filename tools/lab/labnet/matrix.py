@@ -18,6 +18,7 @@ LOAD = (Transfer("load-up", listener="c", send={"pace_bps": 8 * MBIT}),
         Transfer("load-down", listener="c", sender="listener", send={"pace_bps": 8 * MBIT}),
         Transfer("load-web", listener="c", ask=True, send={"bytes": 100 << 10, "every_ms": 300}))
 SLACK = "a router that forwards nothing is seen as itself or as a link of it"
+UPSTREAM = "behind the fault the data ceases, all of it acknowledged, as if the sender were idle"
 WIRED = "a wire has no address: its fault may be laid to the link or to the routers at its ends"
 
 
@@ -81,6 +82,8 @@ class Draw:
         elif fault.after_bytes:
             seconds = pick.uniform(1.5, 4)
             fault = replace(fault, after_bytes=int(values["rate_bps"] / 8 * seconds) + MEBI)
+        if self.vantage == "router" and not self.up:
+            truth = replace(truth, unseen=UPSTREAM)
         return Scenario("", "", fault, truth, **{**values, **more})
 
 

@@ -32,6 +32,7 @@ class Truth:
     slow: bool = False  # reported as slow_begin; None: either will do
     why: str = ""
     detail: str = ""  # a regular expression that the verdict's detail has
+    unseen: str = ""  # why it cannot be seen from there: silence is right, a verdict is judged
 
 
 @dataclass(frozen=True)
