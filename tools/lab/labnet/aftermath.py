@@ -70,14 +70,18 @@ def missing(live, store, path):
     return found
 
 
-def look(store, incident):
-    """What is missing of a kept incident, the cause that was found live, and that of its packets."""
-    lines = [line for line in _lines(_tcpstall("incidents", "--json", "--store", store))
-             if line["incident"] == incident]
-    if not lines:
+def look(store, incident, beside=False):
+    """What is missing of a kept incident, the cause that was found live, and that of its packets.
+    beside: also what is missing of those towards the same peer, which were probed together."""
+    lines = _lines(_tcpstall("incidents", "--json", "--store", store))
+    live = next((line for line in lines if line["incident"] == incident), None)
+    if not live:
         return ["the incident"], None, None
     with tempfile.TemporaryDirectory(prefix="tcpstall-lab-") as scratch:
         path = f"{scratch}/export.pcapng"
-        lacks = missing(lines[0], store, path)
-        found = cause_of_packets(lines[0], path) if os.path.exists(path) else None
-    return lacks, lines[0]["cause"], found
+        lacks = missing(live, store, path)
+        found = cause_of_packets(live, path) if os.path.exists(path) else None
+        for other in lines if beside else []:
+            if other is not live and other["flow"]["dst"] == live["flow"]["dst"]:
+                lacks += missing(other, store, f"{scratch}/{other['incident']}.pcapng")
+    return lacks, live["cause"], found
