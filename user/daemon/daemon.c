@@ -83,6 +83,7 @@ static struct options options_of(const struct options *given, const struct confi
 		.given = OPTION(STALL_AFTER) | OPTION(MIN_BYTES) | OPTION(BLACK_BOX),
 		.json = given->json,
 		.quiet = given->quiet,
+		.numeric = true, /* asking for names takes a thread */
 		.verbose = given->verbose,
 		.output = given->output,
 		.record = given->record,

@@ -7,6 +7,7 @@
  */
 #include "daemon/privilege.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <linux/bpf.h>
 #include <sys/prctl.h>
@@ -60,10 +61,26 @@ bool privilege_suits(const struct config *old, const struct config *config)
 	return privilege_of_programs(old) || !privilege_of_programs(config);
 }
 
+/* What one gives up is its own. */
+static bool is_alone(void)
+{
+	DIR *dir = opendir("/proc/self/task");
+	const struct dirent *d;
+	int n = 0;
+
+	while (dir && (d = readdir(dir)))
+		n += d->d_name[0] != '.';
+	if (dir)
+		closedir(dir);
+	return n <= 1;
+}
+
 int privilege_drop(const struct config *config)
 {
 	int err;
 
+	if (!is_alone())
+		return -EBUSY;
 	if (!privilege_of_programs(config) && capability_bound())
 		prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
 	err = capability_suspend(); /* to try it without */

@@ -14,9 +14,9 @@
 int privilege_part(const struct config *config, uint64_t *ret);
 
 /*
- * Once everything is attached, while there is still one thread. For good, and for all programs that
- * are started; but a configuration with a sink of type mail leaves those what set-user-ID and root
- * give them, since sendmail is of no use without. -errno
+ * Once everything is attached, while there is still one thread (-EBUSY). For good, and for all
+ * programs that are started; but a configuration with a sink of type mail leaves those what
+ * set-user-ID and root give them, since sendmail is of no use without. -errno
  */
 int privilege_drop(const struct config *config);
 

@@ -26,12 +26,11 @@
 #include "host/host.h"
 #include "host/owners.h"
 
-#define NAME	 "tcpstall-broker" /* 15 characters, as prctl(2) takes them */
-#define SLICE_NS (4 * NS_PER_MS)   /* for processes, before a request is looked at again */
-#define QUIET_MS 1		   /* requests come in rows: processes wait for a gap */
-#define OWNERS_MAX                                                                                 \
-	(OWNERS_ASKED_MAX / 2) /* some 270 are as much as net.core.wmem_default holds              \
-				*/
+#define NAME	   "tcpstall-broker" /* 15 characters, as prctl(2) takes them */
+#define SLICE_NS   (4 * NS_PER_MS)   /* for processes, before a request is looked at again */
+#define QUIET_MS   1		     /* requests come in rows: processes wait for a gap */
+/* Asked for and not taken yet; some 270 answers are as much as net.core.wmem_default holds. */
+#define OWNERS_MAX (OWNERS_ASKED_MAX / 2)
 
 enum request_kind { ASK_SOCKET, ASK_NETNS, ASK_CONNTRACK };
 
@@ -234,6 +233,8 @@ static void serve(int ask_fd, int owner_fd)
 	err = err ? err : owners_new(&o);
 	while (!err) {
 		ready = poll(fds, 2, !owners_busy(o) ? -1 : ready ? QUIET_MS : 0);
+		if (ready < 0 && errno == EINTR)
+			continue;
 		if (ready < 0)
 			break;
 		if (!ready)
@@ -268,11 +269,13 @@ static void become_broker(uint64_t capabilities, int ask_fd, int owner_fd)
 int broker_start(uint64_t capabilities)
 {
 	static const struct timeval patience = {.tv_sec = 2};
+	static const int room = OWNERS_MAX * 1024; /* for each answer that may be under way */
 	int ask[2] = {-1, -1}, owner[2] = {-1, -1}, err = 0;
 	pid_t pid = -1;
 
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ask) ||
 	    socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, owner) ||
+	    setsockopt(owner[1], SOL_SOCKET, SO_SNDBUF, &room, sizeof(room)) ||
 	    setsockopt(ask[0], SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience)) ||
 	    setsockopt(ask[0], SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience)) ||
 	    (pid = fork()) < 0)

@@ -256,7 +256,7 @@ static int fd_of_broker(struct namespaces *n, uint32_t netns)
 
 	if (k && k->fd >= 0)
 		return k->fd;
-	if (n->n_open >= OPEN_MAX_FDS)
+	if (n->n_open >= OPEN_MAX_FDS || n->n == KNOWN_MAX)
 		forget_all(n);
 	fd = broker_netns(netns);
 	if (fd < 0)
