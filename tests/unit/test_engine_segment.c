@@ -158,20 +158,22 @@ static void echoes_of_timestamps_never_sent_are_a_rewrite(void **state)
 static void a_peer_that_refuses_each_try_points_at_the_header(void **state)
 {
 	(void)state;
-	for (uint32_t sacked = 0; sacked < 4; sacked += 3) {
+	for (uint32_t sacked = 0; sacked <= 8; sacked += 4) {
+		bool refused = sacked < 8; /* the ACKs were for that */
 		struct world w;
 
 		world_init(&w, true, false);
 		w.has_witness = false;
 		w.flow.sacked_segs = sacked;
+		w.flow.in_segs = w.flow.dup_acks = 6;
 		for (int i = 0; i < 8; i++) {
 			w.flow.in_segs++;
 			w.flow.dup_acks++;
 			w.flow.last_in_ns = w.now_ns + NS_PER_S;
 			world_run(&w, NS_PER_S);
 		}
-		assert_int_equal(w.incident.verdict.cause, CAUSE_HEADER_REWRITE);
-		assert_true(told(&w, "refused"));
+		assert_true((w.incident.verdict.cause == CAUSE_HEADER_REWRITE) == refused);
+		assert_true(told(&w, "refused") == refused);
 		world_free(&w);
 	}
 }

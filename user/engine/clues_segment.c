@@ -120,8 +120,9 @@ static void tries_are_refused(struct judgement *j)
 	const struct flow_snapshot *s = last(j);
 	uint32_t dup_acks = j->s->rounds ? j->s->dup_acks_before : s->dup_acks;
 
-	if (!j->s->sends || s->retrans < 2 || dup_acks < 2 || heard_by_itself(j) < 2 ||
-	    flow_peer_window_shut(s))
+	/* A segment that arrives beyond a hole is answered so as well, and sacked. */
+	if (!j->s->sends || s->retrans < 2 || dup_acks < s->sacked_segs + 2 ||
+	    heard_by_itself(j) < 2 || flow_peer_window_shut(s))
 		return;
 	j->cause[CAUSE_HEADER_REWRITE] += CLEAR + HINT;
 	j->cause[CAUSE_CONTENT_DROP] -= STRONG; /* it arrives */
