@@ -6,12 +6,10 @@
  */
 #include <errno.h>
 #include <inttypes.h>
-#include <sched.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "analyze.h"
@@ -31,7 +29,6 @@
 #define SHOWN	      20 /* incidents in text without -v */
 #define KEPT	      1000
 #define LIVES_KEPT    65536
-#define SMALL_FILE    (4u << 20) /* bytes; read before a thread has begun */
 
 struct analysis {
 	const struct options *options;
@@ -246,18 +243,6 @@ static void tell_progress(struct analysis *a, uint64_t bytes)
 		progress_draw(a->to->progress);
 }
 
-/* A second thread reads ahead if it was asked for and there is a processor for it. */
-static bool reads_ahead(const struct analysis *a)
-{
-	cpu_set_t cpus;
-	struct stat st;
-
-	if (!a->to->alone || a->options->jobs < 2 || sched_getaffinity(0, sizeof(cpus), &cpus) ||
-	    CPU_COUNT(&cpus) < 2)
-		return false;
-	return stat(a->path, &st) || !S_ISREG(st.st_mode) || st.st_size > SMALL_FILE;
-}
-
 static int take_batch(struct analysis *a, const struct feed *feed, const struct feed_batch *b)
 {
 	int err = a->tracker ? 0 : start(a, feed_first_ns(feed));
@@ -276,7 +261,7 @@ static int read_all(struct analysis *a)
 {
 	const struct feed_batch *batch;
 	struct feed *feed;
-	int err = feed_new(a->capture, reads_ahead(a), &feed);
+	int err = feed_new(a->capture, &feed);
 
 	if (err < 0)
 		return err;

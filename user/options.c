@@ -62,7 +62,7 @@ const struct option_info option_table[OPTIONS] = {
 		     "every incident, and every transfer with what it waited for", 0, 0},
 	[OPT_SUMMARY] = {"summary", 0, OPTION_FLAG, VALUE(summary), NULL, "one line a file", 0, 0},
 	[OPT_JOBS] = {"jobs", 'j', OPTION_U64, VALUE(jobs), "N",
-		      "so many threads: files at once, or one that reads ahead", 1, 256},
+		      "read so many files at once (default 1)", 1, 256},
 	[OPT_FORCE] = {"force", 0, OPTION_FLAG, VALUE(force), NULL,
 		       "replace FILE if there is one already", 0, 0},
 	[OPT_STORE] = {"store", 0, OPTION_STRING, VALUE(store), "DIR",

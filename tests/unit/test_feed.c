@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* Packets of a capture in batches: the same ones whether a thread reads ahead or not. */
+/* Packets of a capture in batches. */
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -51,13 +51,13 @@ static struct capture *open_fd(int fd)
 }
 
 /* How many came, each as it was written; what feed_next() returned at the end. */
-static uint32_t read_all(struct capture *c, bool ahead, int *ret_end)
+static uint32_t read_all(struct capture *c, int *ret_end)
 {
 	const struct feed_batch *b;
 	struct feed *feed;
 	uint32_t n = 0;
 
-	assert_int_equal(feed_new(c, ahead, &feed), 0);
+	assert_int_equal(feed_new(c, &feed), 0);
 	while ((*ret_end = feed_next(feed, &b)) > 0) {
 		assert_in_range(b->n, 1, FEED_BATCH);
 		for (uint32_t i = 0; i < b->n; i++, n++) {
@@ -82,101 +82,72 @@ static void every_packet_comes_once_and_in_order(void **state)
 	static const uint32_t counts[] = {0, 1, FEED_BATCH, 20 * FEED_BATCH + 7};
 
 	(void)state;
-	for (size_t i = 0; i < sizeof(counts) / sizeof(*counts); i++)
-		for (int ahead = 0; ahead < 2; ahead++) {
-			FILE *file = tmpfile();
-			struct capture *c;
-			int end;
-
-			write_header(file);
-			for (uint32_t n = 0; n < counts[i]; n++)
-				write_packet(file, n);
-			fflush(file);
-			c = open_fd(fileno(file));
-			assert_int_equal(read_all(c, ahead, &end), counts[i]);
-			assert_int_equal(end, 0);
-			assert_int_equal(capture_counts(c).packets_read, counts[i]);
-			capture_close(c);
-			fclose(file);
-		}
-}
-
-static void a_file_that_is_cut_gives_what_it_has(void **state)
-{
-	(void)state;
-	for (int ahead = 0; ahead < 2; ahead++) {
+	for (size_t i = 0; i < sizeof(counts) / sizeof(*counts); i++) {
 		FILE *file = tmpfile();
 		struct capture *c;
 		int end;
 
 		write_header(file);
-		for (uint32_t n = 0; n < 3000; n++)
+		for (uint32_t n = 0; n < counts[i]; n++)
 			write_packet(file, n);
 		fflush(file);
-		assert_int_equal(ftruncate(fileno(file), ftello(file) - 9), 0);
 		c = open_fd(fileno(file));
-		assert_int_equal(read_all(c, ahead, &end), 2999);
-		assert_int_equal(end, -ENODATA);
-		assert_non_null(strstr(capture_why(c), "cut off"));
+		assert_int_equal(read_all(c, &end), counts[i]);
+		assert_int_equal(end, 0);
+		assert_int_equal(capture_counts(c).packets_read, counts[i]);
 		capture_close(c);
 		fclose(file);
 	}
 }
 
-/* What a pipe has brought is handed out although its writer is silent now. */
-static void a_packet_does_not_wait_for_those_behind_it(void **state)
-{
-	(void)state;
-	for (int ahead = 0; ahead < 2; ahead++) {
-		const struct feed_batch *b;
-		struct capture *c;
-		struct feed *feed;
-		int fd[2];
-		FILE *out;
-
-		assert_int_equal(pipe(fd), 0);
-		out = fdopen(fd[1], "w");
-		write_header(out);
-		for (uint32_t n = 0; n < 5; n++)
-			write_packet(out, n);
-		fflush(out);
-		c = open_fd(fd[0]);
-		assert_int_equal(feed_new(c, ahead, &feed), 0);
-		assert_int_equal(feed_next(feed, &b), 1);
-		assert_int_equal(b->n, 5);
-		write_packet(out, 5);
-		fflush(out);
-		assert_int_equal(feed_next(feed, &b), 1);
-		assert_int_equal(b->n, 1);
-		/* The reader waits for more, and nobody wants it. */
-		feed_free(feed);
-		capture_close(c);
-		fclose(out);
-		close(fd[0]);
-	}
-}
-
-static void who_stops_early_waits_for_nothing(void **state)
+static void a_file_that_is_cut_gives_what_it_has(void **state)
 {
 	FILE *file = tmpfile();
+	struct capture *c;
+	int end;
 
 	(void)state;
 	write_header(file);
-	for (uint32_t n = 0; n < 40 * FEED_BATCH; n++)
+	for (uint32_t n = 0; n < 3000; n++)
 		write_packet(file, n);
 	fflush(file);
-	for (int taken = 0; taken < 3; taken++) {
-		struct capture *c = open_fd(fileno(file));
-		const struct feed_batch *b;
-		struct feed *feed;
-
-		assert_int_equal(feed_new(c, true, &feed), 0);
-		for (int i = 0; i < taken; i++)
-			assert_int_equal(feed_next(feed, &b), 1);
-		feed_free(feed);
-		capture_close(c);
-	}
+	assert_int_equal(ftruncate(fileno(file), ftello(file) - 9), 0);
+	c = open_fd(fileno(file));
+	assert_int_equal(read_all(c, &end), 2999);
+	assert_int_equal(end, -ENODATA);
+	assert_non_null(strstr(capture_why(c), "cut off"));
+	capture_close(c);
 	fclose(file);
+}
+
+/* What a pipe has brought is handed out although its writer is silent now. */
+static void a_packet_does_not_wait_for_those_behind_it(void **state)
+{
+	const struct feed_batch *b;
+	struct capture *c;
+	struct feed *feed;
+	int fd[2];
+	FILE *out;
+
+	(void)state;
+	assert_int_equal(pipe(fd), 0);
+	out = fdopen(fd[1], "w");
+	write_header(out);
+	for (uint32_t n = 0; n < 5; n++)
+		write_packet(out, n);
+	fflush(out);
+	c = open_fd(fd[0]);
+	assert_int_equal(feed_new(c, &feed), 0);
+	assert_int_equal(feed_next(feed, &b), 1);
+	assert_int_equal(b->n, 5);
+	write_packet(out, 5);
+	fflush(out);
+	assert_int_equal(feed_next(feed, &b), 1);
+	assert_int_equal(b->n, 1);
+	feed_free(feed);
+	capture_close(c);
+	fclose(out);
+	close(fd[0]);
 }
 
 int main(void)
@@ -185,7 +156,6 @@ int main(void)
 		cmocka_unit_test(every_packet_comes_once_and_in_order),
 		cmocka_unit_test(a_file_that_is_cut_gives_what_it_has),
 		cmocka_unit_test(a_packet_does_not_wait_for_those_behind_it),
-		cmocka_unit_test(who_stops_early_waits_for_nothing),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

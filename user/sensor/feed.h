@@ -1,18 +1,15 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * The packets of a capture, decoded, in batches for the tracker: read by whoever asks, or ahead of
- * it by a thread of its own. What comes and in which order is the same; memory is a ring of a few
- * batches, and a packet that has arrived through a pipe never waits for those behind it.
+ * The packets of a capture, decoded, in batches for the tracker. A packet that has arrived through
+ * a pipe does not wait for those behind it.
  */
 #ifndef TCPSTALL_SENSOR_FEED_H
 #define TCPSTALL_SENSOR_FEED_H
 
-#include <stdbool.h>
-
 #include "sensor/capture.h"
 #include "sensor/tracker.h"
 
-#define FEED_BATCH 512
+#define FEED_BATCH 64
 
 struct feed;
 
@@ -22,8 +19,7 @@ struct feed_batch {
 	struct tracker_item items[FEED_BATCH];
 };
 
-/* ahead: by a thread; the capture is its own until feed_next() has told the end. -ENOMEM. */
-int feed_new(struct capture *c, bool ahead, struct feed **ret);
+int feed_new(struct capture *c, struct feed **ret); /* -ENOMEM */
 void feed_free(struct feed *f); /* NULL is fine; the capture stays */
 
 /* 1 and packets, valid until the next call; at the end what capture_next() has returned. */

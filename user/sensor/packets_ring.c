@@ -216,13 +216,19 @@ static void on_packet(u_char *arg, const struct pcap_pkthdr *h, const u_char *da
 	t->rings->take(&p, t->rings->arg);
 }
 
-/* Copied, as the ring may give its place back. */
+/*
+ * Copied, as the ring may give its place back. It has come: a clock that was set back since does
+ * not make it wait.
+ */
 static void on_next(u_char *arg, const struct pcap_pkthdr *h, const u_char *data)
 {
 	const struct turn *t = (const struct turn *)arg;
 	struct ring *r = t->ring;
+	uint64_t now_ns = mono_ns();
 
 	r->next = packet_of(t, h, data);
+	if (r->next.now_ns > now_ns)
+		r->next.now_ns = now_ns;
 	if (r->next.captured > sizeof(r->head))
 		r->next.captured = sizeof(r->head);
 	memcpy(r->head, data, r->next.captured);
