@@ -469,7 +469,7 @@ void stall_look(struct engine *e, struct flow *f, bool sends)
 	uint64_t silence_ns = flow_silence_ns(now, sends, e->now_ns);
 	struct stall *s = f->stall[sends] < 0 ? NULL : &e->stalls[f->stall[sends]];
 
-	if (!s) {
+	if (f->stall[sends] < 0) {
 		if (!flow_is_transfer(e, now, sends) ||
 		    !flow_suspicious(e, now, sends, silence_ns) ||
 		    silence_ns < suspect_after_ns(e, now, sends) || !may_stall(e, f, sends) ||
