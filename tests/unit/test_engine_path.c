@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "engine/internal.h"
 #include "world.h"
 
 /* Every hop, both ends, both families: the hop that forgot the connection is named. */
@@ -343,6 +344,21 @@ static void the_far_end_of_a_link_that_healed_is_no_news(void **state)
 	}
 }
 
+/* One of which the near end is known, and one of which the far end is, may be two links. */
+static void two_links_are_one_by_an_end_that_both_know(void **state)
+{
+	static const uint8_t r1[4] = {192, 0, 2, 1}, r2[4] = {192, 0, 2, 2};
+	struct verdict from = {.where = {.kind = PLACE_LINK, .near = addr_v4(r1)}};
+	struct verdict to = {.where = {.kind = PLACE_LINK, .far = addr_v4(r2)}};
+	struct verdict whole = from;
+
+	(void)state;
+	whole.where.far = to.where.far;
+	assert_true(verdict_same(&from, &whole));
+	assert_true(verdict_same(&to, &whole));
+	assert_false(verdict_same(&from, &to));
+}
+
 /*
  * The path heals while the flow waits for its timer; another connection to the same peer goes on at
  * once. That one moves does not mean that this one is dropped.
@@ -521,6 +537,7 @@ int main(void)
 		cmocka_unit_test(lost_answers_leave_the_place_open),
 		cmocka_unit_test(a_path_that_heals_does_not_change_the_verdict),
 		cmocka_unit_test(the_far_end_of_a_link_that_healed_is_no_news),
+		cmocka_unit_test(two_links_are_one_by_an_end_that_both_know),
 		cmocka_unit_test(who_waits_for_the_timer_is_not_dropped),
 		cmocka_unit_test(answers_from_behind_mean_that_an_outage_is_over),
 		cmocka_unit_test(answers_out_of_a_loop_are_no_outage_that_is_over),

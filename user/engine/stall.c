@@ -199,7 +199,8 @@ static bool same_place(const struct place *a, const struct place *b)
 {
 	return a->kind == b->kind && a->ttl == b->ttl && a->side == b->side &&
 	       addr_equal(&a->address, &b->address) && same_end(&a->near, &b->near) &&
-	       same_end(&a->far, &b->far);
+	       same_end(&a->far, &b->far) &&
+	       (addr_equal(&a->near, &b->near) || addr_equal(&a->far, &b->far));
 }
 
 /* But for the numbers in them, which go on counting. */

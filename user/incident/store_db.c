@@ -187,7 +187,8 @@ static int open_database(struct store_db *d)
 		"PRAGMA auto_vacuum = FULL;" /* what is deleted leaves the disk; before any table */
 		"PRAGMA journal_mode = WAL;"
 		"PRAGMA synchronous = NORMAL;"
-		"PRAGMA journal_size_limit = 1048576;";
+		"PRAGMA journal_size_limit = 1048576;"
+		"PRAGMA cache_size = -256;"; /* KiB; it is written, and hardly read */
 	char path[PATH_MAX], real[PATH_MAX];
 	struct stat st;
 	int64_t sound = 0;
