@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * A POST by libcurl, driven from the thread's own poll(). Of the answer only the status counts; no
- * redirect is followed, and no more than ANSWER_MAX of what comes is read.
+ * A POST by libcurl, driven from the thread's own poll(). It is over when the header of the answer
+ * has come: only its status counts. Its body is not waited for, and no redirect is followed.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -15,24 +15,36 @@
 #include "version.h"
 
 #ifdef HAVE_CURL
-#define ANSWER_MAX (64 << 10)
 #define SECRET_MAX 1024
 
 struct http_delivery {
 	CURLM *multi;
 	CURL *easy;
 	struct curl_slist *headers;
-	size_t answered;
+	bool answered; /* the status and all of the header are here */
 	char error[CURL_ERROR_SIZE];
 };
 
-static size_t discard(char *data, size_t size, size_t n, void *arg)
+/* Line by line. An empty one ends the header, or that of a 100 Continue before it. */
+static size_t take_header(char *line, size_t size, size_t n, void *arg)
 {
 	struct http_delivery *h = arg;
+	long status = 0;
 
+	curl_easy_getinfo(h->easy, CURLINFO_RESPONSE_CODE, &status);
+	if (size * n && (*line == '\r' || *line == '\n') && status >= 200)
+		h->answered = true;
+	return size * n;
+}
+
+/* To take none of it ends the transfer. */
+static size_t refuse_body(char *data, size_t size, size_t n, void *arg)
+{
 	(void)data;
-	h->answered += size * n;
-	return h->answered > ANSWER_MAX ? 0 : size * n;
+	(void)size;
+	(void)n;
+	(void)arg;
+	return 0;
 }
 
 /* What the file says goes behind "Authorization:"; nobody else may see it on a command line. */
@@ -68,8 +80,10 @@ static void configure(struct http_delivery *h, const struct sink_config *sink, c
 	curl_easy_setopt(e, CURLOPT_COPYPOSTFIELDS, body);
 	curl_easy_setopt(e, CURLOPT_HTTPHEADER, h->headers);
 	curl_easy_setopt(e, CURLOPT_USERAGENT, "tcpstall/" TCPSTALL_VERSION);
-	curl_easy_setopt(e, CURLOPT_WRITEFUNCTION, discard);
-	curl_easy_setopt(e, CURLOPT_WRITEDATA, h);
+	curl_easy_setopt(e, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L); /* a proxy's are no answer */
+	curl_easy_setopt(e, CURLOPT_HEADERFUNCTION, take_header);
+	curl_easy_setopt(e, CURLOPT_HEADERDATA, h);
+	curl_easy_setopt(e, CURLOPT_WRITEFUNCTION, refuse_body);
 	curl_easy_setopt(e, CURLOPT_ERRORBUFFER, h->error);
 	curl_easy_setopt(e, CURLOPT_TIMEOUT_MS, timeout_ms);
 	curl_easy_setopt(e, CURLOPT_NOSIGNAL, 1L);
@@ -148,7 +162,8 @@ static enum delivery_state status_of(const struct http_delivery *h, CURLcode cod
 {
 	long status = 0;
 
-	curl_easy_getinfo(h->easy, CURLINFO_RESPONSE_CODE, &status);
+	if (h->answered)
+		curl_easy_getinfo(h->easy, CURLINFO_RESPONSE_CODE, &status);
 	if (status >= 200 && status < 300)
 		return DELIVERY_DONE;
 	if (status)
@@ -171,6 +186,8 @@ enum delivery_state http_step(struct http_delivery *h, char why[DELIVERY_WHY])
 		snprintf(why, DELIVERY_WHY, "libcurl failed");
 		return DELIVERY_LATER;
 	}
+	if (h->answered)
+		return status_of(h, CURLE_OK, why);
 	while ((message = curl_multi_info_read(h->multi, &left))) {
 		if (message->msg == CURLMSG_DONE)
 			return status_of(h, message->data.result, why);
