@@ -2,6 +2,7 @@
 /* Whether what one finds in the morning would have arrived. */
 #include <err.h>
 #include <errno.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -22,6 +23,7 @@ static int try(const struct sink_config *sink)
 		warnx("sink %s: this build was made without %s", sink->name, missing);
 		return STATUS_UNSUPPORTED;
 	}
+	signal(SIGPIPE, SIG_IGN); /* a program may not read what it is told, a peer may close */
 	gethostname(host, sizeof(host) - 1);
 	message_test_alert(&alert);
 	if (sink_try(sink, &alert, host, wall_offset_ns(), why, sizeof(why))) {
