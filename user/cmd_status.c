@@ -5,10 +5,14 @@
 #include <err.h>
 #include <errno.h>
 #include <jansson.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "config/config.h"
 #include "daemon/control.h"
 #include "verb.h"
@@ -69,6 +73,29 @@ static int refused(const char *line)
 	return STATUS_UNSUPPORTED;
 }
 
+static volatile sig_atomic_t time_is_up;
+static int watching_fd;
+
+static void on_alarm(int number)
+{
+	(void)number;
+	time_is_up = 1;
+	shutdown(watching_fd, SHUT_RD); /* which ends what is being read */
+}
+
+/* What is read from this descriptor ends after this time. */
+static void end_after(int fd, uint64_t duration_ns)
+{
+	const struct itimerval timer = {
+		.it_value.tv_sec = (time_t)(duration_ns / NS_PER_S),
+		.it_value.tv_usec = (suseconds_t)(duration_ns % NS_PER_S / 1000),
+	};
+
+	watching_fd = fd;
+	signal(SIGALRM, on_alarm);
+	setitimer(ITIMER_REAL, &timer, NULL);
+}
+
 /* Line by line to stdout, until it ends or nobody reads any more. */
 static int copy(FILE *from, bool endless)
 {
@@ -88,7 +115,9 @@ static int copy(FILE *from, bool endless)
 		if (fputs(line, stdout) < 0 || fflush(stdout))
 			break;
 	}
-	if (endless && status == STATUS_DONE && !ferror(stdout))
+	if (time_is_up && !any)
+		status = STATUS_DONE;
+	else if (endless && !time_is_up && status == STATUS_DONE && !ferror(stdout))
 		warnx("the daemon has ended");
 	if (!any && !endless)
 		warnx("the daemon said nothing");
@@ -202,9 +231,18 @@ int cmd_dump(const struct options *options, int argc, char **argv)
 
 int ask_daemon_to_watch(const struct options *options, int argc)
 {
+	static const uint64_t asked = OPTION(DAEMON) | OPTION(CONFIG) | OPTION(DURATION) |
+				      OPTION(JSON) | OPTION(NUMERIC) | OPTION(QUIET);
 	FILE *answer = NULL;
 	int status;
 
+	for (int i = 0; i < OPTIONS; i++) {
+		if (!options_given(options, (enum option_id)i) || asked & 1ull << i)
+			continue;
+		warnx("--daemon: its configuration decides; it takes no --%s",
+		      option_table[i].name);
+		return STATUS_USAGE;
+	}
 	if (argc) {
 		warnx("--daemon: it decides itself what it watches; it takes no FILTER");
 		return STATUS_USAGE;
@@ -212,6 +250,8 @@ int ask_daemon_to_watch(const struct options *options, int argc)
 	status = ask(options, options->json ? "watch json" : "watch text", &answer);
 	if (status)
 		return status;
+	if (options_given(options, OPT_DURATION))
+		end_after(fileno(answer), options->duration_ns);
 	status = copy(answer, true);
 	fclose(answer);
 	return status;

@@ -49,6 +49,10 @@ int cmd_watch(const struct options *options, int argc, char **argv)
 
 	if (options->daemon)
 		return ask_daemon_to_watch(options, argc);
+	if (options_given(options, OPT_CONFIG)) {
+		warnx("--config is of the daemon: it goes with --daemon only");
+		return STATUS_USAGE;
+	}
 	status = session_prepare(&s, options, stdout);
 	if (!status)
 		status = session_filter(&s, argc, argv);

@@ -25,6 +25,9 @@ static const char watch_notes[] =
 	"On a terminal a table of the transfers is kept below the results; q quits. On a pipe\n"
 	"there is a line or a block for each result. Names are looked up only for text on a\n"
 	"terminal and never waited for.\n"
+	"\n"
+	"--daemon attaches nothing: what is watched is the daemon's business, so it goes with -c,\n"
+	"--json and --duration only.\n"
 	"\n" STORE_NOTES;
 
 static const char run_notes[] =
