@@ -123,8 +123,7 @@ static const struct key sink_keys[] = {
 static const struct key metrics_keys[] = {
 	{"listen", KEY_TEXT, MEMBER(struct metrics_config, listen), "",
 	 .help = "Where /metrics and /healthz are: 127.0.0.1:9497, [::1]:9497, or unix:/PATH. "
-		 "Empty: "
-		 "nowhere."},
+		 "Empty: nowhere. /healthz answers 503 and a word when only a restart helps."},
 	{"textfile", KEY_TEXT, MEMBER(struct metrics_config, textfile), "",
 	 .help = "Also written to this file, for node_exporter: "
 		 "/var/lib/prometheus/node-exporter/tcpstall.prom."},

@@ -436,7 +436,7 @@ static int open_doors(struct daemon *d)
 	}
 	if (!*c->metrics.listen)
 		return STATUS_DONE;
-	err = http_new(c->metrics.listen, daemon_metrics, d, &d->http);
+	err = http_new(c->metrics.listen, &daemon_http_ops, d, &d->http);
 	if (!err)
 		err = daemon_add(d, http_fd(d->http), DAEMON_HTTP);
 	if (err)

@@ -47,7 +47,7 @@ int daemon_add(struct daemon *d, int fd, enum daemon_source source);
 
 /* daemon_tell.c: what the daemon says of itself. */
 extern const struct control_ops daemon_control_ops;
-void daemon_metrics(FILE *to, void *arg);
+extern const struct http_ops daemon_http_ops;
 void daemon_textfile(struct daemon *d);
 void daemon_say_start(const struct daemon *d);
 

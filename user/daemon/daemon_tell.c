@@ -156,7 +156,7 @@ static void write_result(const struct output *out, bool json, FILE *to, void *ar
 
 const struct control_ops daemon_control_ops = {write_status, write_dump, write_result};
 
-void daemon_metrics(FILE *to, void *arg)
+static void write_metrics(FILE *to, void *arg)
 {
 	const struct daemon *d = arg;
 	const struct metrics_source source = {
@@ -169,6 +169,15 @@ void daemon_metrics(FILE *to, void *arg)
 	metrics_write(&source, to);
 }
 
+/* What is wrong for good: a restart would mend it. */
+static const char *trouble(void *arg)
+{
+	(void)arg;
+	return broker_relied() && !broker_pid() ? "broker gone" : NULL;
+}
+
+const struct http_ops daemon_http_ops = {write_metrics, trouble};
+
 /* node_exporter reads it at any moment: it must always be whole. */
 void daemon_textfile(struct daemon *d)
 {
@@ -177,7 +186,7 @@ void daemon_textfile(struct daemon *d)
 	int err = newfile_open(path, true, &file);
 
 	if (!err) {
-		daemon_metrics(newfile_stream(file), d);
+		write_metrics(newfile_stream(file), d);
 		err = newfile_replace(file);
 	}
 	newfile_free(file);

@@ -26,7 +26,7 @@
 #ifdef HAVE_MICROHTTPD
 struct http {
 	struct MHD_Daemon *daemon;
-	void (*write)(FILE *to, void *arg);
+	const struct http_ops *ops;
 	void *arg;
 	char path[sizeof(((struct sockaddr_un *)NULL)->sun_path)]; /* "": TCP */
 };
@@ -133,6 +133,7 @@ static enum MHD_Result handle(void *arg, struct MHD_Connection *connection, cons
 	static int seen;
 	const bool metrics = !strcmp(url, "/metrics");
 	unsigned int status = MHD_HTTP_OK;
+	const char *trouble = NULL;
 	struct http *h = arg;
 	char *body = NULL;
 	size_t len;
@@ -155,9 +156,11 @@ static enum MHD_Result handle(void *arg, struct MHD_Connection *connection, cons
 		status = MHD_HTTP_METHOD_NOT_ALLOWED;
 		fputs("only GET\n", to);
 	} else if (metrics) {
-		h->write(to, h->arg);
+		h->ops->metrics(to, h->arg);
 	} else if (!strcmp(url, "/healthz")) {
-		fputs("ok\n", to);
+		trouble = h->ops->trouble(h->arg);
+		status = trouble ? MHD_HTTP_SERVICE_UNAVAILABLE : MHD_HTTP_OK;
+		fprintf(to, "%s\n", trouble ? trouble : "ok");
 	} else {
 		status = MHD_HTTP_NOT_FOUND;
 		fputs("/metrics and /healthz\n", to);
@@ -172,8 +175,7 @@ static enum MHD_Result handle(void *arg, struct MHD_Connection *connection, cons
 		       body, len);
 }
 
-int http_new(const char *listen_text, void (*write)(FILE *to, void *arg), void *arg,
-	     struct http **ret)
+int http_new(const char *listen_text, const struct http_ops *ops, void *arg, struct http **ret)
 {
 	union address address;
 	socklen_t len;
@@ -190,7 +192,7 @@ int http_new(const char *listen_text, void (*write)(FILE *to, void *arg), void *
 		free(h);
 		return fd;
 	}
-	h->write = write;
+	h->ops = ops;
 	h->arg = arg;
 	h->daemon = MHD_start_daemon(
 		MHD_USE_EPOLL, 0, NULL, NULL, handle, h, MHD_OPTION_LISTEN_SOCKET, fd,
@@ -239,10 +241,10 @@ bool http_supported(void)
 	return false;
 }
 
-int http_new(const char *listen, void (*write)(FILE *to, void *arg), void *arg, struct http **ret)
+int http_new(const char *listen, const struct http_ops *ops, void *arg, struct http **ret)
 {
 	(void)listen;
-	(void)write;
+	(void)ops;
 	(void)arg;
 	(void)ret;
 	return -ENOTSUP;

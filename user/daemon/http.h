@@ -16,11 +16,16 @@ struct http;
 
 bool http_supported(void);
 
+struct http_ops {
+	void (*metrics)(FILE *to, void *arg);
+	const char *(*trouble)(void *arg); /* for /healthz; NULL: all is well */
+};
+
 /*
- * listen: ADDRESS:PORT, [ADDRESS]:PORT or unix:PATH. write: the metrics. -EINVAL: it is no address;
- * -EADDRINUSE, -EACCES ..., -ENOTSUP: not in this build.
+ * listen: ADDRESS:PORT, [ADDRESS]:PORT or unix:PATH. -EINVAL: it is no address; -EADDRINUSE,
+ * -EACCES ..., -ENOTSUP: not in this build.
  */
-int http_new(const char *listen, void (*write)(FILE *to, void *arg), void *arg, struct http **ret);
+int http_new(const char *listen, const struct http_ops *ops, void *arg, struct http **ret);
 void http_free(struct http *h); /* NULL is fine */
 
 int http_fd(const struct http *h);

@@ -9,6 +9,7 @@
 
 #include "alert/sinks.h"
 #include "base/clock.h"
+#include "host/broker.h"
 #include "incident/store.h"
 #include "monitor.h"
 #include "version.h"
@@ -112,6 +113,9 @@ void metrics_write(const struct metrics_source *source, FILE *to)
 		fprintf(to, "tcpstall_events_lost_total{reason=\"%s\"} %" PRIu64 "\n",
 			s.lost[i].reason, s.lost[i].count);
 	write_alerts(source->sinks, to);
+	if (broker_relied())
+		one(to, "broker_up", "gauge", "Whether the process that keeps capabilities runs.",
+		    broker_pid() != 0);
 	one(to, "incidents_stored", "gauge", "Incidents that this process has written to disk.",
 	    source->store ? store_counts(source->store).incidents : 0);
 	head(to, "bpf_run_seconds_total", "counter",
