@@ -32,7 +32,7 @@ static size_t take_header(char *line, size_t size, size_t n, void *arg)
 	long status = 0;
 
 	curl_easy_getinfo(h->easy, CURLINFO_RESPONSE_CODE, &status);
-	if (size * n && (*line == '\r' || *line == '\n') && status >= 200)
+	if (size * n > 0 && (*line == '\r' || *line == '\n') && status >= 200)
 		h->answered = true;
 	return size * n;
 }
