@@ -29,7 +29,7 @@ const struct option_info option_table[OPTIONS] = {
 			     "silence that makes a stall (default 2s)", 100 * NS_PER_MS,
 			     86400 * NS_PER_S},
 	[OPT_MIN_BYTES] = {"min-bytes", 0, OPTION_SIZE, VALUE(min_bytes), "SIZE",
-			   "what moved less is no transfer (default 1M)", 0, 1ull << 50},
+			   "what moved less is no transfer (default 1M, in files 64k)", 0, 1ull << 50},
 	[OPT_NO_PROBE] = {"no-probe", 0, OPTION_FLAG, VALUE(no_probe), NULL, "never send a packet",
 			  0, 0},
 	[OPT_DURATION] = {"duration", 0, OPTION_DURATION, VALUE(duration_ns), "DUR",

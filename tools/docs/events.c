@@ -25,7 +25,7 @@ static const struct key every_line[] = {
 };
 
 static const struct key incident[] = {
-	{"incident", "Its ID, which is the time when it began and four digits."},
+	{"incident", "Its ID: the time when it began, and eight hexadecimal digits."},
 	{"flow", "The connection, and the direction that stalls."},
 	{"silence_ns", "Since the last progress; not of slow phases."},
 	{"tcp", "The socket on this host; not of slow phases."},
