@@ -441,6 +441,35 @@ static void the_end_closes_every_open_stall(void **state)
 	world_free(&w);
 }
 
+/* 10 MiB a second, looked at every second; it stops a moment after a look. */
+static void the_rate_is_that_of_the_time_it_moved(void **state)
+{
+	(void)state;
+	for (int sends = 0; sends < 2; sends++) {
+		struct observation o = {.type = OBS_SNAPSHOT};
+		struct direction *d;
+		struct world w;
+
+		world_init(&w, sends, false);
+		d = sends ? &w.flow.snd : &w.flow.rcv;
+		for (int i = 1; i <= 4; i++) {
+			uint64_t moved_ns = i < 4 ? NS_PER_S : 100 * NS_PER_MS;
+
+			w.now_ns += NS_PER_S;
+			d->progress_ns += moved_ns;
+			d->bytes += (10 << 20) * moved_ns / NS_PER_S;
+			o.now_ns = w.now_ns;
+			o.snapshot = w.flow;
+			world_step(&w, &o);
+		}
+		w.fault.state_at = 2;
+		world_run(&w, 6 * NS_PER_S);
+		assert_int_equal(w.begins, 1);
+		assert_in_range(w.incident.rate_bps, 83000000, 84000000);
+		world_free(&w);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -466,6 +495,7 @@ int main(void)
 		cmocka_unit_test(a_dribble_is_watched_until_it_is_recovery),
 		cmocka_unit_test(full_tables_are_counted_not_overrun),
 		cmocka_unit_test(the_end_closes_every_open_stall),
+		cmocka_unit_test(the_rate_is_that_of_the_time_it_moved),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -13,6 +13,8 @@
 #define OUTPUTS	      4096 /* a power of two */
 #define SCAN_CALM_NS  (500 * NS_PER_MS)
 #define SCAN_ALERT_NS (100 * NS_PER_MS)
+#define RATE_NS	      NS_PER_S		/* a rate is that of so long at least, */
+#define RATE_MIN_NS   (100 * NS_PER_MS) /* or of a whole run that is shorter */
 
 struct engine_config engine_defaults(void)
 {
@@ -106,20 +108,26 @@ bool engine_next(struct engine *e, struct output *ret)
 	return true;
 }
 
-/* Bits a second between two snapshots, kept while the flow rests. */
-static void note_rate(struct flow *f, const struct flow_snapshot *s, uint64_t now_ns)
+/*
+ * Bits a second while it last moved: up to the last progress, not up to this look, which may come
+ * long after. From the last rate on, which is a second ago at least; at the beginning of a run from
+ * there on.
+ */
+static void note_rate(struct flow *f, const struct flow_snapshot *s)
 {
-	uint64_t dt_ns = now_ns - f->seen_ns;
-	bool first = !f->last.state; /* until then only a reset or a capture told of it */
-
 	for (int sends = 0; sends < 2; sends++) {
-		const struct direction *was = flow_dir(&f->last, sends), *is = flow_dir(s, sends);
-		uint64_t run_ns = is->progress_ns - is->run_start_ns;
+		const struct direction *is = flow_dir(s, sends);
+		bool goes_on = f->rated_ns[sends] > is->run_start_ns &&
+			       f->rated_ns[sends] - is->run_start_ns >= RATE_NS;
+		uint64_t since_ns = goes_on ? f->rated_ns[sends] : is->run_start_ns;
+		uint64_t since_bytes = goes_on ? f->rated_bytes[sends] : is->run_start_bytes;
 
-		if (!first && is->bytes > was->bytes && dt_ns >= 100 * NS_PER_MS)
-			f->rate_bps[sends] = rate_bps(is->bytes - was->bytes, dt_ns);
-		else if (first && is->progress_ns && run_ns >= 100 * NS_PER_MS)
-			f->rate_bps[sends] = rate_bps(is->bytes - is->run_start_bytes, run_ns);
+		if (is->bytes <= since_bytes || is->progress_ns <= since_ns ||
+		    is->progress_ns - since_ns < (goes_on ? RATE_NS : RATE_MIN_NS))
+			continue;
+		f->rate_bps[sends] = rate_bps(is->bytes - since_bytes, is->progress_ns - since_ns);
+		f->rated_ns[sends] = is->progress_ns;
+		f->rated_bytes[sends] = is->bytes;
 	}
 }
 
@@ -137,7 +145,7 @@ static int step_snapshot(struct engine *e, const struct flow_snapshot *s)
 			return -ENOSPC;
 		}
 	}
-	note_rate(f, s, e->now_ns);
+	note_rate(f, s);
 	f->last = *s;
 	f->seen_ns = e->now_ns;
 	for (int sends = 0; sends < 2; sends++) {
@@ -162,7 +170,7 @@ static void step_gone(struct engine *e, const struct flow_gone *gone)
 		f = flow_find(e, &gone->last.key);
 	if (!f)
 		return;
-	note_rate(f, &gone->last, e->now_ns);
+	note_rate(f, &gone->last);
 	f->last = gone->last;
 	stall_gone(e, f, gone);
 	flow_drop(e, f);

@@ -57,7 +57,8 @@ struct crawl {
 struct flow {
 	struct flow_snapshot last;
 	uint64_t seen_ns;
-	uint64_t rate_bps[2], idle_bytes[2]; /* [local_sends] */
+	uint64_t rate_bps[2], idle_bytes[2];  /* [local_sends] */
+	uint64_t rated_ns[2], rated_bytes[2]; /* progress up to which the rate was taken */
 	struct reset_seen reset;
 	struct route_seen route;
 	struct capture_seen capture;
