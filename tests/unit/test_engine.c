@@ -174,6 +174,27 @@ static void an_own_program_that_does_not_read_is_named(void **state)
 	world_free(&w);
 }
 
+/* Its window is shut: what the peer sends again asks whether it still is. */
+static void probes_of_a_shut_window_are_no_repeats(void **state)
+{
+	struct world w;
+
+	(void)state;
+	world_init(&w, false, false);
+	w.flow.rcv_wnd = 0;
+	w.flow.copied_seq -= 100000;
+	w.flow.old_segs = 4;
+	for (int i = 0; i < 12; i++) {
+		w.flow.last_in_ns = w.now_ns + NS_PER_S / 2;
+		world_run(&w, NS_PER_S / 2);
+	}
+	expect(&w, CAUSE_RECEIVER_NOT_READING, PLACE_RECEIVER_APP, 0);
+	assert_int_not_equal(w.incident.verdict.way, WAY_REVERSE);
+	for (int i = 0; i < w.incident.verdict.n_evidence; i++)
+		assert_string_not_equal(w.incident.verdict.evidence[i].id, "peer-repeats");
+	world_free(&w);
+}
+
 static void an_idle_peer_is_asked_once_and_not_reported(void **state)
 {
 	struct world w;
@@ -482,6 +503,7 @@ int main(void)
 		cmocka_unit_test(a_silence_in_which_we_were_not_run_is_no_stall),
 		cmocka_unit_test(a_shut_window_that_is_answered_needs_no_probe),
 		cmocka_unit_test(an_own_program_that_does_not_read_is_named),
+		cmocka_unit_test(probes_of_a_shut_window_are_no_repeats),
 		cmocka_unit_test(an_idle_peer_is_asked_once_and_not_reported),
 		cmocka_unit_test(a_peer_that_resumes_while_it_is_asked_is_no_stall),
 		cmocka_unit_test(a_peer_whose_data_never_arrives_is_a_stall),

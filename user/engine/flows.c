@@ -147,7 +147,8 @@ bool flow_peer_repeats(const struct flow_snapshot *s)
 {
 	uint64_t settled_ns = s->rcv.progress_ns + NS_PER_S / 2 + 2 * NS_PER_US * s->rtt_us;
 
-	return s->old_segs >= 2 && s->last_in_ns >= settled_ns;
+	/* RFC 9293 3.8.6.1: who finds our window shut probes it, with what we have, too. */
+	return s->old_segs >= 2 && s->last_in_ns >= settled_ns && !flow_own_window_shut(s);
 }
 
 /*
