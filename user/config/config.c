@@ -274,8 +274,12 @@ static int take(void *arg, const char *header, const char *name, const char *val
 		}
 		*seen |= 1ull << i;
 		*(uint64_t *)((char *)r->section + r->kind->given) |= 1ull << i;
-		if (!key_parse(k, value, r->section, why, sizeof(why)))
+		if (!key_parse(k, value, r->section, why, sizeof(why))) {
+			if (k->place)
+				snprintf((char *)r->section + k->place, CONFIG_TEXT, "%s:%u",
+					 r->name, r->line);
 			return 1;
+		}
 		fail(r, "%s '%s' %s", name, value, why);
 		return 0;
 	}

@@ -3,7 +3,8 @@
  * What the daemon is told: an INI file and the *.conf files of the directory FILE.d beside it, in
  * the order of their names; the later word counts. Every key is a row of one table (table.c), which
  * makes the parser, --print-config, the sample and the man page. A configuration is a value: it
- * holds no pointers and is copied by assignment.
+ * holds no pointers and is copied by assignment. NAME_at is FILE:LINE of NAME, for what can be
+ * judged only when all is read.
  */
 #ifndef TCPSTALL_CONFIG_CONFIG_H
 #define TCPSTALL_CONFIG_CONFIG_H
@@ -50,9 +51,9 @@ struct sink_config {
 	char name[CONFIG_NAME];
 	uint64_t given;
 	int type; /* enum sink_type */
-	char watch[CONFIG_TEXT];
+	char watch[CONFIG_TEXT], watch_at[CONFIG_TEXT];
 	char url[CONFIG_TEXT * 2], authorization_file[CONFIG_TEXT], ca_file[CONFIG_TEXT];
-	char command[CONFIG_TEXT * 2];
+	char command[CONFIG_TEXT * 2], command_at[CONFIG_TEXT];
 	char to[CONFIG_TEXT], from[CONFIG_TEXT];
 	uint64_t timeout_ns, retry_for_ns, resend_ns;
 	uint64_t queue;
@@ -65,7 +66,7 @@ struct daemon_config {
 	bool probe;
 	char probe_exclude[CONFIG_FILTER];
 	uint64_t black_box;
-	char runtime_dir[CONFIG_TEXT], group[CONFIG_TEXT];
+	char runtime_dir[CONFIG_TEXT], group[CONFIG_TEXT], group_at[CONFIG_TEXT];
 	bool namespaces, processes;
 };
 
@@ -84,7 +85,7 @@ struct alerts_config {
 
 struct metrics_config {
 	uint64_t given;
-	char listen[CONFIG_TEXT], textfile[CONFIG_TEXT];
+	char listen[CONFIG_TEXT], listen_at[CONFIG_TEXT], textfile[CONFIG_TEXT];
 	uint64_t textfile_every_ns;
 };
 

@@ -10,6 +10,8 @@
 #define DAY_NS (86400 * NS_PER_S)
 #define MEMBER(type, member)                                                                       \
 	.offset = offsetof(type, member), .size = sizeof(((type *)NULL)->member)
+/* What can be judged only when all is read; begins with .place, as a fallback follows .size. */
+#define PLACED(type, member) .place = offsetof(type, member##_at), MEMBER(type, member)
 
 static const struct key daemon_keys[] = {
 	{"source", KEY_CHOICE, MEMBER(struct daemon_config, source), "ebpf", .choices = "ebpf|pcap",
@@ -28,7 +30,7 @@ static const struct key daemon_keys[] = {
 	 .help = "Last packets kept of each transfer, headers only; 0: none."},
 	{"runtime-dir", KEY_TEXT, MEMBER(struct daemon_config, runtime_dir), "/run/tcpstall",
 	 .help = "Where the control socket and the lock are."},
-	{"group", KEY_TEXT, MEMBER(struct daemon_config, group), "",
+	{"group", KEY_TEXT, PLACED(struct daemon_config, group), "",
 	 .help = "Members of this group may ask the daemon, as root and its own user may."},
 	{"namespaces", KEY_BOOL, MEMBER(struct daemon_config, namespaces), "yes",
 	 .help = "Keep CAP_SYS_ADMIN after the start, to enter other network namespaces "
@@ -94,7 +96,7 @@ static const struct key sink_keys[] = {
 		 "daemon facility. program: one JSON object on its standard input. alertmanager: "
 		 "API "
 		 "v2. webhook: the same JSON by POST. mail: through the local sendmail."},
-	{"watch", KEY_TEXT, MEMBER(struct sink_config, watch), "",
+	{"watch", KEY_TEXT, PLACED(struct sink_config, watch), "",
 	 .help = "Alerts of these [watch NAME] sections only, separated by commas. Empty: of all."},
 	{"url", KEY_TEXT, MEMBER(struct sink_config, url), "",
 	 .help = "alertmanager, webhook: http:// or https://; for Alertmanager without "
@@ -103,7 +105,7 @@ static const struct key sink_keys[] = {
 	 .help = "alertmanager, webhook: what the file holds is sent as Authorization: header."},
 	{"ca-file", KEY_TEXT, MEMBER(struct sink_config, ca_file), "",
 	 .help = "alertmanager, webhook: certificates to trust instead of the system's."},
-	{"command", KEY_TEXT, MEMBER(struct sink_config, command), "",
+	{"command", KEY_TEXT, PLACED(struct sink_config, command), "",
 	 .help = "program: its path and arguments, separated by blanks; no shell reads them. mail: "
 		 "what to run instead of /usr/sbin/sendmail -i -t."},
 	{"to", KEY_TEXT, MEMBER(struct sink_config, to), "root", .help = "mail: for whom."},
@@ -121,7 +123,7 @@ static const struct key sink_keys[] = {
 };
 
 static const struct key metrics_keys[] = {
-	{"listen", KEY_TEXT, MEMBER(struct metrics_config, listen), "",
+	{"listen", KEY_TEXT, PLACED(struct metrics_config, listen), "",
 	 .help = "Where /metrics and /healthz are: 127.0.0.1:9497, [::1]:9497, or unix:/PATH. "
 		 "Empty: nowhere. /healthz answers 503 and a word when only a restart helps."},
 	{"textfile", KEY_TEXT, MEMBER(struct metrics_config, textfile), "",

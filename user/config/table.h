@@ -33,6 +33,7 @@ struct key {
 	uint64_t min, max;    /* of numbers */
 	const char *choices;  /* KEY_CHOICE: a|b, in the order of the enum */
 	const char *help;     /* sentences */
+	size_t place; /* of another member, which keeps FILE:LINE in CONFIG_TEXT; 0: none does */
 };
 
 struct section {

@@ -8,7 +8,6 @@
 
 #include <err.h>
 #include <errno.h>
-#include <grp.h>
 #include <inttypes.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -37,30 +36,6 @@
 static void say(const char *line)
 {
 	warnx("%s", line);
-}
-
-int daemon_check(const struct config *c, char *ret_why, size_t why_len)
-{
-	for (int i = 0; i < c->n_sinks; i++) {
-		const char *missing = sink_missing((enum sink_type)c->sink[i].type);
-
-		if (!missing)
-			continue;
-		snprintf(ret_why, why_len, "[sink %s]: this build was made without %s",
-			 c->sink[i].name, missing);
-		return -EINVAL;
-	}
-	if (*c->metrics.listen && !http_supported()) {
-		snprintf(ret_why, why_len,
-			 "[metrics] listen: this build was made without libmicrohttpd");
-		return -EINVAL;
-	}
-	if (*c->daemon.group && !getgrnam(c->daemon.group)) {
-		snprintf(ret_why, why_len, "[daemon] group: there is no group '%s'",
-			 c->daemon.group);
-		return -EINVAL;
-	}
-	return 0;
 }
 
 /* The most sensitive section decides what the engine looks at. */
@@ -418,7 +393,7 @@ static int take_lock(struct daemon *d)
 		warnx("there is a daemon already, process %d; its lock is %s/lock", (int)pid, dir);
 	else
 		warnx("%s: %s", dir, strerror(-err));
-	return STATUS_ERROR;
+	return err == -EACCES || err == -EPERM ? STATUS_UNSUPPORTED : STATUS_ERROR;
 }
 
 /* What needs no privilege but takes names and addresses that may be wrong. */
@@ -440,10 +415,9 @@ static int open_doors(struct daemon *d)
 	if (!err)
 		err = daemon_add(d, http_fd(d->http), DAEMON_HTTP);
 	if (err)
-		warnx("[metrics] listen '%s': %s", c->metrics.listen,
-		      err == -EINVAL ? "is no ADDRESS:PORT, [ADDRESS]:PORT or unix:/PATH"
-				     : strerror(-err));
-	return !err ? STATUS_DONE : err == -EINVAL ? STATUS_USAGE : STATUS_ERROR;
+		warnx("%s: listen '%s': %s", c->metrics.listen_at, c->metrics.listen,
+		      strerror(-err));
+	return err ? STATUS_ERROR : STATUS_DONE;
 }
 
 static int open_monitor(struct daemon *d)

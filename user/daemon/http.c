@@ -89,6 +89,14 @@ static int parse_listen(const char *text, union address *ret, socklen_t *ret_len
 	return 0;
 }
 
+bool http_can_listen(const char *listen_text)
+{
+	union address address;
+	socklen_t len;
+
+	return !parse_listen(listen_text, &address, &len);
+}
+
 /* The socket that a process before us has left behind is in the way. */
 static int open_socket(const union address *address, socklen_t len)
 {
@@ -238,6 +246,12 @@ uint64_t http_run(struct http *h, uint64_t now_ns)
 #else
 bool http_supported(void)
 {
+	return false;
+}
+
+bool http_can_listen(const char *listen)
+{
+	(void)listen;
 	return false;
 }
 

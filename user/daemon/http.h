@@ -15,6 +15,7 @@
 struct http;
 
 bool http_supported(void);
+bool http_can_listen(const char *listen); /* it is written as below; nothing is opened */
 
 struct http_ops {
 	void (*metrics)(FILE *to, void *arg);
