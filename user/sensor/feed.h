@@ -20,7 +20,7 @@ struct feed_batch {
 };
 
 int feed_new(struct capture *c, struct feed **ret); /* -ENOMEM */
-void feed_free(struct feed *f); /* NULL is fine; the capture stays */
+void feed_free(struct feed *f);			    /* NULL is fine; the capture stays */
 
 /* 1 and packets, valid until the next call; at the end what capture_next() has returned. */
 int feed_next(struct feed *f, const struct feed_batch **ret);
