@@ -56,7 +56,8 @@ static void went_on_after_repeat(struct judgement *j)
 	j->cause[CAUSE_PEER_GONE] -= CLEAR;
 	j->cause[CAUSE_CONTENT_DROP] -= STRONG;
 	evidence(j, "resumed-by-repeat", STRONG + HINT,
-		 "it went on as soon as a retransmission got through, the %u. try, frame %llu",
+		 "it went on as soon as a retransmission got through, the %u. of the silence, "
+		 "frame %llu",
 		 c->tries, (unsigned long long)c->last_frame);
 	if (!c->heard && c->tries > 2 &&
 	    j->s->pub.last.retrans_ns > j->s->pub.last_progress_ns + OUTAGE_NS) {
@@ -125,8 +126,8 @@ static void side_of_capture(struct judgement *j)
 			 "between the sender and there");
 	} else if (c->stuck_seen > 1) {
 		evidence(j, "lost-downstream", 0,
-			 "the unacknowledged segment came past the capture point %u times: it, or "
-			 "its ACK, was lost between there and the receiver",
+			 "the first unacknowledged segment came past the capture point %u times: "
+			 "it, or its ACK, was lost between there and the receiver",
 			 c->stuck_seen);
 	}
 	if (c->heard && !c->upstream)
