@@ -51,7 +51,7 @@ static void analyze(struct capture *capture)
 	config.min_bytes = 0;
 	config.max_flows = config.max_incidents = 64;
 	if (engine_new(&config, &run.engine) || tracker_new(&tracking, &tracker) ||
-	    feed_new(capture, false, &feed))
+	    feed_new(capture, &feed))
 		abort();
 	while (feed_next(feed, &batch) > 0) {
 		tracker_work(tracker, batch->items, batch->n);

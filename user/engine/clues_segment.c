@@ -161,7 +161,7 @@ static void segments_arrive_damaged(struct judgement *j)
 {
 	uint64_t now = last(j)->csum_bad, before = j->s->csum_before;
 	uint64_t dropped = dropped_here(j, "TCP_CSUM"), n = now > before ? now - before : 0;
-	double share, late = j->s->pub.slow ? 0 : loss_damaged(j, &share);
+	double share = 0, late = j->s->pub.slow ? 0 : loss_damaged(j, &share);
 
 	if (late > 0) {
 		late = fmin(late, STRONG);
