@@ -336,6 +336,87 @@ static void who_answers_nothing_is_not_accused(void **state)
 	world_free(&w);
 }
 
+/* Between hops that answer stand some that never do: it may be each of them, and none is named. */
+static void a_stretch_of_silent_routers_is_left_open(void **state)
+{
+	static const struct {
+		int state_at, silent_hops, first, last;
+	} cases[] = {
+		{2, 1 << 2, 1, 3},	    {1, 1 << 2, 1, 3}, {1, 1 << 1, 1, 2},
+		{2, 1 << 1 | 1 << 2, 1, 3}, {4, 1 << 4, 3, 5}, {3, 1 << 3 | 1 << 4, 2, 5},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < 2 * sizeof(cases) / sizeof(*cases); i++) {
+		const struct verdict *v;
+		struct world w;
+		int n = cases[i / 2].last - cases[i / 2].first + 1;
+
+		world_init(&w, i & 1, false);
+		w.fault.state_at = cases[i / 2].state_at;
+		w.silent_hops = (uint64_t)cases[i / 2].silent_hops;
+		world_run(&w, 6 * NS_PER_S);
+		expect(&w, CAUSE_CONNECTION_STATE_LOST, PLACE_PATH, 0);
+		v = &w.incident.verdict;
+		assert_int_equal(v->n_candidates, n);
+		for (int k = 0; k < n; k++) {
+			int node = cases[i / 2].first + k;
+
+			assert_int_equal(v->candidates[k].kind, node < w.hops ? PLACE_HOP
+								: w.sends     ? PLACE_RECEIVER_HOST
+									      : PLACE_SENDER_HOST);
+			assert_int_equal(v->candidates[k].ttl, node < w.hops ? node : 0);
+			assert_true(v->candidates[k].confidence == v->candidates[0].confidence);
+		}
+		assert_non_null(strstr(v->advice, "a device on the path"));
+		assert_null(strstr(v->evidence[0].text, "no farther than"));
+		world_free(&w);
+	}
+}
+
+static double doubt_in(const struct verdict *v, int ttl)
+{
+	for (int i = 0; i < v->n_candidates; i++)
+		if (v->candidates[i].kind == PLACE_HOP && v->candidates[i].ttl == ttl)
+			return v->candidates[i].confidence;
+	return 0;
+}
+
+/* It may drop what is for the peer; not if it says that it asks for the peer in vain. */
+static void the_last_router_is_not_cleared_of_a_silent_peer(void **state)
+{
+	(void)state;
+	for (int bits = 0; bits < 8; bits++) {
+		struct observation o = {.type = OBS_ICMP};
+		bool v6 = bits & 2, in_vain = bits & 4;
+		const struct verdict *v;
+		struct world w;
+
+		world_init(&w, bits & 1, v6);
+		w.has_witness = false;
+		w.fault.peer_dead = true;
+		o.icmp.key = w.flow.key;
+		o.icmp.from = world_hop(&w, w.hops - 1);
+		o.icmp.type = v6 ? 1 : 3;
+		o.icmp.code = v6 ? 3 : 1;
+		for (int i = 0; i < 7; i++) {
+			world_run(&w, NS_PER_S);
+			o.now_ns = w.now_ns;
+			if (in_vain)
+				world_step(&w, &o);
+		}
+		v = &w.incident.verdict;
+		assert_int_equal(v->cause, CAUSE_PEER_GONE);
+		assert_int_equal(v->where.kind, w.sends ? PLACE_RECEIVER_HOST : PLACE_SENDER_HOST);
+		if (in_vain)
+			assert_true(doubt_in(v, w.hops - 1) == 0);
+		else
+			assert_true(doubt_in(v, w.hops - 1) > 0.15);
+		assert_non_null(strstr(v->advice, "last router drops"));
+		world_free(&w);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -355,6 +436,8 @@ int main(void)
 		cmocka_unit_test(where_nothing_was_asked_is_no_frontier),
 		cmocka_unit_test(odd_lengths_of_path_accuse_nobody_wrongly),
 		cmocka_unit_test(who_answers_nothing_is_not_accused),
+		cmocka_unit_test(a_stretch_of_silent_routers_is_left_open),
+		cmocka_unit_test(the_last_router_is_not_cleared_of_a_silent_peer),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -92,8 +92,8 @@ static const struct cause_info causes[CAUSES] = {
 			SEVERITY_ERROR,
 			"the peer host does not answer",
 			"Every router up to the last one answers, the peer host itself does not.",
-			"The peer is down, unplugged or cut off on its own network. Check it from "
-			"there.",
+			"The peer is down, unplugged or cut off on its own network, or the last "
+			"router drops what is for it. Check it from there.",
 		},
 	[CAUSE_PATH_LOSS] =
 		{

@@ -296,7 +296,7 @@ static void flow_stops_short(struct judgement *j)
 {
 	const struct path_view *p = &j->path;
 	double weight;
-	char at[64];
+	char at[64], to[64];
 
 	if (!p->asked || p->flow >= p->control || p->flow_missed < 1)
 		return;
@@ -319,6 +319,14 @@ static void flow_stops_short(struct judgement *j)
 			 "%d probes inside this connection are unanswered where those of a new one "
 			 "are answered; the hops behind %s were not asked inside it",
 			 p->flow_missed, node_text(j, p->flow, at, sizeof(at)));
+		return;
+	}
+	if (p->flow_next > p->flow + 1) {
+		evidence(j, "in-flow-frontier", weight,
+			 "probes of a new connection reach %s, those inside this connection do "
+			 "not; between it and %s no hop answers any probe",
+			 node_text(j, p->flow_next, to, sizeof(to)),
+			 node_text(j, p->flow, at, sizeof(at)));
 		return;
 	}
 	evidence(j, "in-flow-frontier", weight,
@@ -466,7 +474,7 @@ static void router_says_unreachable(struct judgement *j)
 {
 	const struct icmp_seen *i = &j->s->icmp;
 	bool v6 = i->from.family == AF_INET6;
-	bool host = v6 ? i->code == 3 : i->code == 1 || i->code == 7;
+	bool host = says_host_unreachable(i);
 	bool port = v6 ? i->code == 4 : i->code == 2 || i->code == 3;
 	bool denied = v6 ? i->code == 1 : i->code == 9 || i->code == 10 || i->code == 13;
 	char from[ADDR_TEXT_LEN];

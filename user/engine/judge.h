@@ -37,6 +37,7 @@ struct path_view {
 	int beyond_missed; /* probes of both kinds unanswered behind the farthest answer */
 	bool beyond_asked; /* so was the node right behind it */
 	bool flow_asked;   /* so was, in the flow, the node right behind `flow` */
+	int flow_next;	   /* the first node behind `flow` that answers anybody; n: the peer */
 	int nat;	   /* node where private addresses end; 0 unknown */
 	int loop;	   /* first node of several that come again and again; 0: none */
 	int balanced; /* first node behind which connections take different ways; 0: none seen */
@@ -131,6 +132,8 @@ void weigh_passing_probes(struct judgement *j); /* the same, from probes that pa
  * within two round trips of the last progress was under way already.
  */
 uint32_t heard_by_itself(const struct judgement *j);
+/* A router asks for its next neighbour in vain. */
+bool says_host_unreachable(const struct icmp_seen *i);
 void weigh_handshake(struct judgement *j); /* the same, of a connection that does not open */
 void weigh_capture(struct judgement *j);   /* offline: what only a capture shows */
 /* offline: the place, where the capture itself shows it */

@@ -130,6 +130,15 @@ static const struct tally *asked_behind(const struct stall *s, int node, int n)
 	return node + 1 >= n ? s->peer.probes : s->pub.hops[node].probes;
 }
 
+/* The first node behind this one that has answered a probe of any kind, or the peer. */
+static int next_heard(const struct stall *s, int node, int n)
+{
+	for (int i = node; i < s->pub.n_hops && i + 1 < n; i++)
+		if (s->pub.hops[i].address.family)
+			return i + 1;
+	return n;
+}
+
 /* After a sweep over fresh ports. Where the flow's router is silent those that nobody answers go
  * its way. */
 static void count_ways(const struct stall *s, struct path_view *p)
@@ -219,6 +228,7 @@ struct path_view path_look(const struct stall *s)
 	p.beyond_asked = behind[PROBE_IN_FLOW].sent || behind[PROBE_CONTROL].sent;
 	behind = asked_behind(s, p.flow, p.n);
 	p.flow_asked = behind[PROBE_IN_FLOW].sent || !sent_any(s, PROBE_IN_FLOW);
+	p.flow_next = next_heard(s, p.flow, p.n);
 	p.nat = nat_boundary(s);
 	return p;
 }

@@ -4,6 +4,7 @@
  * path; witnesses then clear what they share with the stalled flow, except that a witness cannot
  * clear a hop of dropping just this connection.
  */
+#include <netinet/in.h>
 #include <stdlib.h>
 
 #include "engine/judge.h"
@@ -47,10 +48,25 @@ static void place_local_drop(struct judgement *j)
 	blame(j, PART_NODE(0), 5);
 }
 
+/* RFC 792: host unreachable, also for a type of service; RFC 4443: address unreachable. */
+bool says_host_unreachable(const struct icmp_seen *i)
+{
+	return i->from.family == AF_INET6 ? i->type == 1 && i->code == 3
+					  : i->type == 3 && (i->code == 1 || i->code == 7);
+}
+
 static void place_peer_gone(struct judgement *j)
 {
-	blame(j, PART_NODE(j->path.n), 4);
-	blame(j, PART_LINK(j->path.n - 1), 1.5);
+	int n = j->path.n;
+
+	blame(j, PART_NODE(n), 4);
+	blame(j, PART_LINK(n - 1), 1.5);
+	/*
+	 * A last router that drops what is for the peer looks the same from here. One that asks for
+	 * the peer and is not answered forwards.
+	 */
+	if (j->path.n_known && n > 1 && !(j->s->icmp_count && says_host_unreachable(&j->s->icmp)))
+		blame(j, PART_NODE(n - 1), 2.7);
 }
 
 /* What the peer sends by itself shows that it does not hear us: no answer is lost, but what we
@@ -88,19 +104,17 @@ static void place_state_lost(struct judgement *j)
 		j->way = WAY_UNKNOWN;
 		return;
 	}
+	if (p->flow_next > behind) {
+		/* Nobody answers in between: any of these may be the one that drops it. */
+		for (int i = p->flow ? p->flow : 1; i <= p->flow_next; i++)
+			blame(j, PART_NODE(i), 1);
+		return;
+	}
 	blame(j, PART_NODE(p->flow), p->flow ? 2.8 : 1);
 	blame(j, PART_NODE(behind),
 	      p->flow ? 1.2 : 2.5); /* some drop before they look at the TTL */
 	if (p->nat == p->flow || p->nat == behind)
 		blame(j, PART_NODE(p->nat), 1);
-	/* Hops behind that never answer anybody could be it as well. */
-	for (int i = behind; i < p->control; i++) {
-		const struct hop *h = &j->s->pub.hops[i - 1];
-
-		if (h->address.family)
-			break;
-		blame(j, PART_NODE(i + 1), 0.3);
-	}
 }
 
 static void place_blackhole(struct judgement *j)
