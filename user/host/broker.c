@@ -83,7 +83,9 @@ static int send_message(int to, const void *data, size_t len, int fd, int flags)
 		c->cmsg_len = CMSG_LEN(sizeof(int));
 		memcpy(CMSG_DATA(c), &fd, sizeof(fd));
 	}
-	return sendmsg(to, &message, MSG_NOSIGNAL | flags) < 0 ? -errno : 0;
+	if (sendmsg(to, &message, MSG_NOSIGNAL | flags) >= 0)
+		return 0;
+	return errno == ECONNRESET ? -EPIPE : -errno; /* it ended with something unread */
 }
 
 /* Takes the only descriptor of a message; what is more is closed: there is room for two of them. */
