@@ -277,13 +277,11 @@ static void peer_answers_in_flow(struct judgement *j)
 static void another_asked(struct judgement *j)
 {
 	if (j->s->adopted)
-		evidence(
-			j, "not-probed", 0,
-			"this connection was not probed, as too many stalled or it ended too "
-			"early; "
-			"the verdict rests on what was found with the one from port %u, which goes "
-			"the same way",
-			j->s->pub.lead.local.port);
+		evidence(j, "not-probed", 0,
+			 "this connection was not probed, as too many stalled or it ended too "
+			 "early; the verdict rests on what was found with the one from port %u, "
+			 "which goes the same way",
+			 j->s->pub.lead.local.port);
 	else if (j->s->led && j->s->asked)
 		evidence(j, "probed-together", 0,
 			 "the path was probed with the connection from port %u, which stalls as "

@@ -46,10 +46,8 @@ static double capped(double weight, double most)
 static struct tally behind_first(const struct stall *s, bool full)
 {
 	struct tally all = {0};
-	int n = s->pub.n_hops;
+	int n = round_farthest(s, PROBE_IN_FLOW, s->pub.n_hops);
 
-	while (n > 1 && !s->pub.hops[n - 1].probes[PROBE_IN_FLOW].answered)
-		n--;
 	for (int i = 1; i < n; i++) {
 		const struct hop *h = &s->pub.hops[i];
 

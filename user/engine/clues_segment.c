@@ -48,7 +48,7 @@ static void copies_stop_short(struct judgement *j)
 	if (!p->asked || !p->copy_missed || p->full_missed)
 		return;
 	weight = fmin(fmin(weight, 7), loss_excluded(j, p->copy_missed, LOSS_BY_FULL));
-	if (!gather_full_possible(j->s)) {
+	if (!round_full_possible(j->s)) {
 		j->cause[CAUSE_SIZE_BLACKHOLE] += weight;
 		j->way = WAY_FORWARD;
 		evidence(j, "copy-size", weight,

@@ -100,7 +100,7 @@ static void start_over(struct stall *s)
 {
 	s->path_changed = false;
 	if (s->fresh_starts == FRESH_STARTS ||
-	    !gather_affords(s, ROUND_A_HOP * gather_reach(s) + PROBE_KINDS))
+	    !round_affords(s, ROUND_A_HOP * round_reach(s) + PROBE_KINDS))
 		return;
 	s->fresh_starts++;
 	for (int i = 0; i < s->pub.n_hops; i++)
@@ -185,8 +185,8 @@ static void ask_next(struct engine *e, struct stall *s)
 	}
 	if (!s->probing && (!s->fresh_starts || rested))
 		round_path(e, s);
-	else if (s->probing && s->rounds < ROUNDS && rested && !gather_busy(e) &&
-		 gather_affords(s, ROUND_FRONTIER))
+	else if (s->probing && s->rounds < ROUNDS && rested && !round_busy(e) &&
+		 round_affords(s, ROUND_FRONTIER))
 		round_frontier(e, s);
 }
 

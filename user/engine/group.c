@@ -111,13 +111,10 @@ bool group_is_shared(const struct engine *e, const struct stall *s)
 
 static int frontier_of(const struct stall *s)
 {
-	int at = 0;
+	int ours = round_farthest(s, PROBE_IN_FLOW, s->pub.n_hops);
+	int others = round_farthest(s, PROBE_CONTROL, s->pub.n_hops);
 
-	for (int i = 0; i < s->pub.n_hops; i++)
-		if (s->pub.hops[i].probes[PROBE_IN_FLOW].answered ||
-		    s->pub.hops[i].probes[PROBE_CONTROL].answered)
-			at = i + 1;
-	return at;
+	return ours > others ? ours : others;
 }
 
 struct stall *group_beside(struct engine *e, const struct stall *s)
@@ -129,7 +126,7 @@ struct stall *group_beside(struct engine *e, const struct stall *s)
 
 		if (t && t->asked && !t->peer.acked && !t->peer.syn_acked &&
 		    !t->peer.reset_control && addr_equal(&t->pub.route.gateway, gateway) &&
-		    frontier_of(t) + 1 < gather_reach(s))
+		    frontier_of(t) + 1 < round_reach(s))
 			return t;
 	}
 	return NULL;
@@ -179,12 +176,10 @@ static void forget_behind(struct stall *s, int frontier)
 
 int group_follow(struct stall *s, const struct stall *lead)
 {
-	int frontier = 0;
+	int frontier;
 
 	take_path(s, lead);
-	for (int i = 0; i < s->pub.n_hops; i++)
-		if (s->pub.hops[i].probes[PROBE_IN_FLOW].answered)
-			frontier = i + 1;
+	frontier = round_farthest(s, PROBE_IN_FLOW, s->pub.n_hops);
 	forget_behind(s, frontier);
 	return frontier;
 }

@@ -341,15 +341,21 @@ void slow_phase(struct engine *e, const struct pace_seen *p);
 void gather_start(struct engine *e, struct stall *s);
 void gather_more(struct engine *e, struct stall *s);
 void gather_slow(struct engine *e, struct stall *s);
-/* One more probe to each hop of a path that loses. false: enough, or not now. */
-bool gather_loss_round(struct engine *e, struct stall *s);
 bool gather_done(const struct engine *e, const struct stall *s);
 uint64_t gather_deadline(const struct engine *e, const struct stall *s);
-int gather_reach(const struct stall *s); /* hops that are worth asking */
+
+/* round.c: what is asked at once; what only gather.c asks for is in round.h */
+int round_reach(const struct stall *s); /* hops that are worth asking */
 /* A full segment can be repeated out of what was acknowledged. */
-bool gather_full_possible(const struct stall *s);
+bool round_full_possible(const struct stall *s);
 /* The incident may still send so many. */
-bool gather_affords(const struct stall *s, int probes);
+bool round_affords(const struct stall *s, int probes);
+/* Probes of other stalls fill some seconds: this one has to wait, or to do without. */
+bool round_busy(const struct engine *e);
+/* One more probe to each hop of a path that loses. false: enough, or not now. */
+bool round_loss_more(struct engine *e, struct stall *s);
+/* The last of the first n hops that answered this kind; 0: none did. */
+int round_farthest(const struct stall *s, enum probe_kind kind, int n);
 
 /* local.c: what this host tells, and what it is asked */
 void local_route(struct stall *s, const struct route_seen *route);
@@ -367,9 +373,6 @@ void local_ask_again(struct engine *e, struct stall *s);
 /* Asks neighbours, briefly beside the path, or closely where something speaks against the first
  * link. Whether anything was asked. */
 bool local_ask_onlink(struct engine *e, struct stall *s, bool beside_path);
-
-/* Probes of other stalls fill some seconds: this one has to wait, or to do without. */
-bool gather_busy(const struct engine *e);
 
 /* group.c: the stall that asks the path for all towards this peer, or NULL: s itself has to */
 struct stall *group_lead(struct engine *e, const struct stall *s);

@@ -238,7 +238,7 @@ static bool can_ask(const struct engine *e, const struct stall *s, int probes)
 	const struct route_seen *r = &s->pub.route;
 
 	return r->ifindex && !r->error && !r->down && r->carrier && !r->loopback && !s->led &&
-	       !gather_busy(e) && gather_affords(s, probes);
+	       !round_busy(e) && round_affords(s, probes);
 }
 
 bool local_ask_onlink(struct engine *e, struct stall *s, bool beside_path)

@@ -35,7 +35,7 @@
 #define SMALL_V4	41 /* bytes of the IP packet of a small probe, without options */
 #define SMALL_V6	61
 
-bool gather_affords(const struct stall *s, int probes)
+bool round_affords(const struct stall *s, int probes)
 {
 	return s->wanted + probes <= PROBES_MAX;
 }
@@ -46,7 +46,7 @@ static void want_probes(struct engine *e, struct stall *s, enum probe_kind kind,
 	struct output out = gather_want(e, s, WANT_PROBE);
 	int n = (last_ttl - first_ttl + 1) * count;
 
-	if (!gather_affords(s, n))
+	if (!round_affords(s, n))
 		return;
 	out.want.probe.kind = kind;
 	out.want.probe.first_ttl = (uint8_t)first_ttl;
@@ -65,7 +65,7 @@ bool round_in_flow_possible(const struct stall *s)
 	       s->phase != STALL_CLOSING;
 }
 
-bool gather_busy(const struct engine *e)
+bool round_busy(const struct engine *e)
 {
 	return e->outstanding > BUSY_S * PROBES_A_SECOND;
 }
@@ -81,26 +81,26 @@ void round_count(struct engine *e)
 			e->outstanding += e->stalls[i].outstanding;
 }
 
-bool gather_full_possible(const struct stall *s)
+bool round_full_possible(const struct stall *s)
 {
 	return round_in_flow_possible(s) && s->sends && s->full_size &&
 	       s->pub.last.snd.bytes > s->full_size;
 }
 
-bool gather_loss_round(struct engine *e, struct stall *s)
+bool round_loss_more(struct engine *e, struct stall *s)
 {
 	int reach = s->distance > 1 ? s->distance - 1 : 1;
 	/* Bit errors hit what is large: small ones are there to compare. In a stall it may be this
 	 * connection alone that is dropped. */
-	bool full = gather_full_possible(s) && s->rounds % LOSS_SMALL;
+	bool full = round_full_possible(s) && s->rounds % LOSS_SMALL;
 	bool control = s->phase != STALL_SLOW && s->rounds % 2;
 	enum probe_kind kind = full ? PROBE_IN_FLOW_FULL : control ? PROBE_CONTROL : PROBE_IN_FLOW;
 	int size = full ? s->full_size : 0;
 
 	round_count(e);
 	if (!e->config.probe || s->pub.route.loopback || !round_in_flow_possible(s) ||
-	    !s->distance || s->rounds == LOSS_ROUNDS || gather_busy(e) ||
-	    !gather_affords(s, reach + LOSS_AT_PEER))
+	    !s->distance || s->rounds == LOSS_ROUNDS || round_busy(e) ||
+	    !round_affords(s, reach + LOSS_AT_PEER))
 		return false;
 	s->rounds++;
 	want_probes(e, s, kind, 1, reach, 1, size);
@@ -120,13 +120,13 @@ bool round_loss_tells(const struct stall *s, const struct verdict *v)
 
 void round_loss(struct engine *e, struct stall *s)
 {
-	if (!gather_loss_round(e, s))
+	if (!round_loss_more(e, s))
 		return;
 	s->round_until_ns = e->now_ns + ANSWER_WAIT_NS;
 	s->next_round_ns = e->now_ns + HOP_RESTS_NS;
 }
 
-int gather_reach(const struct stall *s)
+int round_reach(const struct stall *s)
 {
 	return s->distance ? s->distance : BLIND_DISTANCE;
 }
@@ -156,12 +156,12 @@ void round_peer(struct engine *e, struct stall *s)
 
 static void ask_path(struct engine *e, struct stall *s)
 {
-	int last_ttl = gather_reach(s);
+	int last_ttl = round_reach(s);
 	/* Three and three are what a router answers at once. A long way takes long to ask. */
 	bool shared = group_is_shared(e, s), is_long = last_ttl > LONG_WAY;
 	int each = shared || is_long ? 1 : 2;
 	/* Where segments were lost of late, those of their size show most. */
-	bool lossy = each > 1 && gather_full_possible(s) && loss_of_late(e, s);
+	bool lossy = each > 1 && round_full_possible(s) && loss_of_late(e, s);
 	int full = lossy ? ROUND_A_HOP - 2 : 1;
 
 	each = lossy ? 1 : each;
@@ -174,7 +174,7 @@ static void ask_path(struct engine *e, struct stall *s)
 		want_probes(e, s, PROBE_IN_FLOW, 1, last_ttl, each, 0);
 		want_probes(e, s, PROBE_IN_FLOW, END_TTL, END_TTL, 1, 0);
 	}
-	if (gather_full_possible(s)) {
+	if (round_full_possible(s)) {
 		if (!is_long)
 			want_probes(e, s, PROBE_IN_FLOW_FULL, 1, last_ttl, full, s->full_size);
 		want_probes(e, s, PROBE_IN_FLOW_FULL, END_TTL, END_TTL, is_long ? 2 : full,
@@ -195,7 +195,7 @@ bool round_full_tell(const struct stall *s)
 	for (int i = 0; i < s->pub.n_hops; i++)
 		if (s->pub.hops[i].probes[PROBE_IN_FLOW_FULL].sent)
 			return false;
-	return gather_full_possible(s) && gather_affords(s, s->distance);
+	return round_full_possible(s) && round_affords(s, s->distance);
 }
 
 void round_full(struct engine *e, struct stall *s)
@@ -210,8 +210,8 @@ static void ask_behind(struct engine *e, struct stall *s, int frontier)
 	int first = frontier + 1, last_ttl = first + 1;
 
 	s->probing = true;
-	if (last_ttl >= gather_reach(s))
-		last_ttl = gather_reach(s);
+	if (last_ttl >= round_reach(s))
+		last_ttl = round_reach(s);
 	if (first <= last_ttl)
 		want_probes(e, s, PROBE_IN_FLOW, first, last_ttl, 2, 0);
 	want_probes(e, s, PROBE_IN_FLOW, END_TTL, END_TTL, 2, 0);
@@ -222,7 +222,7 @@ static void ask_behind(struct engine *e, struct stall *s, int frontier)
 static void ask_own_way(struct engine *e, struct stall *s)
 {
 	s->probing = true;
-	want_probes(e, s, PROBE_IN_FLOW, 1, gather_reach(s), 1, 0);
+	want_probes(e, s, PROBE_IN_FLOW, 1, round_reach(s), 1, 0);
 	want_probes(e, s, PROBE_IN_FLOW, END_TTL, END_TTL, 2, 0);
 	round_begins(e, s);
 }
@@ -232,7 +232,7 @@ static void ask_alike(struct engine *e, struct stall *s)
 {
 	s->probing = true;
 	want_probes(e, s, PROBE_IN_FLOW, END_TTL, END_TTL, 2, 0);
-	if (gather_full_possible(s))
+	if (round_full_possible(s))
 		want_probes(e, s, PROBE_IN_FLOW_FULL, END_TTL, END_TTL, 2, s->full_size);
 	round_begins(e, s);
 }
@@ -260,7 +260,7 @@ void round_path(struct engine *e, struct stall *s)
 	const struct stall *lead = round_in_flow_possible(s) && !s->fresh_starts && !s->alone
 					   ? group_lead(e, s)
 					   : NULL;
-	bool busy = gather_busy(e);
+	bool busy = round_busy(e);
 
 	if (!lead && busy)
 		lead = group_beside(e, s);
@@ -304,15 +304,13 @@ void round_refuser(struct engine *e, struct stall *s)
 	}
 	group_register(e, s);
 	s->probing = true;
-	want_probes(e, s, PROBE_CONTROL, 1, gather_reach(s), 1, 0);
+	want_probes(e, s, PROBE_CONTROL, 1, round_reach(s), 1, 0);
 	want_probes(e, s, PROBE_CONTROL, END_TTL, END_TTL, 2, 0);
 	round_begins(e, s);
 }
 
-static int farthest_answer(const struct stall *s, enum probe_kind kind)
+int round_farthest(const struct stall *s, enum probe_kind kind, int n)
 {
-	int n = s->distance && s->distance < s->pub.n_hops ? s->distance : s->pub.n_hops;
-
 	while (n && !s->pub.hops[n - 1].probes[kind].answered)
 		n--;
 	return n;
@@ -321,7 +319,9 @@ static int farthest_answer(const struct stall *s, enum probe_kind kind)
 /* From behind the last hop that this connection reaches to where others stop. */
 void round_frontier(struct engine *e, struct stall *s)
 {
-	int ours = farthest_answer(s, PROBE_IN_FLOW), others = farthest_answer(s, PROBE_CONTROL);
+	int known = s->distance && s->distance < s->pub.n_hops ? s->distance : s->pub.n_hops;
+	int ours = round_farthest(s, PROBE_IN_FLOW, known);
+	int others = round_farthest(s, PROBE_CONTROL, known);
 	int first = (round_in_flow_possible(s) ? ours : others) + 1;
 	int last_ttl = (ours > others ? ours : others) + (s->distance ? 1 : ROUND_BEHIND);
 	int farthest = s->distance ? s->distance : MAX_DISTANCE;
@@ -335,7 +335,7 @@ void round_frontier(struct engine *e, struct stall *s)
 	want_probes(e, s, PROBE_CONTROL, first, last_ttl, 1, 0);
 	if (round_in_flow_possible(s))
 		want_probes(e, s, PROBE_IN_FLOW, first, last_ttl, 1, 0);
-	if (gather_full_possible(s))
+	if (round_full_possible(s))
 		want_probes(e, s, PROBE_IN_FLOW_FULL, first, last_ttl, 1, s->full_size);
 	round_begins(e, s);
 	s->round_until_ns += 3 * HOP_RESTS_NS;
@@ -355,7 +355,7 @@ bool round_copies_tell(const struct engine *e, const struct stall *s)
 		(last->retrans && e->now_ns >= last->retrans_ns + 2 * NS_PER_US * last->rtt_us);
 
 	return s->asked && !s->copying && s->sends && s->peer.acked &&
-	       (s->peer.full_ns || !gather_full_possible(s)) && s->distance > 1 && refused &&
+	       (s->peer.full_ns || !round_full_possible(s)) && s->distance > 1 && refused &&
 	       last->unacked_segs && round_in_flow_possible(s);
 }
 
@@ -384,7 +384,7 @@ static bool same_peer_moves(const struct stall *s)
  */
 int round_ways_tell(const struct stall *s, const struct path_view *p)
 {
-	if (!s->asked || !p->flow || p->flow >= p->n || !gather_affords(s, 2 * WAYS))
+	if (!s->asked || !p->flow || p->flow >= p->n || !round_affords(s, 2 * WAYS))
 		return 0;
 	if (s->swept_at) {
 		bool some = s->ways_passed && s->ways_passed != s->ways_sent;

@@ -55,7 +55,7 @@ static int new_reach(struct engine *e, const struct flow *f)
 static bool ask_witness(struct engine *e, struct stall *s, struct flow *f)
 {
 	struct output out = {.kind = OUT_WANT, .now_ns = e->now_ns};
-	int reach = gather_reach(s);
+	int reach = round_reach(s);
 	bool asked = !f->route_known;
 
 	if (passes_by(s))
@@ -69,8 +69,8 @@ static bool ask_witness(struct engine *e, struct stall *s, struct flow *f)
 	}
 	/* At most half of what the incident may send goes to witnesses. */
 	if (!e->config.probe || !s->probing || f->path_asked_ns || path_find(e, &f->last.key) ||
-	    addr_equal(&f->last.key.remote.addr, &s->pub.key.remote.addr) || gather_busy(e) ||
-	    !gather_affords(s, PROBES_MAX / 2 + reach))
+	    addr_equal(&f->last.key.remote.addr, &s->pub.key.remote.addr) || round_busy(e) ||
+	    !round_affords(s, PROBES_MAX / 2 + reach))
 		return asked;
 	out.want.kind = WANT_PROBE;
 	out.want.probe.kind = PROBE_CONTROL;

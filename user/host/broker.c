@@ -401,7 +401,6 @@ int broker_conntrack(int netns_fd, uint32_t *ret_count, uint32_t *ret_max)
 int broker_owner(const struct flow_key *key, uint64_t inode)
 {
 	struct owner_request request;
-
 	int err;
 
 	if (!broker.pid)
