@@ -59,13 +59,19 @@ static void lossy(struct world *w, uint32_t seed, int small, int full)
 	w->flow.sacked_segs = seed & 4 ? 2 : 0;
 }
 
-static bool behind(const struct world *w, int node)
+static bool on_link_behind(const struct world *w, int node)
 {
 	const struct place *p = &w->incident.verdict.where;
 	struct ip_addr near = world_hop(w, node), far = world_hop(w, node + 1);
 
-	return (p->kind == PLACE_LINK && addr_equal(&p->near, &near) &&
-		addr_equal(&p->far, &far)) ||
+	return p->kind == PLACE_LINK && addr_equal(&p->near, &near) && addr_equal(&p->far, &far);
+}
+
+static bool behind(const struct world *w, int node)
+{
+	const struct place *p = &w->incident.verdict.where;
+
+	return on_link_behind(w, node) ||
 	       (p->kind == PLACE_HOP && (p->ttl == node || p->ttl == node + 1));
 }
 
@@ -187,6 +193,85 @@ static void loss_on_a_degraded_link_is_its_symptom(void **state)
 	}
 }
 
+/* A tick in which time goes on step by step. */
+static void long_tick(struct world *w, const struct tick *t)
+{
+	world_wait(w, TICK_S * 10 - 1);
+	w->now_ns -= (TICK_S * 10 - 1) * NS_PER_S / 10;
+	world_tick(w, t);
+}
+
+/* One packet in `small` or `full` is lost behind node `at`. */
+static void crawl_over(struct world *w, int at, int small, int full, bool v6)
+{
+	const struct tick t = {.bps = CRAWL, .segs = 700, .retrans = 90, .runs = 85};
+
+	world_init(w, true, v6);
+	w->has_witness = false;
+	w->hops = 7;
+	w->flow.ttl_in = 64 - 6;
+	w->fault.loses_at = at;
+	w->fault.loses_small = small;
+	w->fault.loses_full = full;
+	world_ticks(w, 10, world_fast);
+	for (int i = 0; i < 22; i++)
+		long_tick(w, &t);
+	assert_int_equal(w->slow_begins, 1);
+	assert_true(w->incident.probes_sent <= 300);
+	assert_int_equal(w->incident.verdict.cause, CAUSE_PATH_LOSS);
+}
+
+static void loss_is_placed_by_probes(void **state)
+{
+	int named = 0, right = 0;
+
+	(void)state;
+	for (int at = 1; at < 7; at++) {
+		for (int one_in = 4; one_in <= 10; one_in += 3) {
+			struct world w;
+
+			crawl_over(&w, at, one_in, one_in, at & 1);
+			named += w.incident.verdict.where.kind == PLACE_LINK;
+			right += on_link_behind(&w, at);
+			world_free(&w);
+		}
+	}
+	assert_true(named >= 12); /* of 18 */
+	assert_true(right >= named - 1);
+}
+
+static void bit_errors_are_told_by_size(void **state)
+{
+	struct world w;
+	bool told = false;
+
+	(void)state;
+	crawl_over(&w, 3, 60, 4, false);
+	assert_true(on_link_behind(&w, 3));
+	for (int i = 0; i < w.incident.verdict.n_evidence; i++)
+		told |= !strcmp(w.incident.verdict.evidence[i].id, "large-lost");
+	assert_true(told);
+	world_free(&w);
+}
+
+/* They answer six times, and then hardly; what lies behind them is fine. */
+static void routers_that_limit_their_answers_are_not_blamed(void **state)
+{
+	const struct tick t = {.bps = CRAWL, .segs = 700, .retrans = 90, .runs = 85};
+	struct world w;
+
+	(void)state;
+	world_init(&w, true, false);
+	w.has_witness = false;
+	w.icmp_burst = 6;
+	world_ticks(&w, 10, world_fast);
+	for (int i = 0; i < 22; i++)
+		long_tick(&w, &t);
+	assert_int_equal(w.incident.verdict.cause, CAUSE_PATH_LOSS);
+	assert_int_equal(w.incident.verdict.where.kind, PLACE_PATH);
+	world_free(&w);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -196,6 +281,9 @@ int main(void)
 		cmocka_unit_test(probes_alone_tell_loss_from_one_connection_that_is_dropped),
 		cmocka_unit_test(what_probes_found_stands_for_the_next_silence),
 		cmocka_unit_test(loss_on_a_degraded_link_is_its_symptom),
+		cmocka_unit_test(loss_is_placed_by_probes),
+		cmocka_unit_test(bit_errors_are_told_by_size),
+		cmocka_unit_test(routers_that_limit_their_answers_are_not_blamed),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -415,6 +415,48 @@ void world_run(struct world *w, uint64_t ns)
 	}
 }
 
+const struct tick world_fast = {.bps = FAST, .segs = 17000};
+
+void world_tick(struct world *w, const struct tick *t)
+{
+	struct observation o = {.type = OBS_SNAPSHOT};
+	struct flow_snapshot *f = &w->flow;
+	uint64_t bytes = (uint64_t)t->bps / 8 * TICK_S;
+	uint64_t busy_us = TICK_S * 10000ull * (t->busy_percent ? t->busy_percent : 100);
+
+	w->now_ns += TICK_S * NS_PER_S;
+	f->snd.bytes += bytes;
+	f->snd.progress_ns = w->now_ns;
+	f->snd_una += (uint32_t)bytes;
+	f->snd_nxt += (uint32_t)bytes;
+	f->write_seq += (uint32_t)bytes;
+	f->busy_us += busy_us;
+	f->rwnd_limited_us += busy_us * t->rwnd_percent / 100;
+	f->data_segs_out += t->segs;
+	f->total_retrans += t->retrans;
+	f->retrans_runs += t->runs;
+	f->rtt_us = t->rtt_us ? t->rtt_us : 20000;
+	f->min_rtt_us = 20000;
+	f->snd_wnd = t->snd_wnd ? t->snd_wnd : 1 << 20;
+	o.now_ns = w->now_ns;
+	o.snapshot = *f;
+	world_step(w, &o);
+}
+
+void world_ticks(struct world *w, int n, struct tick t)
+{
+	for (int i = 0; i < n; i++)
+		world_tick(w, &t);
+}
+
+void world_wait(struct world *w, int tenths)
+{
+	for (int i = 0; i < tenths; i++) {
+		w->now_ns += NS_PER_S / 10;
+		world_step(w, &(struct observation){.type = OBS_TICK, .now_ns = w->now_ns});
+	}
+}
+
 void expect(struct world *w, enum cause cause, enum place_kind kind, int ttl)
 {
 	const struct verdict *v = &w->incident.verdict;

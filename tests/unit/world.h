@@ -78,6 +78,24 @@ void world_step(struct world *w, const struct observation *obs);
 void world_progress(struct world *w, uint64_t bytes);
 struct ip_addr world_hop(const struct world *w, int node);
 
+#define TICK_S 2
+#define FAST   (100 * 1000 * 1000u) /* bits a second */
+#define CRAWL  (FAST / 25)
+
+/* What happens in TICK_S of a transfer, beside progress. */
+struct tick {
+	uint32_t bps;
+	uint32_t segs, retrans, runs;
+	uint32_t rwnd_percent, busy_percent;
+	uint32_t rtt_us, snd_wnd;
+};
+
+extern const struct tick world_fast;
+
+void world_tick(struct world *w, const struct tick *t);
+void world_ticks(struct world *w, int n, struct tick t);
+void world_wait(struct world *w, int tenths); /* time goes on, and nothing else */
+
 /* Asserts the verdict that was told last; prints its evidence if it is another. */
 void expect(struct world *w, enum cause cause, enum place_kind kind, int ttl);
 
