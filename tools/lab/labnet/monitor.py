@@ -87,6 +87,11 @@ class Monitor:
                 raise kind("tcpstall does not run: " + " | ".join(self.words)[-300:])
             self.bus.until(lambda: False, 0.05)
 
+    def keep(self, path):
+        """Writes what was said to a file: lines, then words."""
+        with open(path, "w", encoding="utf-8") as file:
+            file.writelines(f"{line}\n" for line in [*map(json.dumps, self.lines), *self.words])
+
     def _heard(self, text):
         now_ns = time.monotonic_ns()
         try:

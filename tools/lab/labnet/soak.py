@@ -7,7 +7,6 @@ receivers slower than senders, connections that end in every way. tcpstall watch
 runs around one of the programs.
 """
 
-import json
 import os
 import random
 import re
@@ -171,14 +170,24 @@ class Soak:
         self.traffic.stop()
 
 
+def narrator():
+    """say(text) prints it with the seconds that have passed since."""
+    begin = time.monotonic()
+    return lambda text: print(f"[{time.monotonic() - begin:5.0f} s] {text}", flush=True)
+
+
+def status_of(alarms, why, late_s):
+    """Of a soak: 0, 1, or NOT_HERE where the lab itself waited too long for its alarms to count."""
+    if alarms and not why and late_s > BUSY_S:
+        print(f"the lab waited {late_s:.1f} s for the processor: its outages were longer than said")
+        return session.NOT_HERE
+    return 1 if alarms or why else 0
+
+
 def soak(seconds, seed, keep=None):
     """Prints what was reported; 0: nothing was. NOT_HERE: something was, on a machine so busy that
     the traffic was not the one described."""
-    begin = time.monotonic()
-
-    def say(text):
-        print(f"[{time.monotonic() - begin:5.0f} s] {text}", flush=True)
-
+    say = narrator()
     stage = Soak(seed)
     why, alarms, late_s = [], [], 0
     try:
@@ -192,14 +201,10 @@ def soak(seconds, seed, keep=None):
         if keep:
             os.makedirs(keep, exist_ok=True)
             for where, monitor in stage.monitors.items():
-                with open(f"{keep}/{where.replace(' ', '-')}.ndjson", "w", encoding="utf-8") as file:
-                    file.writelines(f"{line}\n" for line in [*map(json.dumps, monitor.lines), *monitor.words])
+                monitor.keep(f"{keep}/{where.replace(' ', '-')}.ndjson")
     for text in [stage.describe(*alarm) for alarm in alarms] + why:
         say(text)
     moved = sum(end.connections for end in stage.traffic.ends.values()) // 2
     say(f"{len(TRAFFIC) + 1} kinds of traffic, {moved} connections, {stage.outages} outages, "
         f"{len(alarms)} alarms; the lab itself waited {late_s:.1f} s for the processor at most")
-    if alarms and not why and late_s > BUSY_S:
-        print(f"the lab waited {late_s:.1f} s for the processor: its outages were longer than said")
-        return session.NOT_HERE
-    return 1 if alarms or why else 0
+    return status_of(alarms, why, late_s)

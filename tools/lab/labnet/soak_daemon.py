@@ -20,7 +20,7 @@ import time
 from . import session
 from .monitor import Monitor
 from .scenario import MBIT
-from .soak import BUSY_S, TRAFFIC, WIRES, Soak
+from .soak import TRAFFIC, WIRES, Soak, narrator, status_of
 from .traffic import Transfer
 
 VICTIM = Transfer("victim", listener="victim", send={"pace_bps": 3 * MBIT})
@@ -196,11 +196,7 @@ class DaemonSoak(Soak):
 
 def soak(seconds, seed, keep=None):
     """Prints what was wrong; 0: nothing. NOT_HERE: stalls were told on a machine too busy to tell."""
-    begin = time.monotonic()
-
-    def say(text):
-        print(f"[{time.monotonic() - begin:5.0f} s] {text}", flush=True)
-
+    say = narrator()
     stage = DaemonSoak(seed)
     why, alarms, late_s = [], [], 0
     try:
@@ -218,17 +214,14 @@ def soak(seconds, seed, keep=None):
         stage.stop()
         if keep:
             os.makedirs(keep, exist_ok=True)
-            with open(f"{keep}/daemon.ndjson", "w", encoding="utf-8") as file:
-                file.writelines(f"{line}\n" for line in
-                                [*map(json.dumps, stage.monitor.lines), *stage.monitor.words])
+            stage.monitor.keep(f"{keep}/daemon.ndjson")
     for text in [stage.describe(*alarm) for alarm in alarms] + why:
         say(text)
     say(f"{len(stage.transfers)} kinds of traffic, {stage.outages} outages, {stage.stalls} stalls, "
         f"{len(alarms)} alarms that were none; memory and descriptors of daemon and broker "
-        f"{stage.samples[:1]} to {stage.samples[-1:]}; sinks "
+        + (f"{stage.samples[0]} to {stage.samples[-1]}" if len(stage.samples) >= 3
+           else "not compared, it was too short") + "; sinks "
         + ", ".join(f"{s['name']} {s['sent']} sent {s['retried']} again {s['lost'] + s['failed']} lost"
                     for s in status["sinks"])
         + f"; lost {status['events_lost']}; the lab itself waited {late_s:.1f} s at most")
-    if alarms and not why and late_s > BUSY_S:
-        return session.NOT_HERE
-    return 1 if alarms or why else 0
+    return status_of(alarms, why, late_s)
