@@ -164,7 +164,10 @@ class DaemonSoak(Soak):
         return [("daemon", i) for i in self.monitor.incidents.values() if i not in self.true()]
 
     def told(self):
-        with open(f"{session.FILES}/told", encoding="utf-8") as file:
+        path = f"{session.FILES}/told"
+        if not os.path.exists(path):  # the first alert makes it
+            return []
+        with open(path, encoding="utf-8") as file:
             return [json.loads(line)["type"] for line in file]
 
     def faults(self):
