@@ -294,6 +294,7 @@ static void icmp(struct cursor *c)
 		return;
 	c->p->icmp_type = i[0];
 	c->p->icmp_code = i[1];
+	c->p->icmp_mtu = 0;
 	if (outer.family == 4 && i[0] == 3 && i[1] == 4)
 		c->p->icmp_mtu = be16(i + 6);
 	else if (outer.family == 6 && i[0] == 2)
@@ -336,7 +337,6 @@ static void fragment(struct cursor *c, int proto, uint32_t offset, bool more, ui
 
 	if (more)
 		p->has |= HAS_MORE_FRAGS;
-	p->frag_off = offset;
 	if (!offset) {
 		transport(c, proto, length);
 	} else if (proto == 6) {
@@ -494,8 +494,6 @@ void frame_decode(int linktype, const uint8_t *data, uint32_t captured, uint32_t
 	ret->wscale = 0xff;
 	ret->mss = 0;
 	ret->payload = 0;
-	ret->frag_off = 0;
-	ret->icmp_mtu = 0;
 	ret->tsval = ret->tsecr = 0;
 	if (linktype == 1 && __builtin_expect(is_plain(data, captured), 1)) {
 		plain(data, captured, ret);

@@ -71,8 +71,8 @@ struct frame {
 	uint8_t tunnel; /* enum tunnel_kind, the outermost */
 	uint32_t tsval, tsecr;
 	uint32_t sacks[FRAME_SACKS][2];
-	uint32_t frag_id, frag_off; /* fragments: identification, offset in bytes */
-	uint32_t tunnel_id;	    /* VNI, TEID or GRE key; 0 none */
+	uint32_t frag_id;   /* fragments: identification */
+	uint32_t tunnel_id; /* VNI, TEID or GRE key; 0 none */
 	union frame_addr outer_src, outer_dst;
 	uint8_t outer_family, icmp_type, icmp_code, icmp_family;
 	uint32_t icmp_mtu;
