@@ -19,6 +19,7 @@
 #include "sensor/frame.h"
 #include "sensor/tracker.h"
 #include "verb.h"
+#include "view/brief.h"
 #include "view/format.h"
 #include "view/terminal.h"
 #include "view/writer.h"
@@ -291,6 +292,8 @@ static void write_line(struct analysis *a, const struct summary *s)
 		fprintf(out, "; worst: %s for %s, %s", cause_info(worst->verdict.cause)->id,
 			format_duration(worst->ended_ns - worst->last_progress_ns, time),
 			worst->id);
+	if (s->live)
+		fprintf(out, "; live: %s, %s", s->live->cause, s->live->incident);
 	for (int i = 0; i < s->n_remarks; i++)
 		fprintf(out, "%s %s", i ? "," : "; seen incompletely:", s->remarks[i]);
 	putc('\n', out);
@@ -301,6 +304,7 @@ static void summarise(struct analysis *a, bool cut)
 {
 	struct tracker_counts t = tracker_counts(a->tracker);
 	struct capture_counts c = capture_counts(a->capture);
+	struct brief live;
 	struct summary s = {
 		.now_ns = a->last_ns ? a->last_ns : 1,
 		.counts = engine_counts(a->engine),
@@ -314,6 +318,7 @@ static void summarise(struct analysis *a, bool cut)
 			 {"dropped-by-capture", c.dropped},
 			 {"transfers-not-followed", t.lives_missed}},
 		.n_lost = 7,
+		.live = brief_read(capture_comment(a->capture), &live) ? &live : NULL,
 	};
 	const struct {
 		const char *remark;

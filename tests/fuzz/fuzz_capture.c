@@ -9,6 +9,7 @@
 #include "sensor/capture.h"
 #include "sensor/feed.h"
 #include "sensor/tracker.h"
+#include "view/brief.h"
 
 struct run {
 	struct engine *engine;
@@ -44,6 +45,7 @@ static void analyze(struct capture *capture)
 	struct observation end = {.type = OBS_END, .capture_end = true};
 	struct tracker *tracker;
 	const struct feed_batch *batch;
+	struct brief live;
 	struct feed *feed;
 
 	config.offline = true;
@@ -57,6 +59,7 @@ static void analyze(struct capture *capture)
 		tracker_work(tracker, batch->items, batch->n);
 		end.now_ns = batch->items[batch->n - 1].now_ns;
 	}
+	brief_read(capture_comment(capture), &live);
 	feed_free(feed);
 	tracker_end(tracker);
 	observe(&end, &run);

@@ -17,6 +17,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "view/brief.h"
 #include "view/format.h"
 #include "view/json_stream.h"
 #include "view/writer.h"
@@ -386,6 +387,38 @@ static void numbers_read_well(void **state)
 	}
 }
 
+static void a_brief_is_read_again(void **state)
+{
+	struct incident i = state_lost();
+	struct brief b;
+	char *text;
+
+	(void)state;
+	assert_int_equal(brief_text(&i, NULL, OFFSET_NS, &text), 0);
+	assert_true(brief_read(text, &b));
+	free(text);
+	assert_string_equal(b.incident, i.id);
+	assert_string_equal(b.cause, "connection-state-lost");
+	assert_string_equal(b.place, "at hop 2 (192.168.0.1)");
+	assert_string_equal(b.dst, "198.51.100.7:36151");
+}
+
+static void a_brief_of_anybody_is_harmless(void **state)
+{
+	struct brief b;
+
+	(void)state;
+	assert_false(brief_read("", &b));
+	assert_false(brief_read("The transfer from nowhere\nincident: 1\ncause: 2\nplace: 3", &b));
+	assert_false(brief_read("The transfer from a to b\nincident: 1\ncause: 2", &b));
+	assert_true(brief_read(
+		"The transfer from \033[1m to \xff\nincident: \033\ncause: ,\nplace: %", &b));
+	assert_string_equal(b.src, "\\x1b[1m");
+	assert_string_equal(b.dst, "\\xff");
+	assert_string_equal(b.incident, "\\x1b");
+	assert_string_equal(b.place, "%");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -398,6 +431,8 @@ int main(void)
 		cmocka_unit_test(every_line_of_json_parses_and_has_the_common_keys),
 		cmocka_unit_test(a_reader_that_is_gone_is_an_error),
 		cmocka_unit_test(numbers_read_well),
+		cmocka_unit_test(a_brief_is_read_again),
+		cmocka_unit_test(a_brief_of_anybody_is_harmless),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

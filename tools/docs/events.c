@@ -184,6 +184,9 @@ static const struct key summary[] = {
 	{"segments", "Of captures: TCP segments."},
 	{"retransmissions", "Of captures: those that were sent again."},
 	{"zero_windows", "Of captures: how often a window was shut."},
+	{"live",
+	 "Of an export of ours: the verdict that was given live, by its comment: incident, src, "
+	 "dst, cause, where; null in other captures."},
 	{"probes_sent", "Packets that were sent."},
 	{"answers_ignored", "Packets that looked like answers to probes and were none."},
 	{"events_lost", "What could not be seen or kept: a count for each reason."},

@@ -17,6 +17,7 @@
 #define LAST_SECOND	4500000000 /* since 1970; a clock beyond is none, and sums stay in range */
 #define LONGEST		(1u << 20) /* bytes of a captured packet or of a block that we look into */
 #define INTERFACES	1024
+#define COMMENT_LEN	4096 /* of a section, as much as we keep */
 
 #define MAGIC_USEC	0xa1b2c3d4
 #define MAGIC_NSEC	0xa1b23c4d
@@ -30,6 +31,7 @@
 #define BLOCK_STATS	5
 #define BLOCK_ENHANCED	6
 
+#define OPTION_COMMENT	1
 #define OPTION_NAME	2 /* of an interface */
 #define OPTION_FLAGS	2 /* of a packet */
 #define OPTION_TSRESOL	9
@@ -45,7 +47,6 @@ struct interface {
 	int64_t offset_s;
 	uint64_t dropped;
 	char name[32];
-	uint32_t flags; /* of a packet, while its options are read */
 };
 
 struct capture {
@@ -56,6 +57,7 @@ struct capture {
 	struct interface *interfaces;
 	uint32_t n_interfaces;
 	struct capture_counts counts;
+	char comment[COMMENT_LEN]; /* of the section */
 	char path[200];
 	char why[CAPTURE_WHY_LEN];
 };
@@ -199,16 +201,16 @@ static int pcap_next(struct capture *c, struct captured *ret)
 
 /* Calls fn for each option in [o, end). */
 static void options(const struct capture *c, const uint8_t *o, const uint8_t *end,
-		    void (*fn)(const struct capture *, struct interface *, unsigned int,
-			       const uint8_t *, unsigned int),
-		    struct interface *i)
+		    void (*fn)(const struct capture *, void *to, unsigned int, const uint8_t *,
+			       unsigned int),
+		    void *to)
 {
 	while (end - o >= 4) {
 		unsigned int code = get16(c, o), len = get16(c, o + 2);
 
 		if (!code || (size_t)(end - o - 4) < len)
 			return;
-		fn(c, i, code, o + 4, len);
+		fn(c, to, code, o + 4, len);
 		o += 4 + ((len + 3) & ~3u);
 		if (o > end)
 			return;
@@ -223,9 +225,11 @@ static uint64_t get64(const struct capture *c, const uint8_t *p)
 	return high << 32 | low;
 }
 
-static void interface_option(const struct capture *c, struct interface *i, unsigned int code,
+static void interface_option(const struct capture *c, void *to, unsigned int code,
 			     const uint8_t *value, unsigned int len)
 {
+	struct interface *i = to;
+
 	if (code == OPTION_TSRESOL && len == 1)
 		i->tsresol = *value;
 	else if (code == OPTION_TSOFFSET && len == 8)
@@ -234,9 +238,11 @@ static void interface_option(const struct capture *c, struct interface *i, unsig
 		snprintf(i->name, sizeof(i->name), "%.*s", (int)len, (const char *)value);
 }
 
-static void stats_option(const struct capture *c, struct interface *i, unsigned int code,
-			 const uint8_t *value, unsigned int len)
+static void stats_option(const struct capture *c, void *to, unsigned int code, const uint8_t *value,
+			 unsigned int len)
 {
+	struct interface *i = to;
+
 	if ((code == OPTION_IFDROP || code == OPTION_OSDROP) && len == 8)
 		i->dropped = get64(c, value);
 }
@@ -268,16 +274,42 @@ static int64_t block_time(const struct interface *i, uint64_t ticks)
 	return seconds * 1000000000 + (int64_t)ns;
 }
 
-static int section_header(struct capture *c, const uint8_t *body)
+static void section_option(const struct capture *c, void *to, unsigned int code,
+			   const uint8_t *value, unsigned int len)
 {
-	uint32_t order;
+	(void)c;
+	if (code == OPTION_COMMENT)
+		snprintf(to, COMMENT_LEN, "%.*s", (int)len, (const char *)value);
+}
 
+/* h: its type and length, which can be read only in the order that follows them. */
+static int section_header(struct capture *c, const uint8_t *h)
+{
+	const uint8_t *body;
+	uint32_t order, len;
+	uint8_t size[4];
+	int err;
+
+	memcpy(size, h + 4, sizeof(size));
+	err = need(c, sizeof(order), false, &body);
+	if (err < 0)
+		return err;
 	memcpy(&order, body, sizeof(order));
 	if (order != MAGIC_ORDER && order != __builtin_bswap32(MAGIC_ORDER))
 		return damaged(c, "a section in no byte order");
 	c->swapped = order != MAGIC_ORDER;
 	c->n_interfaces = 0;
-	return 0;
+	*c->comment = '\0';
+	len = get32(c, size);
+	if (len < 28 || (len & 3))
+		return damaged(c, "a section header of impossible length");
+	len -= 12;
+	if (len > LONGEST) /* need() says why it cannot */
+		return stream_skip(c->stream, len) < 0 ? need(c, 1, false, &body) : 0;
+	err = need(c, len, false, &body);
+	if (err > 0) /* behind version and length; the length stands once more at the end */
+		options(c, body + 12, body + len - 4, section_option, c->comment);
+	return err;
 }
 
 static void interface_block(struct capture *c, const uint8_t *body, size_t len)
@@ -362,21 +394,9 @@ static int block_next(struct capture *c, struct captured *ret)
 			return err;
 		type = get32(c, h);
 		if (type == MAGIC_PCAPNG) {
-			/* The length can be read only in the order that follows it. */
-			uint8_t size[4];
-
-			memcpy(size, h + 4, sizeof(size));
-			err = need(c, 4, false, &body);
-			if (err > 0)
-				err = section_header(c, body);
+			err = section_header(c, h);
 			if (err < 0)
 				return err;
-			len = get32(c, size);
-			if (len < 28 || (len & 3))
-				return damaged(c, "a section header of impossible length");
-			err = stream_skip(c->stream, len - 12);
-			if (err < 0)
-				return need(c, 1, false, &body); /* says why */
 			continue;
 		}
 		len = get32(c, h + 4);
@@ -526,24 +546,31 @@ struct capture_counts capture_counts(const struct capture *c)
 	return counts;
 }
 
-static void packet_option(const struct capture *c, struct interface *i, unsigned int code,
+static void packet_option(const struct capture *c, void *to, unsigned int code,
 			  const uint8_t *value, unsigned int len)
 {
+	uint32_t *flags = to;
+
 	if (code == OPTION_FLAGS && len == 4)
-		i->flags = get32(c, value);
+		*flags = get32(c, value);
 }
 
 enum captured_way capture_way(const struct capture *c, const struct captured *p)
 {
 	static const enum captured_way ways[] = {CAPTURED_EITHER, CAPTURED_IN, CAPTURED_OUT,
 						 CAPTURED_EITHER};
-	struct interface i = {0};
+	uint32_t flags = 0;
 	size_t padded = ((size_t)p->captured + 3) & ~(size_t)3;
 
 	if (!p->options_end || (size_t)(p->options_end - p->data) < padded)
 		return CAPTURED_EITHER;
-	options(c, p->data + padded, p->options_end, packet_option, &i);
-	return ways[i.flags & 3];
+	options(c, p->data + padded, p->options_end, packet_option, &flags);
+	return ways[flags & 3];
+}
+
+const char *capture_comment(const struct capture *c)
+{
+	return c->comment;
 }
 
 const char *capture_interface(const struct capture *c, uint32_t interface, uint64_t *ret_dropped)

@@ -58,6 +58,9 @@ struct capture_counts capture_counts(const struct capture *c);
 enum captured_way { CAPTURED_EITHER, CAPTURED_IN, CAPTURED_OUT };
 enum captured_way capture_way(const struct capture *c, const struct captured *p);
 
+/* What the section that is being read says of itself (pcapng), ended by '\0'; "": nothing. */
+const char *capture_comment(const struct capture *c);
+
 /* The name of an interface of the file, "" unknown; what it dropped, as far as was read. */
 const char *capture_interface(const struct capture *c, uint32_t interface, uint64_t *ret_dropped);
 

@@ -6,6 +6,7 @@
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/utf8.h"
 #include "view/format.h"
@@ -118,4 +119,54 @@ int brief_text(const struct incident *i, const char *file, int64_t wall_offset_n
 		fprintf(out, "what to do: %s\n",
 			utf8_clean(v->advice, false, clean, sizeof(clean)));
 	return closed(out, &text, ret);
+}
+
+/* The rest of the line that begins with this label. */
+static bool line_of(const char *comment, const char *label, char *ret, size_t len)
+{
+	const size_t label_len = strlen(label);
+	const char *line = comment;
+	char raw[PLACE_LEN];
+
+	while (strncmp(line, label, label_len) != 0) {
+		line = strchr(line, '\n');
+		if (!line)
+			return false;
+		line++;
+	}
+	line += label_len;
+	snprintf(raw, sizeof(raw), "%.*s", (int)strcspn(line, "\n"), line);
+	return *utf8_clean(raw, false, ret, len);
+}
+
+/* "hop 1 192.0.2.1, over 99 %" -> "hop 1 192.0.2.1" */
+static void without_percent(char *text)
+{
+	const size_t len = strlen(text);
+	char *comma = strrchr(text, ',');
+
+	if (comma && text[len - 1] == '%')
+		*comma = '\0';
+}
+
+bool brief_read(const char *comment, struct brief *ret)
+{
+	struct brief b = {0};
+	char flow[2 * ENDPOINT_TEXT_LEN], *to;
+
+	if (!line_of(comment, "The transfer from ", flow, sizeof(flow)) ||
+	    !line_of(comment, "incident: ", b.incident, sizeof(b.incident)) ||
+	    !line_of(comment, "cause: ", b.cause, sizeof(b.cause)) ||
+	    !line_of(comment, "place: ", b.place, sizeof(b.place)))
+		return false;
+	to = strstr(flow, " to ");
+	if (!to)
+		return false;
+	snprintf(b.src, sizeof(b.src), "%.*s", (int)(to - flow), flow);
+	to += strlen(" to ");
+	snprintf(b.dst, sizeof(b.dst), "%.*s", (int)strcspn(to, " "), to);
+	without_percent(b.cause);
+	without_percent(b.place);
+	*ret = b;
+	return true;
 }

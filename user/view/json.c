@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "view/brief.h"
 #include "view/format.h"
 #include "view/json_stream.h"
 #include "view/transfer.h"
@@ -336,6 +337,22 @@ static int write_transfer(struct writer *w, const struct life_seen *life, uint64
 	return jsonw_line_end(&j);
 }
 
+/* An export tells what was said of it when its packets were fresh. */
+static void live(struct jsonw *j, const struct brief *b)
+{
+	if (!b) {
+		jsonw_null(j, "live");
+		return;
+	}
+	jsonw_open(j, "live");
+	jsonw_string(j, "incident", b->incident);
+	jsonw_string(j, "src", b->src);
+	jsonw_string(j, "dst", b->dst);
+	jsonw_string(j, "cause", b->cause);
+	jsonw_string(j, "where", b->place);
+	jsonw_close(j);
+}
+
 static int write_summary(struct writer *w, const struct summary *s)
 {
 	const struct json_writer *jw = (struct json_writer *)w;
@@ -352,6 +369,7 @@ static int write_summary(struct writer *w, const struct summary *s)
 		jsonw_u64(&j, "segments", s->segments);
 		jsonw_u64(&j, "retransmissions", s->retransmissions);
 		jsonw_u64(&j, "zero_windows", s->zero_windows);
+		live(&j, s->live);
 	}
 	jsonw_u64(&j, "probes_sent", s->probes_sent);
 	jsonw_u64(&j, "answers_ignored", s->answers_ignored);

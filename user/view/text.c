@@ -15,6 +15,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "view/brief.h"
 #include "view/format.h"
 #include "view/names.h"
 #include "view/transfer.h"
@@ -473,6 +474,16 @@ static int write_transfer(struct writer *writer, const struct life_seen *life, u
 	return flushed(w->config.out);
 }
 
+static void live(const struct text_writer *w, const struct brief *live)
+{
+	struct buffer b = {0};
+
+	add(&b, "live verdict of %s, %s -> %s: %s, %s", live->incident, live->src, live->dst,
+	    live->cause, live->place);
+	fputs("  ", w->config.out);
+	wrapped(w, 2, 4, b.text);
+}
+
 static int write_summary(struct writer *writer, const struct summary *s)
 {
 	const struct text_writer *w = (struct text_writer *)writer;
@@ -504,6 +515,8 @@ static int write_summary(struct writer *writer, const struct summary *s)
 	for (int i = 0; i < s->n_remarks; i++)
 		add(&b, "%s %s", i ? "," : "; seen incompletely:", s->remarks[i]);
 	headline(w, BOLD, "SUMMARY", s->now_ns, &b);
+	if (s->live)
+		live(w, s->live);
 	return flushed(w->config.out);
 }
 

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include "engine/engine.h"
 
+struct brief;
 struct writer;
 struct names;
 
@@ -39,6 +40,7 @@ struct summary {
 	const char *remarks[8]; /* what was seen incompletely */
 	bool counted;		/* by packet, in captures: */
 	uint64_t segments, retransmissions, zero_windows;
+	const struct brief *live; /* the verdict that the file itself tells of; NULL: none */
 };
 
 int writer_text(const struct writer_config *config, struct writer **ret);
