@@ -415,7 +415,9 @@ void groups_configure(struct groups *g, const struct config *config)
 		struct member *m = &g->members[i];
 		int found = 0;
 
-		for (int w = 1; m->used && w < config->n_watch; w++)
+		if (!m->used) /* nor touched: most never are */
+			continue;
+		for (int w = 1; w < config->n_watch; w++)
 			if (!strcmp(config->watch[w].name, old->watch[m->watch].name))
 				found = w;
 		m->watch = found;

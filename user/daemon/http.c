@@ -234,11 +234,23 @@ int http_fd(const struct http *h)
 	return MHD_get_daemon_info(h->daemon, MHD_DAEMON_INFO_EPOLL_FD)->epoll_fd;
 }
 
+static unsigned int connections(const struct http *h)
+{
+	return MHD_get_daemon_info(h->daemon, MHD_DAEMON_INFO_CURRENT_CONNECTIONS)->num_connections;
+}
+
+/*
+ * With all connections taken the library no longer waits for new ones. It looks whether it may
+ * again when it is run, not when one has ended.
+ */
 uint64_t http_run(struct http *h, uint64_t now_ns)
 {
+	const unsigned int before = connections(h);
 	MHD_UNSIGNED_LONG_LONG timeout_ms;
 
 	MHD_run(h->daemon);
+	if (connections(h) < before)
+		return now_ns;
 	if (MHD_get_timeout(h->daemon, &timeout_ms) != MHD_YES)
 		return UINT64_MAX;
 	return now_ns + timeout_ms * NS_PER_MS;
