@@ -12,6 +12,7 @@
 
 #include <math.h>
 #include <netinet/in.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/clock.h"
@@ -314,6 +315,38 @@ static void what_loses_nothing_is_not_told(void **state)
 	follow_free(f);
 }
 
+/* KiB of memory of our own that are in use; 0: the kernel does not say. */
+static long resident_kib(void)
+{
+	FILE *file = fopen("/proc/self/status", "re");
+	char line[256];
+	long kib = 0;
+
+	while (file && fgets(line, sizeof(line), file))
+		if (sscanf(line, "RssAnon: %ld", &kib) == 1)
+			break;
+	if (file)
+		fclose(file);
+	return kib;
+}
+
+/* The tables of a capture are made for tens of thousands of connections. */
+static void a_few_transfers_take_little_memory(void **state)
+{
+	static struct sender s;
+	struct sender *senders[] = {&s};
+	struct line l = {.rtt_ns = 20 * NS_PER_MS};
+	const long before_kib = resident_kib();
+	struct follow *f;
+
+	(void)state;
+	s = sender_of(40004);
+	assert_int_equal(follow_new(&f), 0);
+	run(f, &l, senders, 1, 5);
+	assert_in_range(resident_kib(), 0, before_kib + 1024);
+	follow_free(f);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -322,6 +355,7 @@ int main(void)
 		cmocka_unit_test(loss_at_random_is_no_policer),
 		cmocka_unit_test(transfers_that_share_a_policer_are_judged_together),
 		cmocka_unit_test(what_loses_nothing_is_not_told),
+		cmocka_unit_test(a_few_transfers_take_little_memory),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -13,16 +13,18 @@
 
 #define LOOKS	     16
 #define TUNNEL_LOOKS 8
+#define MANY	     65536 /* flows; fewer would fill no huge page */
 #define REST_NS	     (120 * NS_PER_S)
 
-void *flowtab_reserve(size_t bytes)
+void *flowtab_reserve(const struct tracker *t, size_t bytes)
 {
 	void *p = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
 		       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 
 	if (p == MAP_FAILED)
 		return NULL;
-	madvise(p, bytes, MADV_HUGEPAGE); /* visited at random: spare the TLB */
+	if (t->config.max_flows >= MANY) /* visited at random: spare the TLB */
+		madvise(p, bytes, MADV_HUGEPAGE);
 	return p;
 }
 
@@ -38,9 +40,10 @@ int flowtab_init(struct tracker *t)
 
 	for (t->n_buckets = 1024; t->n_buckets < n; t->n_buckets *= 2)
 		;
-	t->flows = flowtab_reserve(n * sizeof(*t->flows));
-	t->buckets = flowtab_reserve(t->n_buckets * sizeof(*t->buckets)); /* index + 1; 0: empty */
-	t->details = flowtab_reserve(MAX_DETAILS * sizeof(*t->details));
+	t->flows = flowtab_reserve(t, n * sizeof(*t->flows));
+	t->buckets =
+		flowtab_reserve(t, t->n_buckets * sizeof(*t->buckets)); /* index + 1; 0: empty */
+	t->details = flowtab_reserve(t, MAX_DETAILS * sizeof(*t->details));
 	t->free = t->detail_free = NONE;
 	return t->flows && t->buckets && t->details ? 0 : -ENOMEM;
 }

@@ -30,7 +30,7 @@ _Static_assert(MAX_LIVES < LIFE_TOLD, "an index fits");
 
 int life_init(struct tracker *t)
 {
-	t->lives = flowtab_reserve(MAX_LIVES * sizeof(*t->lives));
+	t->lives = flowtab_reserve(t, MAX_LIVES * sizeof(*t->lives));
 	t->life_free = NONE;
 	return t->lives ? 0 : -ENOMEM;
 }

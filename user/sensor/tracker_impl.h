@@ -256,7 +256,7 @@ static inline uint32_t half_window(const struct half *h, const struct half *o)
 }
 
 /* flowtab.c */
-void *flowtab_reserve(size_t bytes); /* touched as it fills; NULL */
+void *flowtab_reserve(const struct tracker *t, size_t bytes); /* touched as it fills; NULL */
 void flowtab_release(void *p, size_t bytes);
 int flowtab_init(struct tracker *t);
 void flowtab_free(struct tracker *t);
