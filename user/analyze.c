@@ -14,6 +14,7 @@
 
 #include "analyze.h"
 #include "base/clock.h"
+#include "base/plural.h"
 #include "sensor/capture.h"
 #include "sensor/feed.h"
 #include "sensor/frame.h"
@@ -286,8 +287,8 @@ static void write_line(struct analysis *a, const struct summary *s)
 		if (!worst || badness(&a->kept[i]->incident) > badness(worst))
 			worst = &a->kept[i]->incident;
 	fprintf(out, "%s: %" PRIu64 " transfer%s, %" PRIu64 " stall%s, %" PRIu64 " slow in %s",
-		a->path, s->counts.transfers, s->counts.transfers == 1 ? "" : "s", s->counts.stalls,
-		s->counts.stalls == 1 ? "" : "s", s->counts.slow, format_duration(s->now_ns, time));
+		a->path, s->counts.transfers, plural(s->counts.transfers), s->counts.stalls,
+		plural(s->counts.stalls), s->counts.slow, format_duration(s->now_ns, time));
 	if (worst)
 		fprintf(out, "; worst: %s for %s, %s", cause_info(worst->verdict.cause)->id,
 			format_duration(worst->ended_ns - worst->last_progress_ns, time),

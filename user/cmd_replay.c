@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "base/plural.h"
 #include "sensor/record.h"
 #include "session.h"
 
@@ -99,8 +100,9 @@ static int read_all(struct replay *p)
 					      .capture_end = p->session.config.engine.offline});
 	}
 	if (recording_ignored(p->recording))
-		warnx("%s: %llu observations of kinds that this program does not know", p->file,
-		      (unsigned long long)recording_ignored(p->recording));
+		warnx("%s: %llu observation%s of kinds that this program does not know", p->file,
+		      (unsigned long long)recording_ignored(p->recording),
+		      plural(recording_ignored(p->recording)));
 	return got < 0 ? STATUS_ERROR : STATUS_DONE;
 }
 

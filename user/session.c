@@ -12,6 +12,7 @@
 
 #include "base/capability.h"
 #include "base/clock.h"
+#include "base/plural.h"
 #include "host/host.h"
 #include "incident/store.h"
 #include "sensor/filter.h"
@@ -301,11 +302,10 @@ static void say_start(const struct session *s, const char *kept)
 	if (root)
 		snprintf(what, sizeof(what), "process %d and its children", (int)root);
 	else if (s->filter)
-		snprintf(what, sizeof(what), "%" PRIu64 " matching connection%s", now,
-			 now == 1 ? "" : "s");
+		snprintf(what, sizeof(what), "%" PRIu64 " matching connection%s", now, plural(now));
 	else
 		snprintf(what, sizeof(what), "%" PRIu64 " transfer%s of %s or more", now,
-			 now == 1 ? "" : "s", format_bytes(s->config.engine.min_bytes, bytes));
+			 plural(now), format_bytes(s->config.engine.min_bytes, bytes));
 	where_text(s, where, sizeof(where));
 	warnx("watching %s in %s; a stall is %s of silence; kernel memory %s%s%s%s", what, where,
 	      format_duration(s->config.engine.stall_after_ns, after),

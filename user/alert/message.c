@@ -54,7 +54,8 @@ static void write_line(const struct message *m, FILE *to)
 	else
 		fputs(a->flow, to);
 	if (a->unsaid)
-		fprintf(to, " (%" PRIu64 " other alerts were not told: too many)", a->unsaid);
+		fprintf(to, " (%" PRIu64 " other alert%s not told: too many)", a->unsaid,
+			a->unsaid == 1 ? " was" : "s were");
 }
 
 static void write_text(const struct message *m, FILE *to)

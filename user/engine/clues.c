@@ -99,14 +99,14 @@ static void peer_window_is_shut(struct judgement *j)
 	if (heard_by_itself(j)) {
 		j->cause[CAUSE_RECEIVER_NOT_READING] += DECISIVE;
 		evidence(j, "window-shut-answered", DECISIVE,
-			 "the peer's window is %u bytes with %u waiting; it has sent %u segments "
+			 "the peer's window is %u bytes with %u waiting; it has sent %u segment%s "
 			 "since and keeps it shut",
-			 s->snd_wnd, owed_bytes(s), heard_by_itself(j));
+			 s->snd_wnd, owed_bytes(s), heard_by_itself(j), plural(heard_by_itself(j)));
 	} else {
 		j->cause[CAUSE_RECEIVER_NOT_READING] += HINT;
 		evidence(j, "window-shut-silent", HINT,
-			 "the peer's window is %u bytes and %u window probes are unanswered",
-			 s->snd_wnd, s->probes_out);
+			 "the peer's window is %u bytes and %u window probe%s unanswered",
+			 s->snd_wnd, s->probes_out, s->probes_out == 1 ? " is" : "s are");
 	}
 }
 
@@ -202,9 +202,9 @@ static void peer_repeats(struct judgement *j)
 	j->cause[CAUSE_CONNECTION_STATE_LOST] += HINT / 2;
 	j->way = WAY_REVERSE;
 	evidence(j, "peer-repeats", HINT,
-		 "the peer has sent %u segments again that were acknowledged: our ACKs do not "
-		 "arrive there",
-		 s->old_segs);
+		 "the peer has sent %u segment%s again that had been acknowledged: our ACKs do "
+		 "not arrive there",
+		 s->old_segs, plural(s->old_segs));
 }
 
 static void a_hole_stays_open(struct judgement *j)
@@ -217,9 +217,8 @@ static void a_hole_stays_open(struct judgement *j)
 	j->cause[CAUSE_SENDER_IDLE] -= STRONG;
 	if (in_ns < s->rcv.progress_ns + NS_PER_S / 2 + 2 * NS_PER_US * s->rtt_us) {
 		evidence(j, "hole-before", 0,
-			 "%u segments arrived beyond a hole, all of them at the beginning of the "
-			 "silence",
-			 s->hole_segs);
+			 "%u segment%s arrived beyond a hole, all at the beginning of the silence",
+			 s->hole_segs, plural(s->hole_segs));
 		return; /* they were under way when it broke */
 	}
 	j->cause[CAUSE_PATH_BLACKHOLE] -= CLEAR;
@@ -313,10 +312,12 @@ static void flow_stops_short(struct judgement *j)
 		return;
 	}
 	if (!p->flow_asked) {
-		evidence(j, "in-flow-unanswered", weight,
-			 "%d probes inside this connection are unanswered where those of a new one "
-			 "are answered; the hops behind %s were not asked inside it",
-			 p->flow_missed, node_text(j, p->flow, at, sizeof(at)));
+		evidence(
+			j, "in-flow-unanswered", weight,
+			"%d probe%s inside this connection unanswered where those of a new one are "
+			"answered; the hops behind %s were not asked inside it",
+			p->flow_missed, p->flow_missed == 1 ? " is" : "s are",
+			node_text(j, p->flow, at, sizeof(at)));
 		return;
 	}
 	if (p->flow_next > p->flow + 1) {

@@ -152,11 +152,11 @@ static void acks_get_lost(struct judgement *j)
 	if (!c->acks_lost)
 		return;
 	j->way = WAY_REVERSE;
-	evidence(
-		j, "acks-lost", STRONG,
-		"the receiver had acknowledged all; %u segments were sent again all the same, from "
-		"frame %llu on: its ACKs are lost behind the capture point",
-		c->repeats, (unsigned long long)c->retrans_frame);
+	evidence(j, "acks-lost", STRONG,
+		 "the receiver had acknowledged all; %u segment%s sent again all the same, from "
+		 "frame %llu on: its ACKs are lost behind the capture point",
+		 c->repeats, c->repeats == 1 ? " was" : "s were",
+		 (unsigned long long)c->retrans_frame);
 	if (c->position == CAPTURED_NEAR_SRC && c->on_link) {
 		j->cause[CAUSE_LOCAL_DROP] += STRONG + HINT;
 		evidence(j, "acks-at-sender", STRONG + HINT,
@@ -190,8 +190,8 @@ static void receiver_is_mute(struct judgement *j)
 		j->cause[CAUSE_PATH_BLACKHOLE] -= CLEAR;
 	}
 	evidence(j, "receiver-mute", c->same_pair ? DECISIVE : STRONG,
-		 "%u retransmissions came by on the receiver's own link and had no answer%s",
-		 c->tries,
+		 "%u retransmission%s came by on the receiver's own link and had no answer%s",
+		 c->tries, plural(c->tries),
 		 c->same_pair ? ", while it answered others of the same host: it drops them itself"
 			      : "");
 }
@@ -226,17 +226,17 @@ static void no_answer_to_the_end(struct judgement *j)
 	if (c->heard && !fell_silent(j)) {
 		j->cause[CAUSE_PATH_LOSS] += CLEAR;
 		evidence(j, "receiver-alive", CLEAR,
-			 "%u segments of the receiver came in the silence; the data did not get "
-			 "there in %u tries",
-			 c->heard, c->tries);
+			 "%u segment%s of the receiver came in the silence; the data did not get "
+			 "there in %u %s",
+			 c->heard, plural(c->heard), c->tries, c->tries == 1 ? "try" : "tries");
 		return;
 	}
 	j->cause[CAUSE_PATH_BLACKHOLE] += weight;
 	j->cause[CAUSE_PEER_GONE] += weight - HINT;
 	j->cause[CAUSE_CONNECTION_STATE_LOST] += weight - HINT;
 	evidence(j, "no-answer", weight,
-		 "%u retransmissions from frame %llu on, and nothing of the receiver %s", c->tries,
-		 (unsigned long long)c->retrans_frame,
+		 "%u retransmission%s from frame %llu on, and nothing of the receiver %s", c->tries,
+		 plural(c->tries), (unsigned long long)c->retrans_frame,
 		 j->e->config.offline ? "to the end" : "since");
 }
 
@@ -300,8 +300,8 @@ static void only_large_ones_vanish(struct judgement *j)
 		return;
 	j->cause[CAUSE_SIZE_BLACKHOLE] += STRONG + CLEAR;
 	evidence(j, "only-large-vanish", STRONG + CLEAR,
-		 "segments of %u bytes were lost %u times and never arrived; smaller ones did",
-		 c->stuck_len, c->tries);
+		 "segments of %u bytes were lost %u time%s and never arrived; smaller ones did",
+		 c->stuck_len, c->tries, plural(c->tries));
 }
 
 static void one_segment_never_passes(struct judgement *j)
@@ -341,9 +341,9 @@ static void came_by_damaged(struct judgement *j)
 	j->cause[CAUSE_PATH_CORRUPTION] += DECISIVE;
 	j->way = WAY_FORWARD;
 	evidence(j, "checksum-bad", DECISIVE,
-		 "%u segments came by in the silence with a bad checksum, most of this connection "
+		 "%u segment%s came by in the silence with a bad checksum, most of this connection "
 		 "have a good one: they were damaged between the sender and the capture point",
-		 c->bad_sums);
+		 c->bad_sums, plural(c->bad_sums));
 }
 
 static void seen_one_way(struct judgement *j)

@@ -150,8 +150,8 @@ static void carrier_is_lost(struct judgement *j, const struct route_seen *r,
 	} else if (changes) {
 		j->cause[CAUSE_LINK_DOWN] += DECISIVE - HINT;
 		evidence(j, "carrier-changed", DECISIVE - HINT,
-			 "the carrier of %s changed %llu times in the silence", device(r),
-			 (unsigned long long)changes);
+			 "the carrier of %s changed %llu time%s in the silence", device(r),
+			 (unsigned long long)changes, plural(changes));
 	}
 }
 
@@ -262,9 +262,9 @@ static void address_has_two_owners(struct judgement *j)
 
 		j->cause[CAUSE_ADDRESS_CONFLICT] += weight;
 		evidence(j, "next-hop-moved", weight,
-			 "the MAC address of %s, the next hop, changed %u times within a minute: "
+			 "the MAC address of %s, the next hop, changed %u time%s within a minute: "
 			 "%s, then %s",
-			 addr_text(&flip->addr, addr), flip->count,
+			 addr_text(&flip->addr, addr), flip->count, plural(flip->count),
 			 mac_text(flip->other_lladdr, one), mac_text(flip->lladdr, two));
 	}
 }
@@ -336,9 +336,10 @@ static void queue_of_this_host_drops(struct judgement *j, const struct route_see
 
 	if (r->ifindex && drops)
 		evidence(j, "qdisc-drops", 0,
-			 "the queue of %s (%s) dropped %llu packets in the silence, %u bytes wait "
+			 "the queue of %s (%s) dropped %llu packet%s in the silence, %u bytes wait "
 			 "in it",
-			 device(r), r->qdisc, (unsigned long long)drops, r->qdisc_backlog_bytes);
+			 device(r), r->qdisc, (unsigned long long)drops, plural(drops),
+			 r->qdisc_backlog_bytes);
 }
 
 static uint16_t worse(uint16_t system, uint16_t cgroup)
@@ -359,12 +360,12 @@ static void program_is_held_up(struct judgement *j)
 	    j->cause[j->s->sends ? CAUSE_SENDER_IDLE : CAUSE_RECEIVER_NOT_READING] < STRONG)
 		return;
 	if (throttled)
-		evidence(
-			j, "throttled", 0,
-			"the CPU limit of its cgroup stopped %.15s (%u) %llu times in the silence, "
-			"%.1f s in all",
-			p->comm, p->pid, (unsigned long long)throttled,
-			(double)(p->throttled_us - before->throttled_us) / 1e6);
+		evidence(j, "throttled", 0,
+			 "the CPU limit of its cgroup stopped %.15s (%u) %llu time%s in the "
+			 "silence, "
+			 "%.1f s in all",
+			 p->comm, p->pid, (unsigned long long)throttled, plural(throttled),
+			 (double)(p->throttled_us - before->throttled_us) / 1e6);
 	if (io >= PRESSURE_MIN || memory >= PRESSURE_MIN || cpu >= PRESSURE_MIN)
 		evidence(j, "pressure", 0,
 			 "in the last 10 s programs waited %u %% of the time for disks, %u %% for "

@@ -29,8 +29,8 @@ static void random_loss(struct judgement *j, const struct pace_seen *p)
 
 	j->cause[CAUSE_PATH_LOSS] += weight;
 	j->cause[CAUSE_RATE_LIMIT] += tested ? 0 : HINT;
-	evidence(j, "loss", weight, "%u of %u segments were lost%s", p->lost_segs, p->segs,
-		 tested ? ", at no particular rate" : "");
+	evidence(j, "loss", weight, "%u of %u segments %s lost%s", p->lost_segs, p->segs,
+		 p->lost_segs == 1 ? "was" : "were", tested ? ", at no particular rate" : "");
 }
 
 void weigh_pace(struct judgement *j)
@@ -87,17 +87,19 @@ void weigh_pace(struct judgement *j)
 	case PACE_SHUT:
 		j->cause[CAUSE_RECEIVER_NOT_READING] += STRONG + CLEAR;
 		evidence(j, "window-shut", STRONG + CLEAR,
-			 "the receive window was shut %u times for %.2f s in all, %.2f s at the "
-			 "longest, and opened again",
-			 p->pauses, (double)p->paused_ns / 1e9, (double)p->longest_ns / 1e9);
+			 "the receive window was shut %u time%s for %.2f s in all, %.2f s at "
+			 "the longest, and opened again",
+			 p->pauses, plural(p->pauses), (double)p->paused_ns / 1e9,
+			 (double)p->longest_ns / 1e9);
 		break;
 	case PACE_PAUSES:
 		some_are_damaged(j, p);
 		j->cause[CAUSE_PATH_LOSS] += STRONG + CLEAR;
 		evidence(j, "pauses", STRONG + CLEAR,
-			 "it paused %u times for %.2f s in all, %.2f s at the longest, until a "
+			 "it paused %u time%s for %.2f s in all, %.2f s at the longest, until a "
 			 "retransmission got through",
-			 p->pauses, (double)p->paused_ns / 1e9, (double)p->longest_ns / 1e9);
+			 p->pauses, plural(p->pauses), (double)p->paused_ns / 1e9,
+			 (double)p->longest_ns / 1e9);
 		break;
 	case PACE_UNKNOWN:
 		break;

@@ -180,8 +180,8 @@ static void segments_arrive_damaged(struct judgement *j)
 		j->cause[CAUSE_PATH_LOSS] -= STRONG;
 	j->way = j->s->sends ? WAY_REVERSE : WAY_FORWARD;
 	evidence(j, "bad-checksum", DECISIVE,
-		 "%llu segments arrived with a wrong checksum and were dropped",
-		 (unsigned long long)n);
+		 "%llu segment%s arrived with a wrong checksum and %s dropped",
+		 (unsigned long long)n, plural(n), n == 1 ? "was" : "were");
 }
 
 /* Routers do not look at the TCP checksum: their quotes show what reached them. */

@@ -190,8 +190,8 @@ static void detail_content(struct judgement *j)
 	const struct flow_snapshot *last = &j->s->pub.last;
 
 	if (last->retrans_len)
-		snprintf(j->v->detail, sizeof(j->v->detail), "%u bytes, sent %u times",
-			 last->retrans_len, last->retrans + 1);
+		snprintf(j->v->detail, sizeof(j->v->detail), "%u bytes, sent %u time%s",
+			 last->retrans_len, last->retrans + 1, plural(last->retrans + 1ull));
 }
 
 static void detail_rewrite(struct judgement *j)

@@ -7,6 +7,7 @@
 #ifndef TCPSTALL_ENGINE_JUDGE_H
 #define TCPSTALL_ENGINE_JUDGE_H
 
+#include "base/plural.h"
 #include "engine/internal.h"
 
 /*
@@ -107,12 +108,6 @@ void weigh_path_loss(struct judgement *j);
 void place_loss(struct judgement *j);
 
 struct path_view path_look(const struct stall *s);
-
-/* The ending of a counted noun. */
-static inline const char *plural(uint64_t n)
-{
-	return n == 1 ? "" : "s";
-}
 
 /* Appends one line of evidence; further ones are left out once the list is full. */
 void evidence(struct judgement *j, const char *id, double weight, const char *format, ...)

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/plural.h"
 #include "base/utf8.h"
 #include "view/brief.h"
 #include "view/format.h"
@@ -253,8 +254,8 @@ static void timeline(FILE *out, const struct html_report *r)
 		event(out, r, &events[k]);
 	fputs("</tbody></table>\n", out);
 	if (r->more_notes)
-		fprintf(out, "<p class=\"dim\">%" PRIu64 " more packets of this kind.</p>\n",
-			r->more_notes);
+		fprintf(out, "<p class=\"dim\">%" PRIu64 " more packet%s of this kind.</p>\n",
+			r->more_notes, plural(r->more_notes));
 	if (r->n_notes)
 		fprintf(out, "<p class=\"dim\">Frames are numbered as in %s.</p>\n",
 			r->file ? "Wireshark" : "what tcpstall export writes");

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/plural.h"
 #include "view/format.h"
 #include "view/terminal.h"
 
@@ -229,7 +230,8 @@ static void draw_table(struct live *l)
 		table_row(l, &l->row[i]);
 		used += 1 + l->row[i].judged;
 	}
-	snprintf(line, sizeof(line), "%d transfers, worst first; q quits", l->n_transfers);
+	snprintf(line, sizeof(line), "%d transfer%s, worst first; q quits", l->n_transfers,
+		 plural((uint64_t)l->n_transfers));
 	clipped(l, line);
 }
 

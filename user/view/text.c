@@ -4,6 +4,7 @@
  * ends. The block says what the JSON says; flow id, namespace and weights only with -v. At most 100
  * columns. Colour repeats what the words say and carries nothing of its own.
  */
+#include "base/plural.h"
 #include "view/writer.h"
 
 #include <errno.h>
@@ -211,8 +212,8 @@ static void tcp(const struct text_writer *w, const struct flow_snapshot *s)
 	    format_bytes(s->write_seq - s->snd_nxt, notsent), format_bytes(s->snd_wnd, wnd));
 	add_us(&b, "rto", s->rto_us);
 	if (s->backoff || s->retrans)
-		add(&b, " (backoff %" PRIu32 ", %" PRIu32 " retransmissions)", s->backoff,
-		    s->retrans);
+		add(&b, " (backoff %" PRIu32 ", %" PRIu32 " retransmission%s)", s->backoff,
+		    s->retrans, plural(s->retrans));
 	add_us(&b, "rtt", s->rtt_us);
 	if (s->mss)
 		add(&b, ", mss %" PRIu32, s->mss);
@@ -493,16 +494,15 @@ static int write_summary(struct writer *writer, const struct summary *s)
 	if (w->config.verbose < 0)
 		return 0;
 	add(&b, "%" PRIu64 " transfer%s, %" PRIu64 " stall%s", s->counts.transfers,
-	    s->counts.transfers == 1 ? "" : "s", s->counts.stalls,
-	    s->counts.stalls == 1 ? "" : "s");
+	    plural(s->counts.transfers), s->counts.stalls, plural(s->counts.stalls));
 	if (s->counts.stalls)
 		add(&b, " (%" PRIu64 " not recovered)", s->counts.unrecovered);
 	if (s->counts.slow)
 		add(&b, ", %" PRIu64 " slow", s->counts.slow);
-	add(&b, ", %" PRIu64 " probes sent", s->probes_sent);
+	add(&b, ", %" PRIu64 " probe%s sent", s->probes_sent, plural(s->probes_sent));
 	if (s->answers_ignored)
-		add(&b, ", %" PRIu64 " answers ignored that quote none of them",
-		    s->answers_ignored);
+		add(&b, ", %" PRIu64 " answer%s ignored that quoted none of them",
+		    s->answers_ignored, plural(s->answers_ignored));
 	add(&b, "; lost:");
 	for (int i = 0; i < s->n_lost; i++) {
 		if (!s->lost[i].count)

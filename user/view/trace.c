@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "base/plural.h"
 #include "view/format.h"
 #include "view/json_stream.h"
 
@@ -109,8 +110,8 @@ int trace_text(const struct trace_view *v, const struct trace_result *t)
 		hop_line(v, t, &t->hops[i]);
 	fprintf(v->out, "%s\n", conclusion(t, text));
 	if (t->not_sent)
-		fprintf(v->out, "%llu probes could not be sent: %s\n",
-			(unsigned long long)t->not_sent, strerror(t->error));
+		fprintf(v->out, "%llu probe%s could not be sent: %s\n",
+			(unsigned long long)t->not_sent, plural(t->not_sent), strerror(t->error));
 	if (fflush(v->out) || ferror(v->out))
 		return errno ? -errno : -EIO;
 	return 0;
