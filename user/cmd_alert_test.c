@@ -10,6 +10,7 @@
 #include "alert/message.h"
 #include "alert/sinks.h"
 #include "base/clock.h"
+#include "base/lines.h"
 #include "config/config.h"
 #include "verb.h"
 
@@ -53,7 +54,7 @@ int cmd_alert_test(const struct options *options, int argc, char **argv)
 {
 	struct config *c = malloc(sizeof(*c));
 	int status = STATUS_USAGE;
-	char why[2048];
+	char why[LINES_LEN];
 
 	(void)argc;
 	if (!c) {
@@ -61,7 +62,7 @@ int cmd_alert_test(const struct options *options, int argc, char **argv)
 		return STATUS_ERROR;
 	}
 	if (config_load(options->config, c, why, sizeof(why)))
-		warnx("%s", why);
+		lines_warn("", why);
 	else
 		status = find(c, argv[0]);
 	free(c);

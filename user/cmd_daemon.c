@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/lines.h"
+#include "base/plural.h"
 #include "config/config.h"
 #include "daemon/daemon.h"
 #include "verb.h"
@@ -12,7 +14,7 @@ int cmd_daemon(const struct options *options, int argc, char **argv)
 {
 	struct config *c = malloc(sizeof(*c));
 	int status = STATUS_USAGE, err;
-	char why[2048];
+	char why[LINES_LEN];
 
 	(void)argc;
 	(void)argv;
@@ -24,14 +26,15 @@ int cmd_daemon(const struct options *options, int argc, char **argv)
 	if (!err && !options->print_config)
 		err = daemon_check(c, why, sizeof(why));
 	if (err) {
-		warnx("%s", why);
+		lines_warn("", why);
 	} else if (options->print_config) {
 		config_print(c, stdout);
 		status = STATUS_DONE;
 	} else if (options->dry_run) {
 		if (!options->quiet)
-			warnx("the configuration is fine: %d sections of transfers, %d sinks",
-			      c->n_watch, c->n_sinks);
+			warnx("the configuration is fine: %d section%s of transfers, %d sink%s",
+			      c->n_watch, plural((uint64_t)c->n_watch), c->n_sinks,
+			      plural((uint64_t)c->n_sinks));
 		status = STATUS_DONE;
 	} else {
 		status = daemon_run(options, options->config, c);

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/lines.h"
 #include "config/config.h"
 #include "daemon/control.h"
 #include "verb.h"
@@ -23,7 +24,7 @@
 static int load(const struct options *options, struct config **ret)
 {
 	struct config *c = malloc(sizeof(*c));
-	char why[2048];
+	char why[LINES_LEN];
 
 	if (!c) {
 		warnx("%s", strerror(ENOMEM));
@@ -32,7 +33,7 @@ static int load(const struct options *options, struct config **ret)
 	if (!options->config && !config_supported()) {
 		config_defaults(c);
 	} else if (config_load(options->config, c, why, sizeof(why))) {
-		warnx("%s", why);
+		lines_warn("", why);
 		free(c);
 		return STATUS_USAGE;
 	}

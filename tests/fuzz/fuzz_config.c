@@ -22,7 +22,7 @@ static int read_bytes(const void *data, size_t size, struct config *c)
 	fclose(file);
 	if (!err)
 		err = config_finish(c, why, sizeof(why));
-	if (err && (!*why || strchr(why, '\n')))
+	if (err && (!*why || strstr(why, "\n\n") || why[strlen(why) - 1] == '\n'))
 		abort();
 	return err;
 }

@@ -60,6 +60,15 @@ def until(what, why, seconds=TIME_S):
         time.sleep(0.05)
 
 
+def descriptors(pid):
+    """What those of a process stand for."""
+    for fd in os.listdir(f"/proc/{pid}/fd"):
+        try:
+            yield os.readlink(f"/proc/{pid}/fd/{fd}")
+        except FileNotFoundError:
+            pass  # closed in between
+
+
 def free_port():
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))

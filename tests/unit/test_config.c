@@ -13,6 +13,8 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/lines.h"
+#include "base/list.h"
 #include "config/config.h"
 
 static struct config c;
@@ -126,6 +128,53 @@ static void mistakes_are_told_with_file_and_line(void **state)
 		     "x.conf:1: 'a b' is no name: at most 47 letters, digits, - _ and .");
 	assert_int_equal(read_text("[watch a]\nfilter = prot 5\n"), -EINVAL);
 	assert_true(!strncmp(why, "x.conf:2: filter 'prot 5' is no filter: ", 40));
+}
+
+static void all_mistakes_are_told_and_nothing_that_follows_from_them(void **state)
+{
+	(void)state;
+	needs_files();
+	assert_wrong(
+		"[deamon]\nprobe = no\n[daemon\nprobe = no\n[daemon]\nprobes = no\nprobe\n; a\n"
+		"black-box = x\na ; = b\nprobe = no\n",
+		"x.conf:1: unknown section [deamon]\n"
+		"x.conf:3: the section has no end: ] is missing\n"
+		"x.conf:6: unknown key 'probes' in [daemon]\n"
+		"x.conf:7: neither [SECTION] nor KEY = VALUE\n"
+		"x.conf:9: black-box 'x' is not a number\n"
+		"x.conf:10: neither [SECTION] nor KEY = VALUE");
+	assert_wrong("[sink a]\ntype = webhook\n[sink b]\ntype = program\n",
+		     "[sink a] needs url = http://... or https://...\n"
+		     "[sink b] needs command = /PATH ...");
+}
+
+static void mistakes_beyond_what_fits_are_counted_by_dots(void **state)
+{
+	char text[64] = "";
+
+	(void)state;
+	for (int i = 0; i < 10; i++)
+		lines_add(text, sizeof(text), "the mistake number %d", i);
+	assert_string_equal(text, "the mistake number 0\nthe mistake number 1\n...");
+	*text = '\0';
+	lines_add(text, 16, "longer than there is room for");
+	lines_add(text, 16, "and another one");
+	assert_string_equal(text, "longer than\n...");
+}
+
+static void words_of_a_list_stand_between_commas(void **state)
+{
+	static const char *const words[] = {"a", "tmux: server", "b"};
+	const char *list = " ,a,, tmux: server ,\tb , ", *word;
+	size_t len, n = 0;
+
+	(void)state;
+	while (list_next(&list, &word, &len)) {
+		assert_in_range(n, 0, 2);
+		assert_int_equal(len, strlen(words[n]));
+		assert_memory_equal(word, words[n++], len);
+	}
+	assert_int_equal(n, 3);
 }
 
 static void what_belongs_together_is_checked(void **state)
@@ -243,8 +292,10 @@ static void later_files_count_and_a_bad_one_spoils_all(void **state)
 	assert_false(c.daemon.probe);
 
 	write_file(sub, "20.conf", "[daemon]\nblack-box = 21\nbox = 3\n");
+	write_file(sub, "30.conf", "[sink a]\nkind = mail\n");
 	assert_int_equal(config_load(path, &c, why, sizeof(why)), -EINVAL);
 	assert_non_null(strstr(why, "t.conf.d/20.conf:3: unknown key 'box'"));
+	assert_non_null(strstr(why, "t.conf.d/30.conf:2: unknown key 'kind'"));
 	assert_int_equal(c.daemon.black_box, 20);
 	snprintf(command, sizeof(command), "rm -r %s", dir);
 	assert_int_equal(system(command), 0);
@@ -257,6 +308,9 @@ int main(void)
 		cmocka_unit_test(sections_and_keys_are_read),
 		cmocka_unit_test(a_section_has_from_the_nameless_one_what_it_does_not_say),
 		cmocka_unit_test(mistakes_are_told_with_file_and_line),
+		cmocka_unit_test(all_mistakes_are_told_and_nothing_that_follows_from_them),
+		cmocka_unit_test(mistakes_beyond_what_fits_are_counted_by_dots),
+		cmocka_unit_test(words_of_a_list_stand_between_commas),
 		cmocka_unit_test(what_belongs_together_is_checked),
 		cmocka_unit_test(what_does_not_fit_is_an_error_and_never_cut_off),
 		cmocka_unit_test(what_is_printed_reads_back),

@@ -18,6 +18,7 @@
 #include "alert/groups.h"
 #include "base/capability.h"
 #include "base/clock.h"
+#include "base/list.h"
 #include "base/news.h"
 
 #define PAUSE_MIN_NS NS_PER_S
@@ -89,16 +90,14 @@ static void let_go(struct sinks *s, struct message *m)
 
 static bool wants(const struct sink *sink, const struct alert *a)
 {
-	const char *list = sink->config.watch;
-	const size_t len = strlen(a->watch);
+	const char *list = sink->config.watch, *name;
+	size_t len;
 
 	if (!*list || a->kind == ALERT_TEST)
 		return true;
-	while (*list) {
-		list += strspn(list, ", ");
-		if (strcspn(list, ", ") == len && !strncmp(list, a->watch, len))
-			return len;
-		list += strcspn(list, ", ");
+	while (list_next(&list, &name, &len)) {
+		if (len == strlen(a->watch) && !strncmp(name, a->watch, len))
+			return true;
 	}
 	return false;
 }

@@ -18,6 +18,7 @@
 #include <ini.h>
 #endif
 
+#include "base/lines.h"
 #include "config/table.h"
 
 #define FILES_MAX  256
@@ -131,11 +132,11 @@ int config_finish(struct config *c, char *ret_why, size_t why_len)
 	const struct section *kind = &config_sections[SECTION_WATCH];
 	char text[CONFIG_FILTER], why[CONFIG_TEXT];
 
+	*ret_why = '\0';
 	for (int i = 0; i < 4; i++) {
 		if (*key_text(&kind->keys[i], &c->watch[0], text, sizeof(text))) {
-			snprintf(ret_why, why_len, "%s needs a section with a name: [watch NAME]",
-				 kind->keys[i].name);
-			return -EINVAL;
+			lines_add(ret_why, why_len, "%s needs a section with a name: [watch NAME]",
+				  kind->keys[i].name);
 		}
 	}
 	for (int w = 1; w < c->n_watch; w++) {
@@ -152,21 +153,21 @@ int config_finish(struct config *c, char *ret_why, size_t why_len)
 		const bool http = s->type == SINK_ALERTMANAGER || s->type == SINK_WEBHOOK;
 
 		if (http && strncmp(s->url, "http://", 7) && strncmp(s->url, "https://", 8)) {
-			snprintf(ret_why, why_len,
-				 "[sink %s] needs url = http://... or https://...", s->name);
-			return -EINVAL;
+			lines_add(ret_why, why_len,
+				  "[sink %s] needs url = http://... or https://...", s->name);
 		}
 		if (s->type == SINK_PROGRAM && *s->command != '/') {
-			snprintf(ret_why, why_len, "[sink %s] needs command = /PATH ...", s->name);
-			return -EINVAL;
+			lines_add(ret_why, why_len, "[sink %s] needs command = /PATH ...", s->name);
 		}
 	}
-	return 0;
+	return *ret_why ? -EINVAL : 0;
 }
 
 #ifdef HAVE_INIH
 /* Debian's libinih lets a program say how long a line may be; elsewhere it is 200 characters. */
 extern int ini_max_line __attribute__((weak)); /* NOLINT: again, if the header has it */
+
+#define NO_LINE "neither [SECTION] nor KEY = VALUE"
 
 struct reading {
 	FILE *file;
@@ -176,6 +177,8 @@ struct reading {
 	void *section;
 	uint64_t seen[SECTIONS][WATCH_MAX > SINK_MAX ? WATCH_MAX : SINK_MAX]; /* in this file */
 	unsigned int line;
+	bool skipping; /* what is in a section that is none: the header was told already */
+	bool told;     /* of this line */
 	bool failed;
 	char *why;
 	size_t why_len;
@@ -188,13 +191,13 @@ static void fail(struct reading *r, const char *format, ...)
 	char text[CONFIG_FILTER + CONFIG_TEXT];
 	va_list args;
 
-	if (r->failed)
+	if (r->told)
 		return;
-	r->failed = true;
+	r->told = r->failed = true;
 	va_start(args, format);
 	vsnprintf(text, sizeof(text), format, args);
 	va_end(args);
-	snprintf(r->why, r->why_len, "%s:%u: %s", r->name, r->line, text);
+	lines_add(r->why, r->why_len, "%s:%u: %s", r->name, r->line, text);
 }
 
 /* libinih says nothing of a section without keys, and of one that is not closed. */
@@ -203,14 +206,26 @@ static void enter(struct reading *r, const char *line)
 	const size_t len = strcspn(line, "]");
 	char header[CONFIG_TEXT], why[CONFIG_FILTER];
 
+	r->section = NULL;
+	r->skipping = true;
 	if (!line[len] || len > sizeof(header)) {
 		fail(r, "the section has no end: ] is missing");
 		return;
 	}
 	snprintf(header, sizeof(header), "%.*s", (int)len - 1, line + 1);
 	r->section = find_section(r->config, header, &r->kind, why, sizeof(why));
+	r->skipping = !r->section;
 	if (!r->section)
 		fail(r, "%s", why);
+}
+
+/* As libinih sees it: a blank and a semicolon begin a comment. It tells of the first such line
+ * only. */
+static bool is_assignment(const char *line)
+{
+	const char *comment = strstr(line, " ;"), *sign = strpbrk(line, "=:");
+
+	return sign && (!comment || sign < comment);
 }
 
 /* A line for libinih, of which it takes num bytes; NULL: no more. */
@@ -220,9 +235,10 @@ static char *next_line(char *buf, int num, void *arg)
 	size_t len = 0;
 	int c = 0;
 
-	if (r->failed || feof(r->file))
+	if (feof(r->file))
 		return NULL;
 	r->line++;
+	r->told = false;
 	while ((c = getc(r->file)) != EOF && c != '\n') {
 		if (!len && isspace(c))
 			continue;
@@ -238,7 +254,9 @@ static char *next_line(char *buf, int num, void *arg)
 	buf[len + 1] = '\0';
 	if (*buf == '[')
 		enter(r, buf);
-	return r->failed ? NULL : buf;
+	else if (!strchr(";#\n", *buf) && !is_assignment(buf))
+		fail(r, NO_LINE);
+	return buf;
 }
 
 static int section_index(const struct reading *r)
@@ -250,7 +268,7 @@ static int section_index(const struct reading *r)
 	return 0;
 }
 
-/* libinih's handler: 0 is an error. */
+/* libinih's handler. It never fails: what libinih has against a line is then the line's form. */
 static int take(void *arg, const char *header, const char *name, const char *value)
 {
 	struct reading *r = arg;
@@ -259,8 +277,9 @@ static int take(void *arg, const char *header, const char *name, const char *val
 
 	(void)header; /* enter() has seen it */
 	if (!r->section) {
-		fail(r, "'%s' is in no section", name);
-		return 0;
+		if (!r->skipping)
+			fail(r, "'%s' is in no section", name);
+		return 1;
 	}
 	for (int i = 0; i < r->kind->n_keys; i++) {
 		const struct key *k = &r->kind->keys[i];
@@ -270,7 +289,7 @@ static int take(void *arg, const char *header, const char *name, const char *val
 		seen = &r->seen[r->kind - config_sections][section_index(r)];
 		if (*seen & 1ull << i) {
 			fail(r, "%s is given twice", name);
-			return 0;
+			return 1;
 		}
 		*seen |= 1ull << i;
 		*(uint64_t *)((char *)r->section + r->kind->given) |= 1ull << i;
@@ -281,38 +300,38 @@ static int take(void *arg, const char *header, const char *name, const char *val
 			return 1;
 		}
 		fail(r, "%s '%s' %s", name, value, why);
-		return 0;
+		return 1;
 	}
 	fail(r, "unknown key '%s' in [%s]", name, r->kind->name);
-	return 0;
+	return 1;
 }
 
-int config_read(FILE *file, const char *name, struct config *c, char *ret_why, size_t why_len)
+int config_read(FILE *file, const char *name, struct config *c, char *why, size_t why_len)
 {
 	struct reading r = {
-		.file = file, .name = name, .config = c, .why = ret_why, .why_len = why_len};
+		.file = file, .name = name, .config = c, .why = why, .why_len = why_len};
 	int line;
 
 	if (&ini_max_line)
 		ini_max_line = CONFIG_FILTER + CONFIG_TEXT;
 	line = ini_parse_stream(next_line, &r, take, &r);
-	if (!r.failed && ferror(file)) {
-		snprintf(ret_why, why_len, "%s: %s", name, strerror(errno));
+	if (ferror(file)) {
+		lines_add(why, why_len, "%s: %s", name, strerror(errno));
 		return -EINVAL;
 	}
 	if (!r.failed && line) {
 		r.line = line > 0 ? (unsigned int)line : r.line;
-		fail(&r, line > 0 ? "neither [SECTION] nor KEY = VALUE" : "not enough memory");
+		r.told = false;
+		fail(&r, line > 0 ? NO_LINE : "not enough memory");
 	}
 	return r.failed ? -EINVAL : 0;
 }
 #else
-int config_read(FILE *file, const char *name, struct config *c, char *ret_why, size_t why_len)
+int config_read(FILE *file, const char *name, struct config *c, char *why, size_t why_len)
 {
 	(void)file;
 	(void)c;
-	snprintf(ret_why, why_len, "%s: this build cannot read it: it was made without libinih",
-		 name);
+	lines_add(why, why_len, "%s: this build cannot read it: it was made without libinih", name);
 	return -EINVAL;
 }
 #endif
@@ -326,13 +345,13 @@ static int read_path(const char *path, struct config *c, bool needed, char *ret_
 	if (!file && errno == ENOENT && !needed)
 		return 0;
 	if (!file) {
-		snprintf(ret_why, why_len, "%s: %s", path, strerror(errno));
+		lines_add(ret_why, why_len, "%s: %s", path, strerror(errno));
 		return -EINVAL;
 	}
 	if (fstat(fileno(file), &st) || S_ISDIR(st.st_mode) || st.st_size > FILE_BYTES) {
-		snprintf(ret_why, why_len, "%s: %s", path,
-			 S_ISDIR(st.st_mode) ? "is a directory"
-					     : "is too large for a configuration");
+		lines_add(ret_why, why_len, "%s: %s", path,
+			  S_ISDIR(st.st_mode) ? "is a directory"
+					      : "is too large for a configuration");
 		err = -EINVAL;
 	} else {
 		err = config_read(file, path, c, ret_why, why_len);
@@ -359,17 +378,17 @@ static int read_directory(const char *path, struct config *c, char *ret_why, siz
 		return 0;
 	n = scandir(dir, &entries, is_conf, alphasort);
 	if (n < 0 && errno != ENOENT && errno != ENOTDIR) {
-		snprintf(ret_why, why_len, "%s: %s", dir, strerror(errno));
+		lines_add(ret_why, why_len, "%s: %s", dir, strerror(errno));
 		return -EINVAL;
 	}
 	if (n > FILES_MAX) {
-		snprintf(ret_why, why_len, "%s: more than %d files", dir, FILES_MAX);
+		lines_add(ret_why, why_len, "%s: more than %d files", dir, FILES_MAX);
 		err = -EINVAL;
 	}
 	for (int i = 0; i < n; i++) {
 		snprintf(file, sizeof(file), "%s/%s", dir, entries[i]->d_name);
-		if (!err)
-			err = read_path(file, c, true, ret_why, why_len);
+		if (n <= FILES_MAX && read_path(file, c, true, ret_why, why_len))
+			err = -EINVAL;
 		free(entries[i]);
 	}
 	free(entries);
@@ -380,23 +399,24 @@ int config_load(const char *path, struct config *ret, char *ret_why, size_t why_
 {
 	const char *name = path ? path : CONFIG_FILE;
 	struct config *c = malloc(sizeof(*c));
-	int err;
+	char why[LINES_LEN] = "";
+	int err = 0;
 
+	*ret_why = '\0';
 	if (!c) {
-		snprintf(ret_why, why_len, "%s: %s", name, strerror(ENOMEM));
+		lines_add(ret_why, why_len, "%s: %s", name, strerror(ENOMEM));
 		return -EINVAL;
 	}
 	config_defaults(c);
-	err = read_path(name, c, path, ret_why, why_len);
+	if (read_path(name, c, path, ret_why, why_len))
+		err = -EINVAL;
+	if (read_directory(name, c, ret_why, why_len))
+		err = -EINVAL;
 	if (!err)
-		err = read_directory(name, c, ret_why, why_len);
-	if (!err) {
-		char why[CONFIG_FILTER];
-
 		err = config_finish(c, why, sizeof(why));
-		if (err)
-			snprintf(ret_why, why_len, "%s: %s", name, why);
-	}
+	for (char *rest = why, *line; (line = strsep(&rest, "\n"));)
+		if (*line)
+			lines_add(ret_why, why_len, "%s: %s", name, line);
 	if (!err)
 		*ret = *c;
 	free(c);

@@ -106,14 +106,16 @@ bool config_supported(void);
 void config_defaults(struct config *ret);
 
 /*
- * path NULL: CONFIG_FILE, which need not be there; else FILE must be. -EINVAL: ret_why is one line,
- * FILE:LINE: what is wrong; also for what cannot be read.
+ * path NULL: CONFIG_FILE, which need not be there; else FILE must be. -EINVAL: ret_why is a line
+ * for each mistake (base/lines.h), FILE:LINE: what is wrong; also for what cannot be read.
  */
 int config_load(const char *path, struct config *ret, char *ret_why, size_t why_len);
 
-/* One file, on top of what c holds. name: for messages. As config_load(); c is then half changed.
+/*
+ * One file, on top of what c holds. name: for messages, which are appended to why. As
+ * config_load(); c is then half changed.
  */
-int config_read(FILE *file, const char *name, struct config *c, char *ret_why, size_t why_len);
+int config_read(FILE *file, const char *name, struct config *c, char *why, size_t why_len);
 
 /* After the last file: what sections inherit, what belongs together. -EINVAL */
 int config_finish(struct config *c, char *ret_why, size_t why_len);

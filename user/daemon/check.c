@@ -10,6 +10,8 @@
 #include <unistd.h>
 
 #include "alert/sinks.h"
+#include "base/lines.h"
+#include "base/list.h"
 #include "daemon/daemon.h"
 #include "daemon/http.h"
 
@@ -22,24 +24,19 @@ static bool is_section(const struct config *c, const char *name, size_t len)
 }
 
 /* Alerts of a section that is not there would never come. */
-static int check_watch(const struct config *c, const struct sink_config *s, char *ret_why,
-		       size_t why_len)
+static void check_watch(const struct config *c, const struct sink_config *s, char *why,
+			size_t why_len)
 {
-	for (const char *name = s->watch; *name;) {
-		const size_t len = strcspn(name, ", ");
+	const char *list = s->watch, *name;
+	size_t len;
 
-		if (len && !is_section(c, name, len)) {
-			snprintf(ret_why, why_len, "%s: watch '%.*s': there is no [watch %.*s]",
-				 s->watch_at, (int)len, name, (int)len, name);
-			return -EINVAL;
-		}
-		name += len;
-		name += strspn(name, ", ");
-	}
-	return 0;
+	while (list_next(&list, &name, &len))
+		if (!is_section(c, name, len))
+			lines_add(why, why_len, "%s: watch '%.*s': there is no [watch %.*s]",
+				  s->watch_at, (int)len, name, (int)len, name);
 }
 
-static int check_command(const struct sink_config *s, char *ret_why, size_t why_len)
+static void check_command(const struct sink_config *s, char *why, size_t why_len)
 {
 	const int len = (int)strcspn(s->command, " \t");
 	char path[sizeof(s->command)];
@@ -47,59 +44,49 @@ static int check_command(const struct sink_config *s, char *ret_why, size_t why_
 	int err = 0;
 
 	if (!len || (s->type != SINK_PROGRAM && s->type != SINK_MAIL))
-		return 0;
+		return;
 	snprintf(path, sizeof(path), "%.*s", len, s->command);
 	if (stat(path, &st) || access(path, X_OK))
 		err = errno;
 	else if (!S_ISREG(st.st_mode))
 		err = EACCES;
-	if (!err)
-		return 0;
-	snprintf(ret_why, why_len, "%s: command '%s': %s", s->command_at, path, strerror(err));
-	return -EINVAL;
+	if (err)
+		lines_add(why, why_len, "%s: command '%s': %s", s->command_at, path, strerror(err));
 }
 
-static int check_sink(const struct config *c, const struct sink_config *s, char *ret_why,
-		      size_t why_len)
+static void check_sink(const struct config *c, const struct sink_config *s, char *why,
+		       size_t why_len)
 {
 	const char *missing = sink_missing((enum sink_type)s->type);
-	int err;
 
-	if (missing) {
-		snprintf(ret_why, why_len, "[sink %s]: this build was made without %s", s->name,
-			 missing);
-		return -EINVAL;
-	}
-	err = check_watch(c, s, ret_why, why_len);
-	return err ? err : check_command(s, ret_why, why_len);
+	if (missing)
+		lines_add(why, why_len, "[sink %s]: this build was made without %s", s->name,
+			  missing);
+	check_watch(c, s, why, why_len);
+	check_command(s, why, why_len);
 }
 
-static int check_listen(const struct metrics_config *m, char *ret_why, size_t why_len)
+static void check_listen(const struct metrics_config *m, char *why, size_t why_len)
 {
 	if (!*m->listen)
-		return 0;
+		return;
 	if (!http_supported())
-		snprintf(ret_why, why_len, "%s: listen: this build was made without libmicrohttpd",
-			 m->listen_at);
+		lines_add(why, why_len, "%s: listen: this build was made without libmicrohttpd",
+			  m->listen_at);
 	else if (!http_can_listen(m->listen))
-		snprintf(ret_why, why_len,
-			 "%s: listen '%s' is no ADDRESS:PORT, [ADDRESS]:PORT or unix:/PATH",
-			 m->listen_at, m->listen);
-	else
-		return 0;
-	return -EINVAL;
+		lines_add(why, why_len,
+			  "%s: listen '%s' is no ADDRESS:PORT, [ADDRESS]:PORT or unix:/PATH",
+			  m->listen_at, m->listen);
 }
 
 int daemon_check(const struct config *c, char *ret_why, size_t why_len)
 {
-	int err = check_listen(&c->metrics, ret_why, why_len);
-
-	for (int i = 0; !err && i < c->n_sinks; i++)
-		err = check_sink(c, &c->sink[i], ret_why, why_len);
-	if (!err && *c->daemon.group && !getgrnam(c->daemon.group)) {
-		snprintf(ret_why, why_len, "%s: group '%s': there is no such group",
-			 c->daemon.group_at, c->daemon.group);
-		err = -EINVAL;
-	}
-	return err;
+	*ret_why = '\0';
+	check_listen(&c->metrics, ret_why, why_len);
+	for (int i = 0; i < c->n_sinks; i++)
+		check_sink(c, &c->sink[i], ret_why, why_len);
+	if (*c->daemon.group && !getgrnam(c->daemon.group))
+		lines_add(ret_why, why_len, "%s: group '%s': there is no such group",
+			  c->daemon.group_at, c->daemon.group);
+	return *ret_why ? -EINVAL : 0;
 }

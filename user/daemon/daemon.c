@@ -38,43 +38,6 @@ static void say(const char *line)
 	warnx("%s", line);
 }
 
-/* The most sensitive section decides what the engine looks at. */
-static void least(const struct config *c, uint64_t *ret_stall_ns, uint64_t *ret_bytes)
-{
-	*ret_stall_ns = c->watch[0].stall_after_ns;
-	*ret_bytes = c->watch[0].min_bytes;
-	for (int i = 1; i < c->n_watch; i++) {
-		if (c->watch[i].stall_after_ns < *ret_stall_ns)
-			*ret_stall_ns = c->watch[i].stall_after_ns;
-		if (c->watch[i].min_bytes < *ret_bytes)
-			*ret_bytes = c->watch[i].min_bytes;
-	}
-}
-
-/* As if it had been said on a command line. */
-static struct options options_of(const struct options *given, const struct config *c)
-{
-	struct options o = {
-		.given = OPTION(STALL_AFTER) | OPTION(MIN_BYTES) | OPTION(BLACK_BOX),
-		.json = given->json,
-		.quiet = given->quiet,
-		.numeric = true, /* asking for names takes a thread */
-		.verbose = given->verbose,
-		.output = given->output,
-		.record = given->record,
-		.anonymize = given->anonymize,
-		.source = c->daemon.source == SOURCE_PCAP ? "pcap" : "ebpf",
-		.interface = c->daemon.source == SOURCE_PCAP ? c->daemon.interface : NULL,
-		.netns = *c->daemon.netns ? c->daemon.netns : NULL,
-		.no_probe = !c->daemon.probe,
-		.box_packets = c->daemon.black_box,
-	};
-
-	o.given |= given->given & (OPTION(OUTPUT) | OPTION(RECORD) | OPTION(ANONYMIZE));
-	least(c, &o.stall_after_ns, &o.min_bytes);
-	return o;
-}
-
 /* When the timer is to fire; now, if it is already past. */
 static void wake_at(struct daemon *d, uint64_t at_ns)
 {
@@ -172,92 +135,6 @@ int clock_watch(int fd)
 		       : 0;
 }
 
-/* What a running monitor cannot change any more; NULL: nothing of it has changed. */
-static const char *needs_restart(const struct config *old, const struct config *new)
-{
-	uint64_t old_stall, new_stall, old_bytes, new_bytes;
-
-	least(old, &old_stall, &old_bytes);
-	least(new, &new_stall, &new_bytes);
-	if (!config_same(old, new, ABOUT_DAEMON))
-		return "[daemon]";
-	if (!config_same(old, new, ABOUT_STORE))
-		return "[store]";
-	if (strcmp(new->metrics.listen, old->metrics.listen))
-		return "[metrics] listen";
-	if (new_stall < old_stall)
-		return "a stall-after that is shorter than all before";
-	if (new_bytes < old_bytes)
-		return "a min-bytes that is smaller than all before";
-	if (!privilege_suits(old, new))
-		return "the first sink of type mail";
-	return NULL;
-}
-
-static void replace(struct daemon *d, struct config *config, struct selector *selector,
-		    struct sinks *sinks)
-{
-	groups_configure(d->groups, config);
-	selector_free(d->selector);
-	d->selector = selector;
-	if (sinks) {
-		epoll_ctl(d->guest.fd, EPOLL_CTL_DEL, sinks_fd(d->sinks), NULL);
-		sinks_retire(d->sinks);
-		d->sinks = sinks;
-		daemon_add(d, sinks_fd(sinks), DAEMON_SINKS);
-	}
-	free(d->config);
-	d->config = config;
-}
-
-/* All of what the files say, or nothing. */
-static int reload(struct daemon *d, char *ret_why, size_t why_len)
-{
-	struct config *new = malloc(sizeof(*new));
-	struct selector *selector = NULL;
-	struct sinks *sinks = NULL;
-	const char *fixed;
-	int err = -ENOMEM;
-
-	snprintf(ret_why, why_len, "%s", strerror(ENOMEM));
-	if (!new)
-		return err;
-	err = config_load(d->path, new, ret_why, why_len);
-	if (!err)
-		err = daemon_check(new, ret_why, why_len);
-	fixed = err ? NULL : needs_restart(d->config, new);
-	if (fixed) {
-		snprintf(ret_why, why_len, "%s needs a restart", fixed);
-		err = -EINVAL;
-	}
-	if (!err)
-		err = selector_new(new, &selector);
-	if (!err && !config_same(d->config, new, ABOUT_SINKS))
-		err = sinks_new(new, d->session.host, &sinks);
-	if (err) {
-		selector_free(selector);
-		free(new);
-		return err;
-	}
-	replace(d, new, selector, sinks);
-	return 0;
-}
-
-static void on_hangup(struct daemon *d)
-{
-	struct signalfd_siginfo info;
-	char why[2048];
-
-	if (read(d->signal_fd, &info, sizeof(info)) != sizeof(info))
-		return;
-	notify_reloading();
-	if (reload(d, why, sizeof(why)))
-		warnx("nothing is changed: %s", why);
-	else
-		warnx("the configuration was read again");
-	notify_ready("watching");
-}
-
 static void on_news(struct daemon *d)
 {
 	char line[512];
@@ -308,7 +185,7 @@ static void on_ready(struct guest *guest)
 				break; /* re-armed in between */
 			break;
 		case DAEMON_SIGNAL:
-			on_hangup(d);
+			daemon_hangup(d);
 			break;
 		case DAEMON_CLOCK:
 			on_clock(d);
@@ -547,7 +424,7 @@ int daemon_run(const struct options *options, const char *path, const struct con
 	d->path = path;
 	d->guest = (struct guest){-1, on_ready};
 	d->timer_fd = d->clock_fd = d->signal_fd = d->lock_fd = -1;
-	d->options = options_of(options, d->config);
+	d->options = daemon_options(options, d->config);
 	d->wall_offset_ns = wall_offset_ns();
 	d->started_ns = mono_ns();
 	err = privilege_part(d->config, &d->broker_may);

@@ -15,7 +15,7 @@
  */
 int daemon_run(const struct options *options, const char *path, const struct config *config);
 
-/* check.c: what is wrong with it on this host, and in this build; 0 or -EINVAL. */
+/* check.c: a line for all that is wrong with it on this host, and in this build; 0 or -EINVAL. */
 int daemon_check(const struct config *config, char *ret_why, size_t why_len);
 
 #endif

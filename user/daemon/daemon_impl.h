@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* What daemon.c and daemon_tell.c share; for nobody else. */
+/* What the files daemon*.c share; for nobody else. */
 #ifndef TCPSTALL_DAEMON_DAEMON_IMPL_H
 #define TCPSTALL_DAEMON_DAEMON_IMPL_H
 
@@ -44,6 +44,10 @@ struct daemon {
 };
 
 int daemon_add(struct daemon *d, int fd, enum daemon_source source);
+
+/* daemon_config.c: as if it had been said on a command line; and on SIGHUP. */
+struct options daemon_options(const struct options *given, const struct config *c);
+void daemon_hangup(struct daemon *d);
 
 /* daemon_tell.c: what the daemon says of itself. */
 extern const struct control_ops daemon_control_ops;

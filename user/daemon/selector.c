@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "base/list.h"
 #include "base/parse.h"
 #include "sensor/filter.h"
 #include "view/format.h"
@@ -22,14 +23,12 @@ struct selector {
 bool selector_listed(const char *list, const char *word)
 {
 	char pattern[CONFIG_TEXT];
+	const char *item;
+	size_t len;
 
-	while (*list) {
-		list += strspn(list, ", ");
-		snprintf(pattern, sizeof(pattern), "%.*s", (int)strcspn(list, ","), list);
-		list += strlen(pattern);
-		while (*pattern && pattern[strlen(pattern) - 1] == ' ')
-			pattern[strlen(pattern) - 1] = '\0';
-		if (*pattern && !fnmatch(pattern, word, 0))
+	while (list_next(&list, &item, &len)) {
+		snprintf(pattern, sizeof(pattern), "%.*s", (int)len, item);
+		if (!fnmatch(pattern, word, 0))
 			return true;
 	}
 	return false;
