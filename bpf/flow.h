@@ -7,17 +7,20 @@
 #define RUN_GAP_NS NS_PER_S    /* a longer gap ends a run */
 #define PAUSE_NS   64000000ull /* shorter gaps are no pauses */
 
-/* What tcp_probe writes comes first: a line for each direction. */
+/*
+ * What every segment writes comes first. The kernel puts 8 bytes of its own before it, so that the
+ * first line of the cache ends behind rcv, and the second one before ttl_sampled_ns.
+ */
 struct flow {
 	u64 last_in_ns;
-	u64 ttl_sampled_ns;
-	u32 old_segs, hole_segs;
+	struct box_ref box;
 	struct track rcv, snd;
-	u32 segs_in; /* tp->segs_in at the last progress of snd */
-	u32 dup_acks, wnd_shut_acks;
 	u32 edge, wnd; /* right edge of the peer's window, and its size, at the last ACK */
-	u32 csum_bad;
+	u32 segs_in;   /* tp->segs_in at the last progress of snd */
+	u32 dup_acks, old_segs, hole_segs;
+	u64 ttl_sampled_ns;
 	u64 owe_since_ns;
+	u32 wnd_shut_acks, csum_bad;
 	u64 peer_end; /* the peer has shown this offset of its stream, where beyond a hole */
 	u64 born_ns, retrans_ns;
 	u64 reported_ns;
@@ -32,7 +35,6 @@ struct flow {
 	u32 rst_seq;
 	u32 ifindex;
 	u32 flags; /* enum flow_flag */
-	struct box_ref box;
 	u16 ip_id, rst_ip_id;
 	u8 ttl, rst_ttl;
 	u16 pad;

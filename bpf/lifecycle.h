@@ -61,16 +61,19 @@ static __always_inline void established(struct sock *sk, struct tcp_sock *tp, in
 	box_established(f, sk, tp);
 }
 
-/* From here on tcp_probe does not see what comes in. */
+/* From here on tcp_probe does not see what comes in. If the event is lost the next scan does it. */
 static __always_inline void half_closed(struct sock *sk, struct tcp_sock *tp)
 {
 	struct flow *f = bpf_sk_storage_get(&flows, sk, NULL, 0);
+	struct event e = {.type = EVENT_APART};
 	struct tuple t;
 
-	if (!f)
+	if (!f || !f->box.index)
 		return;
 	tuple_of_any(&t, sk, tp);
 	apart_begin(&f->box, &t);
+	if (!packet_in_there)
+		bpf_ringbuf_output(&events, &e, sizeof(e), 0);
 }
 
 /* The tracepoint fires before the change: the snapshot shows the state that the flow died in. */

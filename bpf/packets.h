@@ -4,7 +4,7 @@
  * the device, as a capture would see it: super-packets whole if the device segments them.
  *
  * tcp_probe fires in ESTABLISHED only. Flows that have a box and are in another state stand apart:
- * their packets are told by their addresses. While there are no such flows this costs one load.
+ * their packets are told by their addresses, and only while there are such flows is packet_in there.
  */
 #ifndef TCPSTALL_PACKETS_H
 #define TCPSTALL_PACKETS_H
@@ -12,6 +12,7 @@
 #define SAME_PACKET_NS (10 * 1000000ull)
 
 __u32 n_apart;
+__u8 packet_in_there; /* or cannot be: nobody need be told */
 
 struct apart {
 	struct box_ref box;

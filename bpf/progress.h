@@ -169,7 +169,8 @@ int BPF_PROG(progress, struct sock *sk, struct sk_buff *skb)
 			progress_of(&f->snd, now, tp->bytes_acked);
 			f->segs_in = tp->segs_in;
 			f->dup_acks = 0;
-			f->wnd_shut_acks = 0;
+			if (f->wnd_shut_acks)
+				f->wnd_shut_acks = 0;
 			if (ack == tp->write_seq)
 				f->owe_since_ns = 0;
 		} else if (seq == end_seq && ack == tp->snd_una && ack != tp->write_seq) {

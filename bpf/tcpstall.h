@@ -161,7 +161,12 @@ struct snapshot {
 };
 _Static_assert(sizeof(struct snapshot) == 440, "layout");
 
-enum event_type { EVENT_GONE = 1, EVENT_RESET, EVENT_NEIGH };
+enum event_type {
+	EVENT_GONE = 1,
+	EVENT_RESET,
+	EVENT_NEIGH,
+	EVENT_APART, /* just its head: packet_in is needed, and not there */
+};
 
 struct event {
 	__u32 type;

@@ -17,6 +17,9 @@
 #include "sensor/ebpf.h"
 #include "tcpstall.skel.h"
 
+#define HALF_CLOSED_NS                                                                             \
+	(10 * NS_PER_S) /* where one comes after the other: not to and fro each time */
+
 static bool matches(const struct ebpf *s, const struct flow_key *key)
 {
 	return !s->filter || flow_filter_matches(s->filter, key, true) ||
@@ -82,6 +85,36 @@ static void on_neigh(struct ebpf *s, const struct event_neigh *e)
 	s->observe(&obs, s->arg);
 }
 
+/*
+ * packet_in is called for each packet that the host receives, whoever it is for, and being called
+ * costs as much as keeping a packet does. Boxes that are taken at the handshake need it from the
+ * start; those of `watch`, taken once a transfer moves, only while one of these is half closed:
+ * from a moment after that on.
+ */
+static bool sees_handshakes(const struct ebpf *s)
+{
+	return s->skel->rodata->knobs.track_all || s->skel->rodata->knobs.by_process;
+}
+
+static void look_half_closed(struct ebpf *s)
+{
+	struct bpf_link **link = &s->skel->links.packet_in;
+	const uint64_t now_ns = mono_ns();
+
+	if (!s->boxes.packets || sees_handshakes(s) ||
+	    !bpf_program__autoload(s->skel->progs.packet_in))
+		return;
+	if (__atomic_load_n(&s->skel->bss->n_apart, __ATOMIC_RELAXED)) {
+		s->half_closed_ns = now_ns;
+		if (!*link)
+			*link = bpf_program__attach(s->skel->progs.packet_in);
+	} else if (*link && now_ns >= s->half_closed_ns + HALF_CLOSED_NS) {
+		bpf_link__destroy(*link);
+		*link = NULL;
+	}
+	s->skel->bss->packet_in_there = *link != NULL;
+}
+
 static int on_event(void *arg, void *data, size_t size)
 {
 	struct ebpf *s = arg;
@@ -94,6 +127,8 @@ static int on_event(void *arg, void *data, size_t size)
 		on_reset(s, data);
 	else if (e->type == EVENT_NEIGH && size >= sizeof(struct event_neigh))
 		on_neigh(s, data);
+	else if (e->type == EVENT_APART)
+		look_half_closed(s);
 	return 0;
 }
 
@@ -121,12 +156,15 @@ static int attach(struct ebpf *s)
 		const struct bpf_program *p = *skeleton->progs[i].prog;
 
 		if (!bpf_program__autoload(p) || bpf_is_iterator(p) ||
-		    p == s->skel->progs.set_clock)
+		    p == s->skel->progs.set_clock ||
+		    (p == s->skel->progs.packet_in && !sees_handshakes(s)))
 			continue;
 		*skeleton->progs[i].link = bpf_program__attach(p);
 		if (!*skeleton->progs[i].link && p == s->skel->progs.progress)
 			return -errno;
 	}
+	s->skel->bss->packet_in_there =
+		sees_handshakes(s) || !bpf_program__autoload(s->skel->progs.packet_in);
 	s->scan = bpf_program__attach_iter(s->skel->progs.scan, &opts);
 	return s->scan ? 0 : -errno;
 }
@@ -197,6 +235,7 @@ static int ebpf_scan(struct sensor *sensor, bool all)
 		memmove(records, &records[whole], have);
 	}
 	close(fd);
+	look_half_closed(s);
 	if (s->n_listening)
 		drops_report(s);
 	if (all && !err) {

@@ -34,7 +34,8 @@ struct ebpf {
 	observe_fn observe;
 	void *arg;
 	uint64_t events;
-	uint64_t moving_ns; /* the last scan that told of moving transfers */
+	uint64_t moving_ns;	 /* the last scan that told of moving transfers */
+	uint64_t half_closed_ns; /* the last scan that found any transfer half closed */
 	int n_listening;
 	struct flow_key listening[SENSOR_LISTEN_MAX];
 	struct boxes boxes;
