@@ -11,7 +11,7 @@ more, end in order), `reset` (end by RST), `buffer=N` (receive buffer of so many
 SPEC: events (path of the socket), label, listen or connect ([address, port]), role (send, receive,
 ask or answer) and the options of that role. Roles: `send` sends `bytes` (null: until told), `chunk`
 bytes every `every_ms` (0: as fast as the socket takes it, at most `pace_bps`), then does what
-`then` says: fin, hold or reset. `receive` reads all, at most `chunk` bytes every `every_ms`. `ask`
+`then` says: fin, hold or reset; its first `talk` bytes go in small pieces, as of a dialogue. `receive` reads all, at most `chunk` bytes every `every_ms`. `ask`
 asks `answer` for `bytes` again and again, a connection each, every `every_ms`, and ends them by
 `then`: fin, half (closes its own direction with the question) or reset (some time after all has
 arrived, so that all of it has been acknowledged); `count`. With `asks` a connection carries so many
@@ -36,6 +36,7 @@ LATE_S = 0.5  # more than the machine's load should make of a tick
 BLOCK = 256 * 1024
 TCP_INFO_BYTES = 136  # up to tcpi_bytes_received
 SO_MAX_PACING_RATE = 47
+TALK = {"chunk": 200, "every_ms": 40}
 
 
 def acked_and_received(sock):
@@ -107,12 +108,16 @@ class Connection:
             self.stream = Stream()
 
     def wants(self):
-        waits = self.spec.get("every_ms") and self.next_s > time.monotonic()
+        waits = self.next_s > time.monotonic()
         if not self.sends:
             return 0 if waits else selectors.EVENT_READ
         if waits or self.finished:
             return selectors.EVENT_READ
         return selectors.EVENT_READ | selectors.EVENT_WRITE
+
+    def pieces(self):
+        """The options `chunk` and `every_ms`, as they are now."""
+        return TALK if self.moved < self.spec.get("talk", 0) else self.spec
 
     def ready(self, events):
         try:
@@ -130,21 +135,23 @@ class Connection:
 
     def most(self):
         """How much of a chunk may still move now."""
-        if not self.spec.get("every_ms"):
+        pieces = self.pieces()
+        if not pieces.get("every_ms"):
             return BLOCK
         if self.chunk_left <= 0:
-            self.chunk_left = self.spec["chunk"]
+            self.chunk_left = pieces["chunk"]
         return self.chunk_left
 
     def count(self, data):
+        every_ms = self.pieces().get("every_ms")
         self.hash.update(data)
         for _ in range(self.spec.get("work", 0)):
             hashlib.sha256(data)
         self.moved += len(data)
-        if self.spec.get("every_ms"):
+        if every_ms:
             self.chunk_left -= len(data)
             if self.chunk_left <= 0:
-                self.next_s = time.monotonic() + self.spec["every_ms"] / 1000
+                self.next_s = time.monotonic() + every_ms / 1000
 
     def send(self):
         for _ in range(8):

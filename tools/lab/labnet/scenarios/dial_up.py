@@ -4,7 +4,7 @@ netem, so they are no part of ALL; `make test-vm` runs them."""
 
 from dataclasses import replace
 
-from ..scenario import DOWNLOAD, MBIT, Fault, Scenario, Truth
+from ..scenario import DOWNLOAD, MBIT, Fault, Scenario, Transfer, Truth
 
 HOME = Scenario("", "", hops=4, nat=(1,), dial_up=True, rtt_ms=30, rate_bps=16 * MBIT)
 
@@ -22,4 +22,8 @@ SCENARIOS = [
     _scenario("unclamped", "no MSS clamping, and no ICMP message comes back; a command that sends",
               fault=Fault("unclamped", "r1", 0),
               truth=Truth(("size-blackhole",), ("hop r1", "link r1-r2")), mode="run", seed=83),
+    _scenario("unclamped-later", "the same for a command that has sent 4 KB in small pieces before:"
+              " packets of each size can be made of them", fault=Fault("unclamped", "r1", 0),
+              truth=Truth(("size-blackhole",), ("hop r1", "link r1-r2"), detail=r"\b1492\b"),
+              main=Transfer("main", send={"talk": 4000}), mode="run", seed=84),
 ]

@@ -28,6 +28,11 @@ SCENARIOS = [
     Scenario("unclamped-gateway", "MTU 1492 behind the NAT, no MSS clamping, too-big suppressed",
              Fault("unclamped", "r1", 0), Truth(("size-blackhole",), ("hop r1", "link r1-r2")),
              nat=(1,), mtus={1: 1492}, mode="run", seed=55, quick=False),
+    Scenario("unclamped-later", "the same for a command that has sent 4 KB in small pieces before:"
+             " packets of each size can be made of them", Fault("unclamped", "r1", 0),
+             Truth(("size-blackhole",), ("hop r1", "link r1-r2"), detail=r"\b1492\b"),
+             nat=(1,), mtus={1: 1492}, main=Transfer("main", send={"talk": 4000}), mode="run",
+             seed=56, quick=False),
     Scenario("outage-6s", "router 3 forwards nothing for 6 s, then all is well again",
              Fault("blackhole", "r3", undo_after_s=6),
              Truth(("path-blackhole",), ("hop r3", "link r3-r4"), outcome="recovered"),
