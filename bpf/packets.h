@@ -4,7 +4,8 @@
  * the device, as a capture would see it: super-packets whole if the device segments them.
  *
  * tcp_probe fires in ESTABLISHED only. Flows that have a box and are in another state stand apart:
- * their packets are told by their addresses, and only while there are such flows is packet_in there.
+ * their packets are told by their addresses, and only while there are such flows is packet_in
+ * there.
  */
 #ifndef TCPSTALL_PACKETS_H
 #define TCPSTALL_PACKETS_H

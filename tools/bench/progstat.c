@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * progstat TRACEPOINT...: what the BPF programs of this machine cost, and what an empty one costs.
+ * progstat [-q] TRACEPOINT...: what the BPF programs of this machine cost, and what an empty one
+ * costs.
  *
- * While it runs, the kernel counts run time of BPF programs (BPF_ENABLE_STATS: undone when the
- * descriptor is closed, whatever happens to us), and an empty program sits at each TRACEPOINT, so
- * that the price of being called and of measuring can be subtracted. For each line on standard
- * input it prints one line of JSON: run time in ns and number of runs, of every program.
+ * With -q nothing is counted: the empty programs sit there, and that is all. Otherwise, while it
+ * runs, the kernel counts run time of BPF programs (BPF_ENABLE_STATS: undone when the descriptor is
+ * closed, whatever happens to us), and an empty program sits at each TRACEPOINT, so that the price
+ * of being called and of measuring can be subtracted. For each line on standard input it prints one
+ * line of JSON: run time in ns and number of runs, of every program.
  */
 #include <bpf/bpf.h>
 #include <bpf/btf.h>
@@ -13,6 +15,7 @@
 #include <err.h>
 #include <errno.h>
 #include <linux/bpf.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -93,15 +96,16 @@ static void print_all(const struct empty *empties, int n)
 int main(int argc, char **argv)
 {
 	struct empty empties[EMPTY_MAX];
-	int n = argc - 1;
+	const bool quiet = argc > 1 && !strcmp(argv[1], "-q");
+	int n = argc - 1 - quiet;
 	char line[64];
 
 	if (n > EMPTY_MAX)
 		errx(2, "at most %d tracepoints", EMPTY_MAX);
-	if (bpf_enable_stats(BPF_STATS_RUN_TIME) < 0)
+	if (!quiet && bpf_enable_stats(BPF_STATS_RUN_TIME) < 0)
 		err(1, "run-time statistics of BPF programs");
 	for (int i = 0; i < n; i++) {
-		empties[i].tracepoint = argv[i + 1];
+		empties[i].tracepoint = argv[i + 1 + quiet];
 		attach_empty(&empties[i]);
 	}
 	print_all(empties, n);

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * pump SIZE [MSS]: what a write of SIZE bytes costs that travels over loopback and is read again.
+ * pump SIZE MSS [ADDRESS]: what a write of SIZE bytes costs that is sent to ADDRESS (loopback),
+ * which is this host's own, and read again. MSS 0: as it comes.
  *
  * One thread on one CPU is both ends, so that all that the stack does is done in its own CPU time.
  * For each line on standard input it prints the least ns of CPU of 20 batches, which other work on
  * the machine disturbs little.
  */
+#include <arpa/inet.h>
 #include <err.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -59,11 +61,14 @@ static uint64_t least_ns(int from, int to, size_t size)
 	return least;
 }
 
+/* Reno sends what it may at once; what paces would send from a timer, which is nobody's CPU time.
+ */
 static int tcp_socket(int mss)
 {
 	const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), on = 1;
 
 	if (fd < 0 || setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)) ||
+	    setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, "reno", 4) ||
 	    (mss && setsockopt(fd, IPPROTO_TCP, TCP_MAXSEG, &mss, sizeof(mss))))
 		err(1, "socket");
 	return fd;
@@ -72,15 +77,16 @@ static int tcp_socket(int mss)
 int main(int argc, char **argv)
 {
 	struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-	const size_t size = argc > 1 ? strtoul(argv[1], NULL, 10) : 0;
+	const size_t size = argc > 2 ? strtoul(argv[1], NULL, 10) : 0;
 	const int mss = argc > 2 ? atoi(argv[2]) : 0;
 	socklen_t len = sizeof(at);
 	int listener, from, to;
 	cpu_set_t one;
 	char line[64];
 
-	if (!size || size > SIZE_MAX_BYTES)
-		errx(2, "usage: pump SIZE [MSS], at most %d bytes", SIZE_MAX_BYTES);
+	if (!size || size > SIZE_MAX_BYTES || argc > 4 ||
+	    (argc == 4 && inet_pton(AF_INET, argv[3], &at.sin_addr) != 1))
+		errx(2, "usage: pump SIZE MSS [ADDRESS], at most %d bytes", SIZE_MAX_BYTES);
 	CPU_ZERO(&one);
 	CPU_SET(0, &one);
 	sched_setaffinity(0, sizeof(one), &one); /* where it may not, it wanders */
