@@ -10,9 +10,13 @@
 #define SLACK	   500.0f /* bytes; for what jitters between the capture and the bucket */
 #define RATES	   16	  /* coarse steps of RATE_STEP from the goodput on */
 #define RATE_STEP  1.21
-#define FINE_RATES 5 /* to either side */
+#define FINE_RATES 12 /* fine ones around the best of these */
 #define FINE_STEP  1.02
+#define EDGE_STEP  1.01 /* how well the edges of a range of rates are known */
+#define WIDE	   4	/* high by low: that is no range any more */
+#define TURNS	   32
 #define HOPELESS   0.3
+#define FINE_MORE  0.1 /* what a finer grid may add to a score */
 #define DEPTHS	   16
 #define AT_ONCE	   2 /* rates: one alone waits for its own last step */
 #define LANES                                                                                      \
@@ -56,9 +60,12 @@ static void pass(struct buckets *b, float us, float len)
 	}
 }
 
-/* Replays the packets; a surprise either way puts a bucket to where it must have been. */
+/*
+ * Replays the packets for two rates; a surprise either way puts a bucket to where it must have
+ * been. ret_fits: of each rate the best depth. What they know of the packets is set already.
+ */
 static void replay(const struct passage *p, size_t n, const double rates[AT_ONCE],
-		   struct buckets *b, struct bucket_fit *best)
+		   struct buckets *b, struct bucket_fit ret_fits[AT_ONCE])
 {
 	memset(b->tokens, 0, sizeof(b->tokens));
 	memset(b->hit, 0, sizeof(b->hit));
@@ -74,35 +81,93 @@ static void replay(const struct passage *p, size_t n, const double rates[AT_ONCE
 			pass(b, us, p[i].len);
 	}
 	for (int d = 0; d < LANES; d++) {
-		double explained = (double)b->hit[d] / best->losses;
-		double score = explained + (double)b->held[d] / best->passes - 1;
+		struct bucket_fit *fit = &ret_fits[d / DEPTHS];
+		double explained = (double)b->hit[d] / fit->losses;
+		double score = explained + (double)b->held[d] / fit->passes - 1;
 
-		if (score <= best->score)
+		if (d % DEPTHS && score <= fit->score)
 			continue;
-		best->score = score;
-		best->rate = rates[d / DEPTHS];
-		best->depth = b->depth[d];
-		best->losses_explained = explained;
+		fit->score = score;
+		fit->rate = rates[d / DEPTHS];
+		fit->depth = b->depth[d];
+		fit->losses_explained = explained;
 	}
 }
 
-/* From middle * step^first on. */
-static void replay_all(const struct passage *p, size_t n, double middle, double step, int first,
-		       int last, struct buckets *b, struct bucket_fit *best)
+/* n_fits rates from `rate` on. */
+static void replay_all(const struct passage *p, size_t n, double rate, double step,
+		       struct buckets *b, struct bucket_fit *fits, int n_fits)
 {
-	for (int r = first; r <= last; r += AT_ONCE) {
-		double rates[AT_ONCE];
+	for (int i = 0; i < n_fits; i += AT_ONCE) {
+		const double rates[AT_ONCE] = {rate * pow(step, i), rate * pow(step, i + 1)};
 
-		for (int i = 0; i < AT_ONCE; i++)
-			rates[i] = middle * pow(step, r + i < last ? r + i : last);
-		replay(p, n, rates, b, best);
+		replay(p, n, rates, b, &fits[i]);
 	}
+}
+
+/* From a step of the coarse grid to a better one near it. */
+static struct bucket_fit refine(const struct passage *p, size_t n, struct bucket_fit best,
+				struct buckets *b)
+{
+	struct bucket_fit fits[FINE_RATES];
+
+	for (int i = 0; i < FINE_RATES; i++)
+		fits[i] = best;
+	set_depths(b, best.depth / pow(DEPTH_FINE, DEPTHS / 2), DEPTH_FINE);
+	replay_all(p, n, best.rate / pow(FINE_STEP, FINE_RATES / 2), FINE_STEP, b, fits,
+		   FINE_RATES);
+	for (int i = 0; i < FINE_RATES; i++)
+		if (fits[i].score > best.score)
+			best = fits[i];
+	return best;
+}
+
+/*
+ * Packets that come in bursts leave a range of rates that explain them equally well: what lies
+ * between two bursts fills a small bucket at any of them. The middle of that range is taken, or
+ * its low end if it has no other: tokens came as fast as that at least.
+ */
+static void take_middle(const struct passage *p, size_t n, struct buckets *b,
+			struct bucket_fit *best)
+{
+	struct bucket_fit fits[AT_ONCE] = {*best, *best};
+	double rates[AT_ONCE], step = RATE_STEP;
+
+	best->low = best->high = best->rate;
+	set_depths(b, best->depth / pow(DEPTH_FINE, DEPTHS / 2), DEPTH_FINE);
+	for (int turn = 0; turn < TURNS && step > EDGE_STEP && best->high <= WIDE * best->low;
+	     turn++) {
+		bool moved = false;
+
+		rates[0] = best->low / step;
+		rates[1] = best->high * step;
+		replay(p, n, rates, b, fits);
+		if (fits[0].score >= best->score) {
+			best->low = rates[0];
+			moved = true;
+		}
+		if (fits[1].score >= best->score) {
+			best->high = rates[1];
+			moved = true;
+		}
+		if (!moved)
+			step = sqrt(step);
+	}
+	if (best->high > WIDE * best->low)
+		best->high = INFINITY;
+	rates[0] = rates[1] = isinf(best->high) ? best->low : sqrt(best->low * best->high);
+	replay(p, n, rates, b, fits);
+	if (fits[0].score < best->score)
+		return;
+	fits[0].low = best->low;
+	fits[0].high = best->high;
+	*best = fits[0];
 }
 
 bool bucket_fit(const struct passage *p, size_t n, struct bucket_fit *ret)
 {
-	struct bucket_fit best = {.score = -1};
-	double seconds, goodput, bytes = 0, middle;
+	struct bucket_fit fits[RATES], none = {0}, best;
+	double seconds, least, bytes = 0;
 	struct buckets b;
 
 	while (n && !p[0].lost) {
@@ -112,26 +177,39 @@ bool bucket_fit(const struct passage *p, size_t n, struct bucket_fit *ret)
 	while (n && !p[n - 1].lost)
 		n--;
 	for (size_t i = 1; i < n; i++) {
-		best.losses += p[i].lost;
-		best.passes += !p[i].lost;
+		none.losses += p[i].lost;
+		none.passes += !p[i].lost;
 		bytes += p[i].lost ? 0 : p[i].len;
 	}
-	if (best.losses < MIN_LOSSES || best.passes < MIN_PASSES)
+	if (none.losses < MIN_LOSSES || none.passes < MIN_PASSES)
 		return false;
 	seconds = (double)(p[n - 1].at_us - p[0].at_us) / 1e6;
 	if (seconds <= 0)
 		return false;
-	goodput = bytes / seconds;
+	for (int i = 0; i < RATES; i++)
+		fits[i] = none;
 	set_depths(&b, DEPTH_MIN, DEPTH_STEP);
-	replay_all(p, n, goodput * 0.8, RATE_STEP, 0, RATES - 1, &b, &best);
+	replay_all(p, n, bytes / seconds * 0.8, RATE_STEP, &b, fits, RATES);
+	best = fits[0];
+	for (int i = 1; i < RATES; i++)
+		if (fits[i].score > best.score)
+			best = fits[i];
 	/* A finer grid finds a few hundredths more, no ceiling where there was none in sight. */
 	if (best.score < HOPELESS) {
 		*ret = best;
 		return true;
 	}
-	middle = best.rate;
-	set_depths(&b, best.depth / pow(DEPTH_FINE, DEPTHS / 2), DEPTH_FINE);
-	replay_all(p, n, middle, FINE_STEP, -FINE_RATES, FINE_RATES, &b, &best);
+	least = best.score - FINE_MORE;
+	for (int i = 0; i < RATES; i++) {
+		struct bucket_fit finer;
+
+		if (fits[i].score < least)
+			continue;
+		finer = refine(p, n, fits[i], &b);
+		if (finer.score > best.score)
+			best = finer;
+	}
+	take_middle(p, n, &b, &best);
 	*ret = best;
 	return true;
 }

@@ -23,8 +23,9 @@ struct passage {
 };
 
 struct bucket_fit {
-	double rate;  /* bytes a second */
-	double depth; /* bytes */
+	double rate;	  /* bytes a second */
+	double low, high; /* rates from low to high explain as much; high may be infinite */
+	double depth;	  /* bytes */
 	/* Youden's J: share of losses that found the bucket empty, plus share of passes that did
 	 * not, less one. 1: explains everything; 0: no better than chance. */
 	double score;

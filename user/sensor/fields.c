@@ -334,6 +334,8 @@ static const struct field pace_observation[] = {
 	NUMBER(struct observation, pace.rate_bps),
 	NUMBER(struct observation, pace.usual_bps),
 	NUMBER(struct observation, pace.ceiling_bps),
+	NUMBER(struct observation, pace.ceiling_low_bps),
+	NUMBER(struct observation, pace.ceiling_high_bps),
 	NUMBER(struct observation, pace.burst_bytes),
 	NUMBER(struct observation, pace.segs),
 	NUMBER(struct observation, pace.lost_segs),

@@ -174,9 +174,11 @@ static void interval(struct tracker *t, const struct half *h, const struct half 
 		ns -= idle;
 	}
 	l->limited_ns[limit] += ns;
-	if (limit == LIMIT_BOTTLENECK && deeply_queued(t, h, l)) {
-		l->queued_ns += ns;
+	if (l->draining) /* the ACK that began this interval told what came until then */
 		l->queued_bytes += h->una - l->drained;
+	l->draining = limit == LIMIT_BOTTLENECK && deeply_queued(t, h, l);
+	if (l->draining) {
+		l->queued_ns += ns;
 		if (below_us(t, h, l) > l->longest_us)
 			l->longest_us = below_us(t, h, l);
 	} else if (limit == LIMIT_SENDER_APP && ns / NS_PER_US > l->below_us) {

@@ -42,6 +42,7 @@ struct life {
 	uint64_t small_window_ns; /* of the receive window's: it is as large as it ever was */
 	struct pauses shut, loss;
 	uint64_t queued_ns, queued_bytes; /* through a deep queue */
+	bool draining;			  /* through one in the interval that was accounted last */
 	uint32_t longest_us, first_frame, shut_tries;
 	uint32_t good_sums, bad_sums;
 	uint32_t next_free;
