@@ -291,6 +291,60 @@ static void of_two_probes_the_one_that_was_quoted_matches_best(void **state)
 	assert_int_equal(match_error(&p.error, &other), 0);
 }
 
+/* The same bytes of the same connection, from another watcher of this host. */
+static void probes_of_another_watcher_are_not_taken_for_ours(void **state)
+{
+	(void)state;
+	for (int v6 = 0; v6 < 2; v6++) {
+		struct segment probe = sample(v6), quoted = probe;
+		const size_t ip = v6 ? 40 : 20;
+		const uint8_t type = v6 ? ICMP6_TIME_EXCEEDED : ICMP_TIME_EXCEEDED;
+		uint8_t buf[512];
+		struct packet p;
+
+		quoted.ip_id += v6 ? 0 : 5;
+		quoted.ack -= 7;
+		quoted.tsval += 20;
+		packet_read(buf, error_about(&quoted, type, 0, ip + 33, buf), &p);
+		assert_int_equal(match_error(&p.error, &probe), 0);
+		/* A quote too short to tell, or filled up with zeros. */
+		packet_read(buf, error_about(&quoted, type, 0, ip + 8, buf), &p);
+		assert_true(match_error(&p.error, &probe) > 0);
+		memset(buf + error_about(&quoted, type, 0, ip + 8, buf), 0, 25);
+		buf[v6 ? 5 : 3] += 25;
+		packet_read(buf, (v6 ? V6_ERROR : V4_ERROR) + ip + 33, &p);
+		assert_true(match_error(&p.error, &probe) > 0);
+
+		quoted = probe; /* what a box rewrites is ours all the same */
+		quoted.ip_id += v6 ? 0 : 5;
+		quoted.tsval += 20;
+		packet_read(buf, error_about(&quoted, type, 0, ip + 33, buf), &p);
+		assert_true(match_error(&p.error, &probe) > 0);
+		quoted.tsval = probe.tsval;
+		quoted.ack -= 7;
+		packet_read(buf, error_about(&quoted, type, 0, ip + 33, buf), &p);
+		assert_true(match_error(&p.error, &probe) > 0);
+	}
+}
+
+/* Two watchers count their probes from different numbers. */
+static void probes_of_one_range_have_different_acks(void **state)
+{
+	struct flow_snapshot s = {.snd_una = 500000, .rcv_nxt = 5000, .snd.bytes = 400000};
+	struct look look = {0};
+	struct segment one, other;
+
+	(void)state;
+	s.key.local = endpoint("192.0.2.1", 1);
+	s.key.remote = endpoint("192.0.2.2", 2);
+	for (uint32_t i = 1; i < CRAFT_OFFSETS; i++) {
+		assert_int_equal(craft_in_flow(&s, &look, 0, 3, 0, &one), 0);
+		assert_int_equal(craft_in_flow(&s, &look, 0, 3 + i * CRAFT_OFFSETS, 0, &other), 0);
+		assert_int_equal(one.seq, other.seq);
+		assert_int_not_equal(one.ack, other.ack);
+	}
+}
+
 static void the_peer_answers_with_d_sack_or_a_reset_or_a_syn_ack(void **state)
 {
 	struct segment probe = sample(false), in = {0};
@@ -508,6 +562,8 @@ int main(void)
 		cmocka_unit_test(extension_headers_in_a_quote_are_stepped_over),
 		cmocka_unit_test(a_quote_that_a_nat_has_changed_still_matches),
 		cmocka_unit_test(of_two_probes_the_one_that_was_quoted_matches_best),
+		cmocka_unit_test(probes_of_another_watcher_are_not_taken_for_ours),
+		cmocka_unit_test(probes_of_one_range_have_different_acks),
 		cmocka_unit_test(the_peer_answers_with_d_sack_or_a_reset_or_a_syn_ack),
 		cmocka_unit_test(a_probe_inside_a_flow_repeats_acknowledged_bytes_only),
 		cmocka_unit_test(a_probe_that_cannot_be_harmless_is_not_made),

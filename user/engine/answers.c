@@ -274,9 +274,10 @@ void answer_icmp(struct stall *s, const struct icmp_seen *i)
 		return;
 	}
 	if (i->type == (v6 ? ICMP6_TIME_EXCEEDED : ICMP_TIME_EXCEEDED)) {
-		/* A late answer to a copy looks the same. */
+		/* An answer to a copy, a late one or of another watcher on this host, looks the
+		 * same. Those come from one router after the other. */
 		if (!i->code && !s->copying) {
-			s->expired++;
+			s->expired = addr_equal(&i->from, &s->expired_at) ? s->expired + 1 : 1;
 			s->expired_at = i->from;
 		}
 		return;

@@ -84,8 +84,9 @@ int craft_in_flow(const struct flow_snapshot *s, const struct look *look, uint16
 	if (!acked) /* a keep-alive without data (RFC 9293 3.8.4) */
 		seg.seq = s->snd_una - 1;
 	else
-		seg.seq = s->snd_una - seg.payload - offset % (acked - seg.payload + 1);
-	seg.ack = s->rcv_nxt - ACK_BACK - offset % CRAFT_OFFSETS;
+		seg.seq = s->snd_una - seg.payload -
+			  offset % CRAFT_OFFSETS % (acked - seg.payload + 1);
+	seg.ack = s->rcv_nxt - ACK_BACK - (offset + offset / CRAFT_OFFSETS) % CRAFT_OFFSETS;
 	*ret = seg;
 	return 0;
 }

@@ -20,7 +20,8 @@ struct look {
 
 /*
  * A segment inside the flow: one byte, or as many as make an IP packet of `size` bytes (size > 0).
- * Its sequence range ends `offset` bytes below SND.UNA, or nearer if fewer bytes were acknowledged.
+ * offset: counts the probes of a flow. The sequence range ends offset % CRAFT_OFFSETS bytes below
+ * SND.UNA, or nearer if fewer bytes were acknowledged; those with the same range have another ACK.
  * -EPERM: the flow is signed (TCP-MD5, TCP-AO), the peer would not take it; -ENODATA: fewer bytes
  * acknowledged than asked for; -ENOTCONN: in the handshake; -EINVAL: size has no room for a byte.
  */

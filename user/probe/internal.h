@@ -47,7 +47,7 @@ struct flow {
 	uint32_t snd_max;  /* highest sequence number sent, as far as we know */
 	uint32_t last_ack; /* of the peer */
 	uint32_t n_sent;
-	uint32_t offset;
+	uint32_t offset;		 /* of the next probe, see craft_in_flow() */
 	uint8_t routers_to;		 /* largest TTL that a router has answered */
 	struct ip_addr router[HOPS_MAX]; /* that answered last at this TTL */
 	uint8_t *copy;	 /* the packet of the data segment that the kernel sent last */

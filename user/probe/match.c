@@ -14,6 +14,26 @@
 #include <netinet/ip_icmp.h>
 #include <netinet/icmp6.h>
 
+#include "base/bytes.h"
+
+/*
+ * Another watcher of this host may probe the same connection, with bytes of the same range. Its
+ * probe has another IP ID, ACK (see craft.c) and time; what a box on the way rewrites keeps one of
+ * these. A router that quotes 8 bytes and zeros tells nothing.
+ */
+static bool is_anothers(const struct icmp_error *e, const struct segment *probe)
+{
+	const size_t ack = 8, tsval = 24; /* offsets, with two NOPs before the timestamps */
+
+	if (probe->flags & TH_SYN || (probe->ip_id && e->quoted_ip_id == probe->ip_id) ||
+	    e->quote_len < ack + 4 || !be32(e->quote + ack))
+		return false;
+	if (be32(e->quote + ack) == probe->ack)
+		return false;
+	return !probe->timestamps || e->quote_len < tsval + 4 ||
+	       be32(e->quote + tsval) != probe->tsval;
+}
+
 int match_error(const struct icmp_error *e, const struct segment *probe)
 {
 	const bool same_seq = e->quoted_seq == probe->seq;
@@ -21,7 +41,7 @@ int match_error(const struct icmp_error *e, const struct segment *probe)
 	const bool same_dst = addr_equal(&e->quoted_dst.addr, &probe->dst.addr);
 	const bool same_port = e->quoted_src.port == probe->src.port;
 
-	if (e->quoted_dst.port != probe->dst.port)
+	if (e->quoted_dst.port != probe->dst.port || is_anothers(e, probe))
 		return 0;
 	if (same_seq && (same_dst || same_port))
 		return 2 + same_id + same_port;

@@ -138,6 +138,7 @@ static int add_flow(struct prober *p, const struct want *want, struct flow **ret
 	f->key = want->key;
 	f->snd_max = want->snapshot.snd_nxt;
 	f->last_ack = want->snapshot.snd_una;
+	f->offset = p->tsval_offset; /* random: other watchers begin elsewhere */
 	p->flows[p->n_flows++] = f;
 	f->error = open_net(p, want->key.netns, &f->net);
 	if (!f->error) {

@@ -103,8 +103,7 @@ static int build_in_flow(const struct prober *p, struct flow *f, uint16_t size, 
 			 struct segment *ret)
 {
 	for (int tries = 0; tries < CRAFT_OFFSETS; tries++) {
-		uint32_t offset = f->offset++ % CRAFT_OFFSETS;
-		int r = craft_in_flow(&f->snapshot, &f->look, size, offset, now_ns, ret);
+		int r = craft_in_flow(&f->snapshot, &f->look, size, f->offset++, now_ns, ret);
 
 		if (r || !in_use(p, f, ret->seq))
 			return r;
