@@ -42,10 +42,23 @@ static __always_inline bool echo_is_odd(const struct flow *f, struct tcp_sock *t
 	return age < -(s64)ECHO_SLACK_NS || age > (s64)most;
 }
 
+/*
+ * A D-SACK (RFC 2883) of what was acknowledged before the silence began. The kernel sends none of
+ * that again: it answers a watcher's probe, of this host or another, and tells nothing of the peer
+ * by itself.
+ */
+static __always_inline bool answers_probe(const struct flow *f, const struct tcp_sock *tp, u32 end)
+{
+	return !before(tp->snd_una, end) &&
+	       (s64)(f->last_in_ns - f->snd.progress_ns) >= (s64)NS_PER_S / 2;
+}
+
+/* Counts what is odd. Whether the ACK answers a watcher's probe. */
 static __noinline int odd_options(struct flow *f, const struct sk_buff *skb, struct tcp_sock *tp)
 {
 	u8 options[64] = {};
 	u32 at = 0, len;
+	bool asked = false;
 	u8 offset = 0;
 
 	if (!f || !skb || !tp || bpf_probe_read_kernel(&offset, sizeof(offset), skb->data + 12))
@@ -70,12 +83,15 @@ static __noinline int odd_options(struct flow *f, const struct sk_buff *skb, str
 		if (kind == TCPOPT_SACK && size >= 10 &&
 		    sack_is_odd(tp, be32_at(options, at + 2), be32_at(options, at + 6)))
 			f->bad_sacks++;
+		if (kind == TCPOPT_SACK && size >= 10 &&
+		    answers_probe(f, tp, be32_at(options, at + 6)))
+			asked = true;
 		if (kind == TCPOPT_TIMESTAMP && size == 10 &&
 		    echo_is_odd(f, tp, be32_at(options, at + 6)))
 			f->bad_echoes++;
 		at += size;
 	}
-	return 0;
+	return asked;
 }
 
 #endif

@@ -43,7 +43,11 @@ static __noinline int ack_without_news(struct flow *f, const struct sk_buff *skb
 		f->wnd_shut_acks++;
 	else if (tp->packets_out && wnd == tp->snd_wnd) /* RFC 5681 2 */
 		f->dup_acks++;
-	return odd_options(f, skb, tp);
+	if (odd_options(f, skb, tp)) { /* which is no word of the peer's own */
+		f->segs_in++;
+		f->dup_acks -= f->dup_acks > 0;
+	}
+	return 0;
 }
 
 /*
@@ -62,9 +66,9 @@ static __always_inline void data_in(struct flow *f, const struct tcp_sock *tp, u
 				    u64 now)
 {
 	if (!before(tp->rcv_nxt, end_seq)) {
-		/* Reordering and tail loss probes repeat at once, timers of an unheard ACK later.
-		 */
-		if ((s64)(now - f->rcv.progress_ns) >= (s64)NS_PER_S / 2)
+		/* Reordering and tail loss probes repeat at once, timers of an unheard ACK later. A
+		 * byte of old data is a keep-alive or a watcher's probe. */
+		if (end_seq - seq > 1 && (s64)(now - f->rcv.progress_ns) >= (s64)NS_PER_S / 2)
 			f->old_segs++;
 	} else if (before(tp->rcv_nxt, seq)) {
 		f->hole_segs++;
