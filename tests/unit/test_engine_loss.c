@@ -155,6 +155,54 @@ static void probes_alone_tell_loss_from_one_connection_that_is_dropped(void **st
 	assert_int_equal(state_lost, 0);
 }
 
+/* Half of all is lost from one moment to the next: what the transfer lost before tells nothing. */
+static void loss_may_begin_with_the_silence(void **state)
+{
+	int loss = 0;
+
+	(void)state;
+	for (uint32_t seed = 1; seed <= 4 * SEEDS; seed++) {
+		struct world w;
+
+		world_init(&w, true, seed & 1);
+		w.rng = (seed * 747796405u + 2891336453u) | 1;
+		w.has_witness = seed & 2;
+		w.fault.loses_at = 3;
+		w.fault.loses_small = w.fault.loses_full = 2;
+		moves(&w, 6, 3000, 1);
+		w.flow.retrans_len = 1448;
+		world_run(&w, 6 * NS_PER_S);
+		loss += w.incident.verdict.cause == CAUSE_PATH_LOSS;
+		world_free(&w);
+	}
+	assert_true(loss * 10 >= 4 * SEEDS * 8);
+}
+
+/* The watch ends before this silence was asked about; the path was said to lose some before. */
+static void a_path_that_loses_is_remembered(void **state)
+{
+	int loss = 0;
+
+	(void)state;
+	for (uint32_t seed = 1; seed <= SEEDS; seed++) {
+		struct observation o = {.type = OBS_END};
+		struct world w;
+
+		lossy(&w, seed, 3, 3);
+		world_run(&w, 20 * NS_PER_S);
+		moves(&w, 5, 3000, 1);
+		w.unsendable = true;
+		while (w.begins < 2)
+			world_run(&w, NS_PER_S / 10);
+		o.now_ns = w.now_ns;
+		world_step(&w, &o);
+		assert_int_equal(w.ends, 2);
+		loss += w.incident.verdict.cause == CAUSE_PATH_LOSS;
+		world_free(&w);
+	}
+	assert_true(loss * 4 >= SEEDS);
+}
+
 /* Where it loses was found out in one silence; the next is shorter. */
 static void what_probes_found_stands_for_the_next_silence(void **state)
 {
@@ -279,6 +327,8 @@ int main(void)
 		cmocka_unit_test(loss_before_does_not_hide_what_came_then),
 		cmocka_unit_test(a_row_of_losses_is_chance_where_a_third_is_lost),
 		cmocka_unit_test(probes_alone_tell_loss_from_one_connection_that_is_dropped),
+		cmocka_unit_test(loss_may_begin_with_the_silence),
+		cmocka_unit_test(a_path_that_loses_is_remembered),
 		cmocka_unit_test(what_probes_found_stands_for_the_next_silence),
 		cmocka_unit_test(loss_on_a_degraded_link_is_its_symptom),
 		cmocka_unit_test(loss_is_placed_by_probes),

@@ -422,7 +422,7 @@ static void an_outage_is_over(struct judgement *j)
 	double weight = CLEAR + HINT;
 	char at[64];
 
-	if (!p->outage_over)
+	if (!p->outage_over || loss_hits_all(j)) /* some are lost there still: they were before */
 		return;
 	j->cause[p->n_known && k == p->n - 1 ? CAUSE_PEER_GONE : CAUSE_PATH_BLACKHOLE] += weight;
 	evidence(j, "outage-over", weight,

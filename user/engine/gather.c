@@ -12,11 +12,12 @@
 
 #include "engine/round.h"
 
-#define FRESH_STARTS 2
-#define ROUNDS	     4
-#define LOOK_NS	     (100 * NS_PER_MS)
-#define SURE	     0.95
-#define CAUSE_ENOUGH 0.6
+#define FRESH_STARTS  2
+#define FRESH_WAIT_NS (2 * NS_PER_S) /* what came before is not judged by any more */
+#define ROUNDS	      4
+#define LOOK_NS	      (100 * NS_PER_MS)
+#define SURE	      0.95
+#define CAUSE_ENOUGH  0.6
 
 struct output gather_want(const struct engine *e, const struct stall *s, enum want_kind kind)
 {
@@ -102,7 +103,8 @@ static void start_over(struct stall *s)
 	if (s->fresh_starts == FRESH_STARTS ||
 	    !round_affords(s, ROUND_A_HOP * round_reach(s) + PROBE_KINDS))
 		return;
-	s->fresh_starts++;
+	if (!s->fresh_starts++ && !s->verdict_out)
+		s->judge_until_ns += FRESH_WAIT_NS;
 	for (int i = 0; i < s->pub.n_hops; i++)
 		memset(s->pub.hops[i].probes, 0, sizeof(s->pub.hops[i].probes));
 	memset(&s->peer, 0, sizeof(s->peer));
@@ -178,7 +180,7 @@ static void ask_next(struct engine *e, struct stall *s)
 		round_copies(e, s);
 		return;
 	}
-	if (round_loss_tells(s, &v)) {
+	if (round_loss_tells(s, v.cause, v.where.confidence)) {
 		if (rested)
 			round_loss(e, s);
 		return;
@@ -265,7 +267,7 @@ uint64_t gather_deadline(const struct engine *e, const struct stall *s)
 	else if (e->config.probe && !s->rounds && probe_ns > e->now_ns)
 		t = probe_ns;
 	else if ((s->probing || s->fresh_starts) && s->next_round_ns > e->now_ns &&
-		 (s->rounds < ROUNDS || round_loss_tells(s, &s->pub.verdict)))
+		 (s->rounds < ROUNDS || round_loss_tells(s, s->pub.verdict.cause, s->place_found)))
 		t = s->next_round_ns;
 	if (s->waiting &&
 	    s->phase == STALL_CLOSING) /* no snapshot comes that would look after it */

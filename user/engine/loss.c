@@ -37,17 +37,6 @@
 #define AROUND_LEAST 0.6  /* of the probability is at one router and the links beside it */
 #define ROUTER_SLACK 0.05 /* that it is none of them */
 
-/* Of this incident, or all that was learnt of a path that loses; NULL: nothing. */
-static const struct tally *node_probes(const struct stall *s, const struct path_cache *lossy,
-				       int node, int n)
-{
-	if (lossy)
-		return lossy->lossy[node == n ? 0 : node];
-	if (node == n)
-		return s->peer.probes;
-	return node <= s->pub.n_hops ? s->pub.hops[node - 1].probes : NULL;
-}
-
 static int lost_of(struct tally t)
 {
 	return t.sent > t.answered ? t.sent - t.answered : 0;
@@ -57,6 +46,21 @@ static struct tally plus(struct tally a, struct tally b)
 {
 	return (struct tally){.sent = (uint16_t)(a.sent + b.sent),
 			      .answered = (uint16_t)(a.answered + b.answered)};
+}
+
+/* Of this incident, or all that was learnt of a path that loses. The peer was asked with the TTL
+ * that just reaches it and with one that is sure to. */
+static void node_probes(const struct stall *s, const struct path_cache *lossy, int node, int n,
+			struct tally *ret)
+{
+	static const struct tally nothing[PROBE_KINDS];
+	const struct tally *peer = lossy ? lossy->lossy[0] : s->peer.probes,
+			   *at = lossy			 ? lossy->lossy[node]
+				 : node <= s->pub.n_hops ? s->pub.hops[node - 1].probes
+							 : nothing;
+
+	for (int kind = 0; kind < PROBE_KINDS; kind++)
+		ret[kind] = node == n ? plus(at[kind], peer[kind]) : at[kind];
 }
 
 /* How well it explains the answers that something is lost behind a node. */
@@ -109,12 +113,18 @@ static bool answers(const struct tally *probes, enum probe_kind kind, bool is_pe
 static void tell_nodes(const struct stall *s, const struct path_cache *lossy, int n,
 		       enum probe_kind kind, struct tally *ret)
 {
+	const int hops = n < s->pub.n_hops ? n : s->pub.n_hops;
+	const int copies = lossy ? 0 : round_farthest(s, PROBE_IN_FLOW_COPY, hops);
 	struct tally behind = {0};
 
 	for (int i = n; i >= 1; i--) {
-		const struct tally *probes = node_probes(s, lossy, i, n);
+		struct tally probes[PROBE_KINDS];
 
-		ret[i] = probes && answers(probes, kind, i == n) ? probes[kind] : (struct tally){0};
+		node_probes(s, lossy, i, n, probes);
+		/* A segment fares as other large packets do, as far as it ever gets. */
+		if (kind == PROBE_IN_FLOW_FULL && i <= copies)
+			probes[kind] = plus(probes[kind], probes[PROBE_IN_FLOW_COPY]);
+		ret[i] = answers(probes, kind, i == n) ? probes[kind] : (struct tally){0};
 		if (behind.sent && share_lost(ret[i]) > share_lost(behind) &&
 		    differ(ret[i], behind) > LIMITED)
 			ret[i] = (struct tally){0};
@@ -197,18 +207,37 @@ struct loss_view loss_look(const struct stall *s, int n)
 	return look_at(s, NULL, n);
 }
 
+static struct tally small_ones(const struct loss_view *v)
+{
+	return plus(v->behind_of[PROBE_IN_FLOW], v->behind_of[PROBE_CONTROL]);
+}
+
 /* Bit errors hit large packets, full queues and bad counters all. */
+static bool large_ones_suffer(const struct loss_view *v)
+{
+	struct tally full = v->behind_of[PROBE_IN_FLOW_FULL], small = small_ones(v);
+
+	return share_lost(full) > share_lost(small) && differ(full, small) >= SIZE_TELLS;
+}
+
 static void size_matters(struct judgement *j, const struct loss_view *v)
 {
-	struct tally full = v->behind_of[PROBE_IN_FLOW_FULL],
-		     small = plus(v->behind_of[PROBE_IN_FLOW], v->behind_of[PROBE_CONTROL]);
+	struct tally full = v->behind_of[PROBE_IN_FLOW_FULL], small = small_ones(v);
 
-	if (share_lost(full) <= share_lost(small) || differ(full, small) < SIZE_TELLS)
+	if (!large_ones_suffer(v))
 		return;
 	evidence(j, "large-lost", 0,
 		 "of full-size ones there %d of %d were lost, of small ones %d of %d: bit errors, "
 		 "as by a bad cable, port or radio, rather than a full queue",
 		 lost_of(full), full.sent, lost_of(small), small.sent);
+}
+
+/* What is known of this path, if it was said to lose some a short while ago. */
+static struct path_cache *lossy_path(const struct engine *e, const struct flow_key *key)
+{
+	struct path_cache *path = path_find(e, key);
+
+	return path && path->lossy_ns && e->now_ns - path->lossy_ns < LOSSY_NS ? path : NULL;
 }
 
 /* What was sent of late and lost of it; or what came in, and was damaged. */
@@ -270,16 +299,23 @@ static double excluded(const struct late *t, int misses)
 	return log(1 + odds) - log(p);
 }
 
-/* What the transfer has lost, and what probes of these kinds (bits) behind the point that loses. */
+/*
+ * What the transfer has lost, and what probes of these kinds (bits) behind the point that loses.
+ * Where it lost nothing the loss has begun with the silence. Small ones tell of large ones as well,
+ * as long as size does not matter.
+ */
 static struct late late_with(const struct judgement *j, unsigned int kinds)
 {
 	struct late t = late_of(j->e, j->s, true);
-	struct loss_view v;
+	const struct loss_view v = j->loss;
 
-	if (!kinds || !j->path.n_known)
+	if (!kinds || !j->path.n_known || v.at < 0)
 		return t;
-	v = j->loss;
-	for (int kind = 0; kind < PROBE_KINDS && v.at >= 0; kind++)
+	if (t.lossy <= 0)
+		t = (struct late){0};
+	if (kinds == LOSS_BY_FULL && !large_ones_suffer(&v))
+		kinds |= LOSS_BY_SMALL;
+	for (int kind = 0; kind < PROBE_KINDS; kind++)
 		if (kinds >> kind & 1)
 			add_late(&t, lost_of(v.behind_of[kind]), v.behind_of[kind].answered);
 	return t;
@@ -310,36 +346,65 @@ static void add_loss(struct judgement *j, double weight, bool first_link)
 		j->cause[CAUSE_LINK_DEGRADED] += weight;
 }
 
+/* So many probes were lost beyond the last that answered that it is no chance any more. */
+static double unlikely_beyond(const struct judgement *j)
+{
+	return j->path.asked ? fmax(loss_excluded(j, j->path.beyond_missed, 0) - LOSS_WEIGHT, 0)
+			     : 0;
+}
+
 /*
  * It stands still by chance where most of what it sends gets lost again and again. Not where so
  * many tries and probes were lost that it is no chance any more.
  */
-static void lost_before(struct judgement *j)
+/* Whether there was any, explained or not. */
+static bool lost_before(struct judgement *j)
 {
 	const struct stall *s = j->s;
 	const struct flow_snapshot *last = &s->pub.last;
 	struct late t = late_of(j->e, j->s, true);
-	double weight = fmin(t.lossy, LOSS_MANY), tries, probes;
+	double weight = fmin(t.lossy, LOSS_MANY), tries;
 
 	if (s->pub.slow || !s->sends || t.lost < LOST_LEAST || weight <= 0)
-		return;
+		return false;
 	tries = loss_excluded_once(j, (int)fmin(last->retrans, MISSES_MAX)) - LOSS_MANY;
-	probes = j->path.asked ? loss_excluded(j, j->path.beyond_missed, 0) - LOSS_WEIGHT : 0;
-	weight -= fmax(tries, 0) + fmax(probes, 0);
+	weight -= fmax(tries, 0) + unlikely_beyond(j);
 	if (weight <= 0)
-		return;
+		return true;
 	add_loss(j, weight, j->onlink.loss > 0);
 	evidence(j, "loss-before", weight,
 		 "in the seconds before the silence %.0f %% of its segments had to be sent again",
 		 t.lost * 100 / (t.lost + t.kept));
+	return true;
+}
+
+/* It was said a short while ago that this path loses some, and few probes were sent since. */
+static void path_lost_before(struct judgement *j)
+{
+	const struct path_cache *path = lossy_path(j->e, &j->s->pub.key);
+	struct tally peer = path ? sum_of(path->lossy[0]) : (struct tally){0};
+	struct late t = {0};
+	double weight;
+
+	if (j->s->pub.slow || j->s->pub.probes_sent >= peer.sent || j->loss.at >= 0 ||
+	    lost_of(peer) < LOST_LEAST)
+		return;
+	add_late(&t, lost_of(peer), peer.answered);
+	weight = fmin(t.lossy, LOSS_WEIGHT) - unlikely_beyond(j);
+	if (weight <= 0)
+		return;
+	add_loss(j, weight, false);
+	evidence(j, "path-lost-before", weight,
+		 "of %d probes that this peer was sent in the last minute %d were lost", peer.sent,
+		 lost_of(peer));
 }
 
 /*
  * Probes of the flow are lost beyond a node that controls get past: is it this connection that is
  * dropped there, or do all lose some? The first predicts that all of the flow's and hardly any
- * control is lost.
+ * control is lost. Log-odds of the second.
  */
-static bool only_this_one(const struct judgement *j, int at)
+static double all_lose_some(const struct judgement *j, int at)
 {
 	static const enum probe_kind small[] = {PROBE_IN_FLOW, PROBE_CONTROL};
 	double one = 0, all = 0;
@@ -349,9 +414,10 @@ static bool only_this_one(const struct judgement *j, int at)
 		struct tally before = {0}, behind = {0}, reached = {0};
 
 		for (int k = 1; k <= j->path.n; k++) {
-			const struct tally *probes = node_probes(j->s, NULL, k, j->path.n);
-			struct tally t = probes ? probes[kind] : (struct tally){0};
+			struct tally probes[PROBE_KINDS], t;
 
+			node_probes(j->s, NULL, k, j->path.n, probes);
+			t = probes[kind];
 			*(k <= at ? &before : &behind) = plus(k <= at ? before : behind, t);
 			if (kind == PROBE_CONTROL || k <= j->path.flow)
 				reached = plus(reached, t);
@@ -360,14 +426,14 @@ static bool only_this_one(const struct judgement *j, int at)
 		all += fit(before, BEFORE_LOST, BEFORE_KEPT) +
 		       fit(behind, BEHIND_LOST, BEHIND_KEPT);
 	}
-	return one > all;
+	return all - one;
 }
 
 bool loss_hits_all(const struct judgement *j)
 {
 	const struct loss_view v = j->loss;
 
-	return v.at >= 0 && j->path.n_known && !only_this_one(j, v.at);
+	return v.at >= 0 && j->path.n_known && all_lose_some(j, v.at) >= 0;
 }
 
 /* A stall that ends when a try gets through: probes of either kind get through now and then. */
@@ -375,13 +441,18 @@ void weigh_path_loss(struct judgement *j)
 {
 	const struct path_view *p = &j->path;
 	const struct loss_view v = j->loss;
+	double odds;
 	char at[64];
 
-	lost_before(j);
-	if (v.at < 0 || !p->asked || !p->n_known || v.behind.answered < LOST_LEAST)
+	if (!lost_before(j))
+		path_lost_before(j);
+	if (v.at < 0 || !p->asked || !p->n_known)
 		return;
+	odds = all_lose_some(j, v.at);
+	if (v.behind.answered < LOST_LEAST && (!v.behind.answered || odds < LOSS_WEIGHT))
+		return; /* few get through, or is it that these are other ones? */
 	if (p->flow < p->control && !j->s->pub.slow &&
-	    (p->balanced || (p->flow_missed && only_this_one(j, v.at))))
+	    (p->balanced || (p->flow_missed && odds < 0)))
 		return; /* one kind, or way, ends there and the other does not */
 	evidence(j, "probe-loss", v.split[v.at],
 		 "%d of %d probes that went beyond %s were lost, %d of %d that did not",
@@ -390,14 +461,6 @@ void weigh_path_loss(struct judgement *j)
 	size_matters(j, &v);
 	if (!j->s->pub.slow && share_lost(v.behind) >= LOSS_LEAST)
 		add_loss(j, LOSS_WEIGHT + (v.split[v.at] > 1 ? 1 : 0), !v.at);
-}
-
-/* What is known of this path, if it was said to lose some a short while ago. */
-static struct path_cache *lossy_path(const struct engine *e, const struct flow_key *key)
-{
-	struct path_cache *path = path_find(e, key);
-
-	return path && path->lossy_ns && e->now_ns - path->lossy_ns < LOSSY_NS ? path : NULL;
 }
 
 static void count_probe(struct tally *t, bool answered)

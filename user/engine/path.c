@@ -171,9 +171,11 @@ struct path_view path_look(const struct stall *s)
 		p.loop = loop_start(s, &period);
 	if (p.loop && p.loop + period - 1 < last)
 		last = p.loop + period - 1; /* what answers from there on has answered before */
-	p.flow = farthest(s, PROBE_IN_FLOW, last);
 	p.full = farthest(s, PROBE_IN_FLOW_FULL, last);
+	p.flow = farthest(s, PROBE_IN_FLOW, last);
 	p.control = farthest(s, PROBE_CONTROL, last);
+	if (p.full > p.flow && p.full <= p.control)
+		p.flow = p.full; /* what is large goes where others go: it is not shut out there */
 	if (!p.full)
 		p.full = before_first(s, PROBE_IN_FLOW_FULL, last);
 	if (!p.n_known) {
