@@ -11,7 +11,7 @@
 #include <netinet/tcp.h>
 #include <string.h>
 
-#include "engine/internal.h"
+#include "engine/judge.h"
 
 #define TICK_NS	       (1800 * NS_PER_MS) /* the sensor tells of moving transfers every 2 s */
 #define TICK_MAX_NS    (60 * NS_PER_S)	  /* longer ago: not watched in between */
@@ -158,6 +158,7 @@ static void tell(struct engine *e, struct stall *s)
 	struct verdict v = {0};
 
 	judge(e, s, &v);
+	calibrate(s, &v);
 	s->dirty = false;
 	if (v.cause == CAUSE_PATH_LOSS)
 		loss_said(e, s);

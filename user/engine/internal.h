@@ -137,6 +137,7 @@ struct stall {
 	uint64_t told_ceiling_bps; /* STALL_SLOW: with the last verdict */
 	struct pace_seen packets;  /* STALL_SLOW: what they show; limit PACE_UNKNOWN: nothing yet */
 	uint64_t judge_until_ns;   /* then there is a verdict whatever is missing */
+	double place_found;	   /* confidence of the verdict's place, as judge() has it */
 	uint64_t end_ns;
 	enum outcome end_as;
 	bool dirty; /* evidence came since the last judgement */

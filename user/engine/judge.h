@@ -88,6 +88,9 @@ struct judgement {
 	struct verdict *v;
 };
 
+/* A verdict as it is told: its confidences say how often such verdicts are right. */
+void calibrate(const struct stall *s, struct verdict *v);
+
 /* From the probes of this incident. n: distance of the peer. */
 struct loss_view loss_look(const struct stall *s, int n);
 /*

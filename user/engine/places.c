@@ -66,7 +66,7 @@ static void place_peer_gone(struct judgement *j)
 	 * the peer and is not answered forwards.
 	 */
 	if (j->path.n_known && n > 1 && !(j->s->icmp_count && says_host_unreachable(&j->s->icmp)))
-		blame(j, PART_NODE(n - 1), 2.7);
+		blame(j, PART_NODE(n - 1), 3.3);
 }
 
 /* What the peer sends by itself shows that it does not hear us: no answer is lost, but what we

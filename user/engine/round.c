@@ -111,11 +111,11 @@ bool round_loss_more(struct engine *e, struct stall *s)
 }
 
 /* It loses some, and where is open; or both ways carry packets and nothing explains the silence. */
-bool round_loss_tells(const struct stall *s, const struct verdict *v)
+bool round_loss_tells(const struct stall *s, enum cause cause, double place)
 {
 	return s->asked && s->sends && s->rounds < LOSS_ROUNDS &&
-	       (v->cause == CAUSE_PATH_LOSS || (v->cause == CAUSE_UNKNOWN && s->peer.acked)) &&
-	       v->where.confidence < PLACE_ENOUGH;
+	       (cause == CAUSE_PATH_LOSS || (cause == CAUSE_UNKNOWN && s->peer.acked)) &&
+	       place < PLACE_ENOUGH;
 }
 
 void round_loss(struct engine *e, struct stall *s)

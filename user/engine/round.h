@@ -39,8 +39,8 @@ void round_frontier(struct engine *e, struct stall *s);
 /* Large packets to each hop, where they were left out. */
 bool round_full_tell(const struct stall *s);
 void round_full(struct engine *e, struct stall *s);
-/* One more probe to each hop, given the verdict so far. */
-bool round_loss_tells(const struct stall *s, const struct verdict *v);
+/* One more probe to each hop, given the cause so far and how sure its place is. */
+bool round_loss_tells(const struct stall *s, enum cause cause, double place);
 void round_loss(struct engine *e, struct stall *s);
 bool round_copies_tell(const struct engine *e, const struct stall *s);
 void round_copies(struct engine *e, struct stall *s);

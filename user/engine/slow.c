@@ -5,7 +5,7 @@
  */
 #include <string.h>
 
-#include "engine/internal.h"
+#include "engine/judge.h"
 
 static void push(struct engine *e, enum output_kind kind, uint64_t now_ns)
 {
@@ -41,6 +41,7 @@ void slow_phase(struct engine *e, const struct pace_seen *p)
 	i->capture.position = p->position;
 	memcpy(i->capture.tunnel, p->tunnel, sizeof(i->capture.tunnel));
 	judge(e, s, &i->verdict);
+	calibrate(s, &i->verdict);
 	incident_name(e, i);
 	e->counts.slow++;
 	push(e, OUT_SLOW_BEGIN, p->begin_ns);

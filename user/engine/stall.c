@@ -9,7 +9,7 @@
 #include <string.h>
 #include <time.h>
 
-#include "engine/internal.h"
+#include "engine/judge.h"
 
 #define SUSPECT_MIN_NS NS_PER_S
 #define VERDICT_WAIT_NS                                                                            \
@@ -245,6 +245,8 @@ static void conclude(struct engine *e, struct stall *s, bool now)
 		return;
 	if (s->verdict_out && v.cause == CAUSE_UNKNOWN)
 		return; /* what was known does not become unknown by more of the same */
+	s->place_found = v.where.confidence;
+	calibrate(s, &v);
 	s->pub.verdict = v;
 	s->verdict_out = true;
 	s->change_told = s->changed_at;
