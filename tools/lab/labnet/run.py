@@ -33,14 +33,16 @@ def run_faulty(stage, result):
     if found and truth.outcome == "recovered":
         receiver = stage.traffic.end(stage.main, "receiver")
         stage.bus.until(lambda: receiver.ended, RECOVER_S)
+    # What is said only because the watch ends, of something that has just begun, is not judged.
+    told = [i for i in stage.incidents() if i.verdicts]
     stage.monitor.stop()
-    incident = stage.incident()
+    incident = next(iter(told or stage.incidents()), None)
     from_ns = None
     if incident and incident.verdicts:
         from_ns = stage.broken_ns if incident.slow else \
             stage.traffic.last_progress_ns(stage.main, incident.verdicts[0][1])
     judge(incident if found else None, stage.network, truth, from_ns, result)
-    others = [i.verdict["cause"] for i in stage.incidents()[1:] if i.verdict]
+    others = [i.verdict["cause"] for i in told[1:]]
     if not result.why and any(cause not in truth.cause for cause in others):
         result.why = f"said {', '.join(others)} before"
     if found and truth.outcome == "recovered" and not result.why:
