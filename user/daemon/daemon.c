@@ -8,6 +8,7 @@
 
 #include <err.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -143,6 +144,32 @@ static void on_news(struct daemon *d)
 		warnx("%s", line);
 }
 
+/*
+ * Who knocks and cannot be let in, for want of a descriptor, goes on knocking: the doors are not
+ * looked at for a while, lest the loop spins.
+ */
+static void rest_doors(struct daemon *d)
+{
+	int fd = fcntl(d->timer_fd, F_DUPFD_CLOEXEC, 0);
+
+	if (fd >= 0) {
+		close(fd);
+		return;
+	}
+	epoll_ctl(d->guest.fd, EPOLL_CTL_DEL, control_fd(d->control), NULL);
+	if (d->http)
+		epoll_ctl(d->guest.fd, EPOLL_CTL_DEL, http_fd(d->http), NULL);
+	d->doors_ns = mono_ns() + NS_PER_S;
+}
+
+static void watch_doors(struct daemon *d)
+{
+	daemon_add(d, control_fd(d->control), DAEMON_CONTROL);
+	if (d->http)
+		daemon_add(d, http_fd(d->http), DAEMON_HTTP);
+	d->doors_ns = UINT64_MAX;
+}
+
 static void run_due(struct daemon *d)
 {
 	const uint64_t now_ns = mono_ns();
@@ -168,6 +195,9 @@ static void run_due(struct daemon *d)
 			d->http_ns = http_run(d->http, now_ns);
 		next_ns = d->http_ns < next_ns ? d->http_ns : next_ns;
 	}
+	if (now_ns >= d->doors_ns)
+		watch_doors(d);
+	next_ns = d->doors_ns < next_ns ? d->doors_ns : next_ns;
 	wake_at(d, next_ns);
 }
 
@@ -176,6 +206,7 @@ static void on_ready(struct guest *guest)
 	struct daemon *d = (struct daemon *)guest;
 	struct epoll_event events[8];
 	uint64_t expirations;
+	bool knocked = false;
 	int n = epoll_wait(d->guest.fd, events, 8, 0);
 
 	for (int i = 0; i < n; i++) {
@@ -194,13 +225,17 @@ static void on_ready(struct guest *guest)
 			on_news(d);
 			break;
 		case DAEMON_HTTP:
+			knocked = true;
 			d->http_ns = 0;
 			break;
 		case DAEMON_CONTROL:
+			knocked = true;
 			control_run(d->control);
 			break;
 		}
 	}
+	if (knocked)
+		rest_doors(d);
 	run_due(d);
 }
 
@@ -378,6 +413,7 @@ static int start(struct daemon *d)
 		return STATUS_ERROR;
 	}
 	take_over(d);
+	d->doors_ns = UINT64_MAX;
 	d->watchdog_ns = notify_watchdog_ns();
 	wake_at(d, 0);
 	return STATUS_DONE;

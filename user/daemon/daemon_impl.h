@@ -39,6 +39,8 @@ struct daemon {
 	uint64_t started_ns, lines_lost;
 	uint64_t broker_may; /* CAPABILITY()s of the broker */
 	uint64_t watchdog_ns, alive_ns, textfile_ns, http_ns;
+	uint64_t doors_ns; /* when control socket and metrics are looked at again; UINT64_MAX: they
+			      are */
 	bool unsaved;
 	int save_error, textfile_error; /* that were told last */
 };
