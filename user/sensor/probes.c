@@ -305,14 +305,47 @@ bool probes_icmp(struct tracker *t, const struct frame *f)
 /* --- to the engine ------------------------------------------------------------------------------
  */
 
-/* Beside the connection: between the same hosts, to whichever port, since one way is asked once. */
-static bool is_about(const struct kept_probe *p, const struct flow_entry *e, int dir)
+static bool same_hosts(const struct kept_probe *p, const struct flow_entry *e, int dir)
 {
-	bool own = p->dport == e->port[!dir] && p->sport == e->port[dir];
-
 	return p->family == e->family && !memcmp(&p->src, &e->addr[dir], sizeof(p->src)) &&
-	       !memcmp(&p->dst, &e->addr[!dir], sizeof(p->dst)) &&
-	       own == (p->kind != PROBE_CONTROL);
+	       !memcmp(&p->dst, &e->addr[!dir], sizeof(p->dst));
+}
+
+static bool own(const struct kept_probe *p, const struct flow_entry *e, int dir)
+{
+	return p->dport == e->port[!dir] && p->sport == e->port[dir] && p->kind != PROBE_CONTROL;
+}
+
+/*
+ * Beside the connection: between the same hosts, to whichever port, since one way is asked once. A
+ * connection that stalls with another is asked inside only from where that one's answers ended
+ * (engine/round.c, ask_behind()): what was asked inside the other before that counts for both.
+ * led_below: that TTL; 0: none.
+ */
+static bool is_about(const struct kept_probe *p, const struct flow_entry *e, int dir,
+		     uint8_t led_below)
+{
+	if (!same_hosts(p, e, dir))
+		return false;
+	return own(p, e, dir) || p->kind == PROBE_CONTROL ||
+	       (is_in_flow(p) && p->ttl != TO_PEER && p->ttl < led_below);
+}
+
+/* The lowest TTL that this connection itself was asked with since then; 0: it was not. */
+static uint8_t first_asked(struct tracker *t, const struct flow_entry *e, int dir,
+			   uint64_t since_ns)
+{
+	uint8_t first = 0;
+
+	for (uint32_t i = 0; i < n_kept(t); i++) {
+		const struct kept_probe *p = kept(t, i);
+		uint8_t ttl = p->ttl == TO_PEER ? PEER_TTL : p->ttl;
+
+		if (same_hosts(p, e, dir) && own(p, e, dir) && is_in_flow(p) &&
+		    p->sent_ns >= since_ns && (!first || ttl < first))
+			first = ttl;
+	}
+	return first;
 }
 
 static uint64_t settled_ns(const struct kept_probe *p)
@@ -338,6 +371,7 @@ static void tell(struct tracker *t, uint32_t node, uint64_t since_ns)
 	struct half *h = half_at(t, node);
 	const struct flow_entry *e = &t->flows[node >> 1];
 	struct detail *d = t->n_probes ? detail_make(t, h) : NULL;
+	const uint8_t led_below = d ? first_asked(t, e, node & 1, since_ns) : 0;
 	uint16_t ports[PROBE_WAYS] = {0};
 
 	for (uint32_t i = 0; d && i < n_kept(t); i++) {
@@ -345,10 +379,13 @@ static void tell(struct tracker *t, uint32_t node, uint64_t since_ns)
 		struct observation obs = {.type = OBS_PROBE, .now_ns = t->now_ns};
 		uint8_t way;
 
-		if (!is_about(p, e, node & 1) || p->sent_ns < since_ns)
+		if (!is_about(p, e, node & 1, led_below) || p->sent_ns < since_ns)
 			continue;
 		way = p->kind == PROBE_CONTROL ? way_of(ports, p->sport) : 0;
-		if (settled_ns(p) > t->now_ns || settled_ns(p) <= d->probes_told_ns)
+		/* Until this one was asked itself nobody knew that the other's count. */
+		if (settled_ns(p) > t->now_ns ||
+		    (settled_ns(p) <= d->probes_told_ns &&
+		     (d->led || !is_in_flow(p) || own(p, e, node & 1))))
 			continue;
 		obs.probe = (struct probe_seen){
 			.key = report_key(t, node),
@@ -368,8 +405,10 @@ static void tell(struct tracker *t, uint32_t node, uint64_t since_ns)
 		};
 		t->config.observe(&obs, t->config.arg);
 	}
-	if (d)
+	if (d) {
 		d->probes_told_ns = t->now_ns;
+		d->led = led_below != 0;
+	}
 }
 
 void probes_tell(struct tracker *t, uint32_t node)
@@ -415,7 +454,7 @@ static bool in_vain(struct tracker *t, uint32_t node)
 	for (uint32_t i = 0; i < n_kept(t); i++) {
 		const struct kept_probe *p = kept(t, i);
 
-		if (!is_in_flow(p) || !is_about(p, &t->flows[node >> 1], !(node & 1)) ||
+		if (!is_in_flow(p) || !is_about(p, &t->flows[node >> 1], !(node & 1), 0) ||
 		    p->sent_ns < h->progress_ns || settled_ns(p) > t->now_ns)
 			continue;
 		if (p->answer == ANSWER_ACK && seq_diff(p->answer_seq, h->una) <= 0)

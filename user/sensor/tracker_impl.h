@@ -106,6 +106,7 @@ struct detail {
 	uint32_t n_holes;
 	uint32_t next_free;
 	bool upstream, timed_out; /* timed_out: the sender's latest segment is a timeout's */
+	bool led; /* what was asked inside another connection has been told for this one, too */
 	struct hole holes[HOLES]; /* bytes below nxt that were not captured, ascending */
 	uint32_t heard;		  /* segments of the receiver sent in the silence */
 	uint32_t refused;	  /* timeouts that an ACK for what came before has answered */
