@@ -116,6 +116,29 @@ static __noinline int taken_back(struct flow *f, const struct tcp_sock *tp)
 	return 0;
 }
 
+/* false: it brings nothing new while data is outstanding. */
+static __always_inline bool ack_in(struct flow *f, struct tcp_sock *tp, u32 ack, u64 now)
+{
+	u32 edge = tp->snd_una + tp->snd_wnd;
+
+	if (before(edge, f->edge))
+		taken_back(f, tp);
+	f->edge = edge;
+	f->wnd = tp->snd_wnd;
+	if (!before(tp->snd_una, ack) || before(tp->snd_nxt, ack))
+		return ack != tp->snd_una || ack == tp->write_seq;
+	if ((s64)(now - f->snd.progress_ns) >= (s64)PAUSE_NS)
+		resumed(f, tp, ack);
+	progress_of(&f->snd, now, tp->bytes_acked);
+	f->segs_in = tp->segs_in;
+	f->dup_acks = 0;
+	if (f->wnd_shut_acks)
+		f->wnd_shut_acks = 0;
+	if (ack == tp->write_seq)
+		f->owe_since_ns = 0;
+	return true;
+}
+
 /* At tcp_probe the socket is known to be TCP: the check of bpf_skc_to_tcp_sock() is a wasted call.
  */
 static __always_inline struct tcp_sock *tcp_sock_of(struct sock *sk)
@@ -129,7 +152,7 @@ int BPF_PROG(progress, struct sock *sk, struct sk_buff *skb)
 {
 	struct tcp_sock *tp = tcp_sock_of(sk);
 	const struct tcp_skb_cb *cb = (const void *)skb->cb;
-	u32 seq, end_seq, ack, flags, edge;
+	u32 seq, end_seq, flags;
 	bool moved;
 	struct flow *f;
 	u64 now;
@@ -153,7 +176,6 @@ int BPF_PROG(progress, struct sock *sk, struct sk_buff *skb)
 		box_in(f, skb);
 	seq = cb->seq;
 	end_seq = cb->end_seq;
-	ack = cb->ack_seq;
 	flags = cb->tcp_flags;
 
 	f->last_in_ns = now;
@@ -161,26 +183,8 @@ int BPF_PROG(progress, struct sock *sk, struct sk_buff *skb)
 		data_in(f, tp, seq, end_seq, now);
 	else if (before(tp->rcv_nxt, seq)) /* an ACK tells what was sent before it */
 		beyond(f, tp, seq);
-	if (flags & TCP_FLAG_ACK) {
-		edge = tp->snd_una + tp->snd_wnd;
-		if (before(edge, f->edge))
-			taken_back(f, tp);
-		f->edge = edge;
-		f->wnd = tp->snd_wnd;
-		if (before(tp->snd_una, ack) && !before(tp->snd_nxt, ack)) {
-			if ((s64)(now - f->snd.progress_ns) >= (s64)PAUSE_NS)
-				resumed(f, tp, ack);
-			progress_of(&f->snd, now, tp->bytes_acked);
-			f->segs_in = tp->segs_in;
-			f->dup_acks = 0;
-			if (f->wnd_shut_acks)
-				f->wnd_shut_acks = 0;
-			if (ack == tp->write_seq)
-				f->owe_since_ns = 0;
-		} else if (seq == end_seq && ack == tp->snd_una && ack != tp->write_seq) {
-			ack_without_news(f, skb, tp);
-		}
-	}
+	if (flags & TCP_FLAG_ACK && !ack_in(f, tp, cb->ack_seq, now) && seq == end_seq)
+		ack_without_news(f, skb, tp);
 	if (flags & TCP_FLAG_RST) {
 		ip_header(skb, &f->rst_ttl, &f->rst_ip_id);
 		f->rst_seq = seq;
