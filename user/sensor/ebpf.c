@@ -96,6 +96,11 @@ static bool sees_handshakes(const struct ebpf *s)
 	return s->skel->rodata->knobs.track_all || s->skel->rodata->knobs.by_process;
 }
 
+static bool any_half_closed(const struct ebpf *s)
+{
+	return __atomic_load_n(&s->skel->bss->n_apart, __ATOMIC_SEQ_CST);
+}
+
 static void look_half_closed(struct ebpf *s)
 {
 	struct bpf_link **link = &s->skel->links.packet_in;
@@ -104,15 +109,19 @@ static void look_half_closed(struct ebpf *s)
 	if (!s->boxes.packets || sees_handshakes(s) ||
 	    !bpf_program__autoload(s->skel->progs.packet_in))
 		return;
-	if (__atomic_load_n(&s->skel->bss->n_apart, __ATOMIC_RELAXED)) {
+	if (any_half_closed(s)) {
 		s->half_closed_ns = now_ns;
 		if (!*link)
 			*link = bpf_program__attach(s->skel->progs.packet_in);
+		s->skel->bss->packet_in_there = *link != NULL;
 	} else if (*link && now_ns >= s->half_closed_ns + HALF_CLOSED_NS) {
+		/* One that comes from here on says so by an event. */
+		__atomic_store_n(&s->skel->bss->packet_in_there, 0, __ATOMIC_SEQ_CST);
+		if (any_half_closed(s)) /* the next scan has it back */
+			return;
 		bpf_link__destroy(*link);
 		*link = NULL;
 	}
-	s->skel->bss->packet_in_there = *link != NULL;
 }
 
 static int on_event(void *arg, void *data, size_t size)
