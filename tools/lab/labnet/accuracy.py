@@ -17,8 +17,9 @@ BUCKETS = (0.99, 0.95, 0.9, 0.8, 0.6, 0.0)
 
 
 def percent(values):
+    """Rounded down: 100 % are all of them."""
     values = list(values)
-    return f"{100 * sum(values) / len(values):.0f} % ({sum(values)} of {len(values)})" if values else "-"
+    return f"{100 * sum(values) // len(values)} % ({sum(values)} of {len(values)})" if values else "-"
 
 
 def table(heads, rows):
