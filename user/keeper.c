@@ -25,6 +25,7 @@
 #define PROBES	     512
 #define NAMES	     64
 #define LINKTYPE_RAW 101
+#define ROOM	     4096	     /* packets: more than boxes hold, and touched as it fills */
 #define BEFORE_NS    (2 * NS_PER_S)  /* of a witness, before the stall */
 #define YOUNG_NS     (30 * NS_PER_S) /* a probe may still turn out to be an incident's */
 #define NETNS_DIR    "/run/netns"
@@ -141,7 +142,7 @@ static struct kept_packet *add(struct keeper *k)
 	struct kept_packet *p;
 
 	if (k->n_packets == k->room) {
-		size_t room = k->room ? 2 * k->room : 512;
+		size_t room = k->room ? 2 * k->room : ROOM;
 		void *more = reallocarray(k->packets, room, sizeof(*k->packets));
 
 		if (!more) {

@@ -2,13 +2,14 @@
 """The daemon among the traffic of a soak, with true stalls in between: each is told once and ends,
 nothing else is, and neither memory nor descriptors grow.
 
-Two or three times a minute the line to one host dies for some seconds, while the daemon's targets fail in turns, its
-configuration is read again, and rubbish comes to its control socket and its metrics port. A build
-with sanitizers (BUILD=build-asan) tells of leaks at the end; its memory says nothing.
+Two or three times a minute the line to one host dies for some seconds, while the daemon's targets
+fail in turns, its configuration is read again, and rubbish comes to its control socket and its metrics
+port. A build with sanitizers (BUILD=build-asan) tells of leaks at the end; its memory says nothing.
 
-A look at memory and descriptors goes before each stall. In the first third of them tables and buffers
-come to their size. What a leak raises is the least of those that follow: the least of the last third
-is that of the second, but for what a heap's holes come to.
+A look at memory and descriptors goes before each stall; what was seen in the first third of them, while
+tables and buffers come to their size, is not compared. Descriptors: the least of the last third is that
+of the second. Memory: a leak shows in most spans of GROWTH_SPAN stalls, a buffer that doubles in those
+around it only; so the median of all spans is held to GROWTH_KIB, and STEPS_KIB are left for the rest.
 """
 
 import http.server
@@ -16,6 +17,7 @@ import json
 import os
 import signal
 import socket
+import statistics
 import subprocess
 import threading
 import time
@@ -28,7 +30,7 @@ from .traffic import Transfer
 
 VICTIM = Transfer("victim", listener="victim", send={"pace_bps": 3 * MBIT})
 CYCLE_S, DEAD_S, BACK_S = 20, 7.0, 25
-GROWTH_KIB = 128
+GROWTH_SPAN, GROWTH_KIB, STEPS_KIB = 5, 32, 512
 CONF = """[daemon]
 netns = {netns}
 runtime-dir = {files}/run
@@ -183,11 +185,20 @@ class DaemonSoak(Soak):
             yield f"{self.stalls} stalls, told: {({kind: kinds.count(kind) for kind in set(kinds)})}"
         names = ("memory of the daemon, KiB", "its descriptors", "memory of the broker, KiB",
                  "its descriptors")
-        for name, (_, middle, last) in zip(names, self.thirds()):
-            if "KiB" in name and "asan" in session.BUILD:
+        for name, column, (_, middle, last) in zip(names, zip(*self.samples), self.thirds()):
+            memory = "KiB" in name
+            if memory and "asan" in session.BUILD:
                 continue
-            if last - middle > (GROWTH_KIB if "KiB" in name else 0):
+            if last - middle > (STEPS_KIB if memory else 0):
                 yield f"{name}: at least {middle} in the second third, {last} in the last"
+            if memory and self.growth(column) > GROWTH_KIB:
+                yield f"{name}: {self.growth(column)} more with each {GROWTH_SPAN} stalls"
+
+    @staticmethod
+    def growth(column):
+        """From one look to that GROWTH_SPAN stalls later, the median behind the first third; 0: too short."""
+        settled = column[len(column) // 3:]
+        return statistics.median([b - a for a, b in zip(settled, settled[GROWTH_SPAN:])] or [0])
 
     def thirds(self):
         """Of each thing that is looked at, the least in each third; nothing if it was too short."""
@@ -230,7 +241,8 @@ def soak(seconds, seed, keep=None):
         f"{len(alarms)} alarms that were none; memory in KiB and "
         "descriptors of daemon and broker, the least of each third: "
         + (", ".join("-".join(map(str, least)) for least in stage.thirds())
-           or "not compared, it was too short") + "; sinks "
+           or "not compared, it was too short")
+        + f"; {stage.growth([row[0] for row in stage.samples])} KiB with each {GROWTH_SPAN} stalls; sinks "
         + ", ".join(f"{s['name']} {s['sent']} sent {s['retried']} again {s['lost'] + s['failed']} lost"
                     for s in status["sinks"])
         + f"; lost {status['events_lost']}; the lab itself waited {late_s:.1f} s at most")
