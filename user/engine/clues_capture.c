@@ -400,8 +400,9 @@ bool place_capture(const struct judgement *j, struct place *ret)
 	if (j->verdict == CAUSE_LOCAL_DROP || j->verdict == CAUSE_PEER_GONE) {
 		if (c->on_link && c->acks_lost)
 			return settle(ret, PLACE_SENDER_HOST, &pub->key.local.addr, 0.8);
-		return settle(ret, PLACE_RECEIVER_HOST, &pub->key.remote.addr,
-			      c->on_link ? 0.8 : 0.6);
+		/* The receiver may be the one that asks: then the silent end is the sender. */
+		return settle(ret, j->s->sends ? PLACE_RECEIVER_HOST : PLACE_SENDER_HOST,
+			      &pub->key.remote.addr, c->on_link ? 0.8 : 0.6);
 	}
 	return false;
 }
