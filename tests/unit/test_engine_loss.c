@@ -203,6 +203,32 @@ static void a_path_that_loses_is_remembered(void **state)
 	assert_true(loss * 4 >= SEEDS);
 }
 
+/* What comes in has one or two hops less to go; where the peer seems to be is a router that is
+ * mute.
+ */
+static void a_mute_router_is_no_peer_that_loses_some(void **state)
+{
+	(void)state;
+	for (int bits = 0; bits < 16; bits++) {
+		struct world w;
+
+		world_init(&w, true, false);
+		w.hops = 6;
+		w.flow.ttl_in = bits & 1 ? 60 : 61;
+		w.silent_hops = bits & 1 ? 1 << 5 : 1 << 5 | 1 << 4;
+		w.has_witness = bits & 2;
+		w.flow.retrans_len = 1448;
+		w.fault.content_at = bits / 4 == 1 ? 3 : 0;
+		w.fault.mtu_at = bits / 4 == 2 ? 3 : 0;
+		w.fault.mtu = 1400;
+		w.fault.state_at = bits / 4 == 3 ? 2 : 0;
+		world_run(&w, 9 * NS_PER_S);
+		assert_int_equal(w.begins, 1);
+		assert_int_not_equal(w.incident.verdict.cause, CAUSE_PATH_LOSS);
+		world_free(&w);
+	}
+}
+
 /* Where it loses was found out in one silence; the next is shorter. */
 static void what_probes_found_stands_for_the_next_silence(void **state)
 {
@@ -329,6 +355,7 @@ int main(void)
 		cmocka_unit_test(probes_alone_tell_loss_from_one_connection_that_is_dropped),
 		cmocka_unit_test(loss_may_begin_with_the_silence),
 		cmocka_unit_test(a_path_that_loses_is_remembered),
+		cmocka_unit_test(a_mute_router_is_no_peer_that_loses_some),
 		cmocka_unit_test(what_probes_found_stands_for_the_next_silence),
 		cmocka_unit_test(loss_on_a_degraded_link_is_its_symptom),
 		cmocka_unit_test(loss_is_placed_by_probes),

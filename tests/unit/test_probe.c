@@ -324,6 +324,10 @@ static void probes_of_another_watcher_are_not_taken_for_ours(void **state)
 		quoted.ack -= 7;
 		packet_read(buf, error_about(&quoted, type, 0, ip + 33, buf), &p);
 		assert_true(match_error(&p.error, &probe) > 0);
+		probe.timestamps = quoted.timestamps = false;
+		quoted.ip_id = probe.ip_id;
+		packet_read(buf, error_about(&quoted, type, 0, ip + 33, buf), &p);
+		assert_true(match_error(&p.error, &probe) > 0);
 	}
 }
 

@@ -240,9 +240,9 @@ void judge(const struct engine *e, const struct stall *s, struct verdict *ret)
  */
 static double calibrated(double p)
 {
-	double is = pow(p, UNDERSTATED), not = pow(1 - p, UNDERSTATED);
+	double right = pow(p, UNDERSTATED), wrong = pow(1 - p, UNDERSTATED);
 
-	return fmin(is / (is + not ), CLAIM_MOST);
+	return fmin(right / (right + wrong), CLAIM_MOST);
 }
 
 void calibrate(const struct stall *s, struct verdict *v)

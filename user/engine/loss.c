@@ -27,6 +27,7 @@
 #define SIZE_TELLS   2.0  /* that size matters */
 #define LOSS_LEAST   0.1  /* share; less makes no stall */
 #define LOSS_WEIGHT  2.5  /* of lost probes: twelve to one, for they may have other causes */
+#define SPLIT_TELLS  2.0  /* more, at most, that all fall behind one point */
 #define MISSES_MAX   20	  /* more exclude anything */
 #define LOSS_MANY    4.0  /* of lost segments, at most: they do not decide alone */
 #define LOSSY_PRIOR  0.05 /* of a path of which nothing is known */
@@ -48,17 +49,20 @@ static struct tally plus(struct tally a, struct tally b)
 			      .answered = (uint16_t)(a.answered + b.answered)};
 }
 
-/* Of this incident, or all that was learnt of a path that loses. The peer was asked with the TTL
- * that just reaches it and with one that is sure to. */
+/*
+ * Of this incident, or all that was learnt of a path that loses. The peer was asked with a TTL that
+ * is sure to reach it, and with the one that just does, if it has ever answered that: its distance
+ * is guessed from what comes in, and the way back may be shorter.
+ */
 static void node_probes(const struct stall *s, const struct path_cache *lossy, int node, int n,
 			struct tally *ret)
 {
 	static const struct tally nothing[PROBE_KINDS];
-	const struct tally *peer = lossy ? lossy->lossy[0] : s->peer.probes,
-			   *at = lossy			 ? lossy->lossy[node]
-				 : node <= s->pub.n_hops ? s->pub.hops[node - 1].probes
-							 : nothing;
+	const struct tally *peer = lossy ? lossy->lossy[0] : s->peer.probes, *at = nothing;
+	const bool heard = node <= s->pub.n_hops;
 
+	if (node < n || (heard && s->pub.hops[node - 1].is_peer))
+		at = lossy ? lossy->lossy[node] : heard ? s->pub.hops[node - 1].probes : nothing;
 	for (int kind = 0; kind < PROBE_KINDS; kind++)
 		ret[kind] = node == n ? plus(at[kind], peer[kind]) : at[kind];
 }
@@ -355,9 +359,8 @@ static double unlikely_beyond(const struct judgement *j)
 
 /*
  * It stands still by chance where most of what it sends gets lost again and again. Not where so
- * many tries and probes were lost that it is no chance any more.
+ * many tries and probes were lost that it is no chance any more. Whether it lost any at all.
  */
-/* Whether there was any, explained or not. */
 static bool lost_before(struct judgement *j)
 {
 	const struct stall *s = j->s;
@@ -382,10 +385,13 @@ static bool lost_before(struct judgement *j)
 static void path_lost_before(struct judgement *j)
 {
 	const struct path_cache *path = lossy_path(j->e, &j->s->pub.key);
-	struct tally peer = path ? sum_of(path->lossy[0]) : (struct tally){0};
+	struct tally peer = {0};
 	struct late t = {0};
 	double weight;
 
+	for (int kind = 0; kind < PROBE_KINDS && path; kind++)
+		if (answers(path->lossy[0], kind, true))
+			peer = plus(peer, path->lossy[0][kind]);
 	if (j->s->pub.slow || j->s->pub.probes_sent >= peer.sent || j->loss.at >= 0 ||
 	    lost_of(peer) < LOST_LEAST)
 		return;
@@ -395,7 +401,7 @@ static void path_lost_before(struct judgement *j)
 		return;
 	add_loss(j, weight, false);
 	evidence(j, "path-lost-before", weight,
-		 "of %d probes that this peer was sent in the last minute %d were lost", peer.sent,
+		 "of %d probes that this peer was sent of late %d were lost", peer.sent,
 		 lost_of(peer));
 }
 
@@ -460,7 +466,7 @@ void weigh_path_loss(struct judgement *j)
 		 lost_of(v.before), v.before.sent);
 	size_matters(j, &v);
 	if (!j->s->pub.slow && share_lost(v.behind) >= LOSS_LEAST)
-		add_loss(j, LOSS_WEIGHT + (v.split[v.at] > 1 ? 1 : 0), !v.at);
+		add_loss(j, LOSS_WEIGHT + fmin(v.split[v.at], SPLIT_TELLS), !v.at);
 }
 
 static void count_probe(struct tally *t, bool answered)

@@ -211,15 +211,15 @@ static void place_reset(struct judgement *j)
 	int n = j->path.n;
 
 	if (s->reset_forged && abs(n - s->reset_hops) == 1) {
-		blame(j, PART_NODE(s->reset_hops), 2.5); /* a route may have changed */
+		blame(j, PART_NODE(s->reset_hops), 1.9); /* a route may have changed */
 		blame(j, PART_NODE(n), 0.5);
 	} else if (s->reset_forged) {
-		blame(j, PART_NODE(s->reset_hops), 3.5);
+		blame(j, PART_NODE(s->reset_hops), 2.2);
 		blame(j, PART_LINK(s->reset_hops - 1),
 		      -0.5); /* boxes begin at a TTL of their own */
 		blame(j, PART_LINK(s->reset_hops), -0.5);
 	} else if (s->reset_seen.ttl && s->reset_seen.ttl_usual) {
-		blame(j, PART_NODE(n), 3);
+		blame(j, PART_NODE(n), 2.2);
 		blame(j, PART_LINK(n - 1), 0); /* a box without an address that copies the TTL */
 	}
 }

@@ -11,7 +11,8 @@
 #include "probe/match.h"
 
 #define USUAL_MTU   1500
-#define RECEIVE_MAX 256 /* packets a namespace in one prober_run() */
+#define RECEIVE_MAX 256		     /* packets a namespace in one prober_run() */
+#define ACK_LATE_NS (50 * NS_PER_MS) /* beyond two round trips: a delayed ACK */
 
 /* The flow that the segment `from` -> `to` belongs to, seen from its local end. */
 static struct flow *flow_between(const struct prober *p, const struct net *net,
@@ -97,6 +98,26 @@ static uint8_t altered(struct prober *p, const struct sent *s, const struct icmp
 	return len > 0 ? quote_altered(e, p->again, (size_t)len) : 0;
 }
 
+/*
+ * Copies of one segment are alike, whoever sends them: unless the IP ID tells, only who answers
+ * shows which it was. A router that was met at another TTL has seen another watcher's.
+ */
+static bool is_anothers_copy(const struct sent *s, const struct icmp_error *e)
+{
+	const struct flow *f = s->flow;
+	const uint8_t ttl = s->seen.ttl;
+
+	if (s->seen.kind != PROBE_IN_FLOW_COPY || ttl >= HOPS_MAX ||
+	    (e->quoted_ip_id && e->quoted_ip_id == s->segment.ip_id))
+		return false;
+	if (f->router[ttl].family)
+		return !addr_equal(&f->router[ttl], &e->from);
+	for (int i = 1; i < HOPS_MAX; i++)
+		if (addr_equal(&f->router[i], &e->from))
+			return true;
+	return false;
+}
+
 static void on_error(struct prober *p, const struct net *net, const struct icmp_error *e,
 		     uint64_t when_ns)
 {
@@ -107,8 +128,8 @@ static void on_error(struct prober *p, const struct net *net, const struct icmp_
 	for (struct sent *s = p->sent; s < p->sent + SENT_MAX; s++) {
 		int score = s->flow && s->flow->net == net ? 2 * match_error(e, &s->segment) : 0;
 
-		/* Copies are told apart by IP ID; IPv6 has none: then by who answers at which TTL.
-		 */
+		if (score && is_anothers_copy(s, e))
+			continue;
 		if (score && s->seen.ttl < HOPS_MAX &&
 		    addr_equal(&s->flow->router[s->seen.ttl], &e->from))
 			score++;
@@ -163,7 +184,7 @@ static void keep_copy(struct flow *f, const struct segment *out, const uint8_t *
 
 /* What the kernel sends shows how the flow looks on the wire. Our own probes lie below SND.UNA. */
 static void on_outgoing(const struct prober *p, const struct net *net, const struct segment *out,
-			const uint8_t *packet, size_t len)
+			const uint8_t *packet, size_t len, uint64_t when_ns)
 {
 	struct flow *f = flow_between(p, net, &out->src, &out->dst);
 
@@ -175,8 +196,10 @@ static void on_outgoing(const struct prober *p, const struct net *net, const str
 				.flow_label = out->flow_label};
 	if (seq_before(f->snd_max, out->seq + out->payload))
 		f->snd_max = out->seq + out->payload;
-	if (out->payload)
+	if (out->payload) {
+		f->data_out_ns = when_ns;
 		keep_copy(f, out, packet, len);
+	}
 }
 
 /*
@@ -184,11 +207,16 @@ static void on_outgoing(const struct prober *p, const struct net *net, const str
  * come from a probe that outlived the routers: the one that could go farthest, the oldest of
  * equals.
  */
-static struct sent *plain_ack(struct prober *p, struct flow *f, const struct segment *in)
+static struct sent *plain_ack(struct prober *p, struct flow *f, const struct segment *in,
+			      uint64_t when_ns)
 {
+	const uint64_t trip_ns = 2 * NS_PER_US * f->snapshot.rtt_us + ACK_LATE_NS;
 	struct sent *best = NULL;
 
 	if (in->ack != f->last_ack || f->sends_dsack || in->payload || in->n_sacks)
+		return NULL;
+	/* A peer that gets what the kernel sends and refuses it answers so as well. */
+	if (when_ns < f->data_out_ns + trip_ns)
 		return NULL;
 	/* An answer has SEQ = SND.NXT; below RCV.NXT it is a keep-alive, or a probe of the peer's.
 	 */
@@ -222,7 +250,7 @@ static void on_incoming(struct prober *p, const struct net *net, const struct se
 		if (found) {
 			f->sends_dsack = true;
 		} else {
-			found = plain_ack(p, f, in);
+			found = plain_ack(p, f, in, when_ns);
 			answer = ANSWER_ACK;
 		}
 		f->last_ack = in->ack;
@@ -254,7 +282,7 @@ void read_answers(struct prober *p, const struct net *net)
 		if (packet.kind == PACKET_ICMP_ERROR && !meta.outgoing)
 			on_error(p, net, &packet.error, when_ns);
 		else if (packet.kind == PACKET_SEGMENT && meta.outgoing)
-			on_outgoing(p, net, &packet.segment, p->buf, meta.len);
+			on_outgoing(p, net, &packet.segment, p->buf, meta.len, when_ns);
 		else if (packet.kind == PACKET_SEGMENT)
 			on_incoming(p, net, &packet.segment, when_ns);
 	}

@@ -53,6 +53,7 @@ struct flow {
 	uint8_t *copy;	 /* the packet of the data segment that the kernel sent last */
 	size_t copy_len; /* 0: it is not known */
 	struct segment copied;
+	uint64_t data_out_ns; /* the kernel sent data last */
 	uint64_t last_sent_ns;
 	struct queued queue[WANTS_MAX];
 	int n_queued;

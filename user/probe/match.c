@@ -25,13 +25,14 @@ static bool is_anothers(const struct icmp_error *e, const struct segment *probe)
 {
 	const size_t ack = 8, tsval = 24; /* offsets, with two NOPs before the timestamps */
 
-	if (probe->flags & TH_SYN || (probe->ip_id && e->quoted_ip_id == probe->ip_id) ||
-	    e->quote_len < ack + 4 || !be32(e->quote + ack))
+	const bool has_id = e->from.family == AF_INET;
+
+	if (probe->flags & TH_SYN || (has_id && e->quoted_ip_id == probe->ip_id) ||
+	    e->quote_len < ack + 4 || !be32(e->quote + ack) || be32(e->quote + ack) == probe->ack)
 		return false;
-	if (be32(e->quote + ack) == probe->ack)
-		return false;
-	return !probe->timestamps || e->quote_len < tsval + 4 ||
-	       be32(e->quote + tsval) != probe->tsval;
+	if (!probe->timestamps)
+		return has_id; /* the ACK alone may be rewritten */
+	return e->quote_len < tsval + 4 || be32(e->quote + tsval) != probe->tsval;
 }
 
 int match_error(const struct icmp_error *e, const struct segment *probe)
