@@ -62,7 +62,7 @@ static const struct key tcp[] = {
 
 static const struct key verdict[] = {
 	{"cause", "One of CAUSES."},
-	{"cause_confidence", "0 to 1."},
+	{"cause_confidence", "0 to 0.99: the share of such verdicts that proves right."},
 	{"detail", "What is particular about it."},
 	{"direction", "Which way packets are lost: forward is the way of the data, or reverse."},
 	{"where", "The place."},

@@ -40,6 +40,10 @@ def grouped(results, what, key_of):
                  [(key, len(some), *scores(some)) for key, some in sorted(groups.items())])
 
 
+def names_place(result):
+    return result["place"] not in ("path", "unknown")
+
+
 def calibration(results):
     """Of the verdicts that say so much, how many are right."""
     rows = []
@@ -47,20 +51,31 @@ def calibration(results):
         row = [f"{lower:.2f} and more" if upper > 1 else f"{lower:.2f} to {upper:.2f}"]
         for said, right in (("cause_confidence", "cause_ok"), ("place_confidence", "place_ok")):
             some = [r for r in results if r["detected"] and r[said] is not None
-                    and lower <= r[said] < upper]
+                    and lower <= r[said] < upper and (right == "cause_ok" or names_place(r))]
             mean = f", said {100 * statistics.mean(r[said] for r in some):.0f} %" if some else ""
             row.append(percent(r[right] for r in some) + mean)
         rows.append(row)
     return table(("confidence", "cause right", "place right"), rows)
 
 
+def seconds(values):
+    values = [value for value in values if value is not None]
+    if not values:
+        return "-"
+    return f"median {statistics.median(values):.1f} s, worst {max(values):.1f} s"
+
+
 def times(results):
-    def line(some):
-        seconds = [r["final_verdict_s"] for r in some if r["final_verdict_s"] is not None]
-        if not seconds:
-            return "-"
-        return f"median {statistics.median(seconds):.1f} s, worst {max(seconds):.1f} s"
-    return (line([r for r in results if not r["slow"]]), line([r for r in results if r["slow"]]))
+    return [seconds([r["final_verdict_s"] for r in results if r["slow"] == slow])
+            for slow in (False, True)]
+
+
+def told_after_s(result):
+    """From slow_begin to the first verdict."""
+    lines = [line for line in result["lines"] if line.get("incident") == result["incident"]]
+    begun, told = (next(line["mono_ns"] for line in lines if line["type"] == kind)
+                   for kind in ("slow_begin", "verdict"))
+    return (told - begun) / 1e9
 
 
 def report(results, truths, draws):
@@ -78,6 +93,8 @@ def report(results, truths, draws):
         ("detected", detected), ("right cause", cause), ("right place", place),
         ("false alarms", false_alarms),
         ("last byte of progress to the final verdict", stopped),
+        ("slow transfers: slow_begin, after 10 s of it, to the first verdict", seconds(
+            [told_after_s(r) for r in faulty if r["slow"]])),
         ("slow transfers: fault to the final verdict", crawling),
         ("probes of an incident", f"median {statistics.median(probes):.0f}, most {max(probes)}"
          if probes else "-")))
@@ -92,7 +109,8 @@ def report(results, truths, draws):
                           else "hop 4 and more"),
                          ("other load", lambda d: "yes" if d.load else "no")):
         parts.append(grouped(drawn, what, lambda r, key=key_of: key(draws[r["name"]])))
-    parts.append("## Calibration\n\nOf the verdicts that say so much, how many are right.\n\n"
+    parts.append("## Calibration\n\nOf the verdicts that say so much, how many are right; for places, "
+                 "of those that name one (not `path` or `unknown`).\n\n"
                  + calibration(faulty))
     wrong = [(r["name"], truths[r["name"]].about,
               "/".join(truths[r["name"]].truth.cause) if truths[r["name"]].truth else "healthy",

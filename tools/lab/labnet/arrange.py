@@ -3,6 +3,7 @@
 whose network stands and is still empty."""
 
 import dataclasses
+import subprocess
 import sys
 
 from . import session
@@ -70,6 +71,53 @@ def disk(stage):
     stage.disk = Disk()
     stage.main = dataclasses.replace(stage.main,
                                      receive={**stage.main.receive, "store": stage.disk.path})
+
+
+def shorter_way_back(stage):
+    """What b sends comes in as if the last router were not on its way, and that one answers no probe:
+    b looks one hop nearer than it is, and in its place is nobody."""
+    network = stage.network
+    last = network.path[-2]
+    node = network.nodes[last]
+    side = node.on(network.segment_between(last, "b")).name
+    session.call(["nft", "-f", "-"], node.netns, f"""
+        table inet shorter {{
+            chain back {{
+                type filter hook forward priority 0;
+                iifname "{side}" ip ttl set 64
+                iifname "{side}" ip6 hoplimit set 64
+            }}
+            chain mute {{
+                type filter hook output priority 0;
+                icmp type time-exceeded drop
+                icmpv6 type time-exceeded drop
+            }}
+        }}""")
+
+
+def macvlan(stage):
+    """The addresses of a are on a macvlan interface over its card, as of a container that is given
+    one."""
+    node, segment = stage.network.nodes["a"], stage.network.segments[0]
+    side = node.on(segment)
+    session.call(["ip", "-n", node.name, "-batch", "-"], text_in=f"""
+        addr flush dev {side.name}
+        link add link {side.name} name mac0 type macvlan mode bridge
+        link set mac0 mtu {segment.mtu} up
+        addr add {side.v4}/{segment.v4.prefixlen} dev mac0
+        addr add {side.v6}/{segment.v6.prefixlen} dev mac0 nodad
+        route add default via {segment.nodes[1].on(segment).v4}
+        route replace ::/0 via {segment.nodes[1].on(segment).v6}
+        """)
+
+
+def another_watcher(stage):
+    """Beside tcpstall another one watches the same connections, and probes them."""
+    def begin():
+        session.start([session.TCPSTALL, "watch", "--json", "-n", "--no-store", "--netns",
+                       stage.vantage.netns], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+    stage.when_connected.append(begin)
 
 
 def point_to_point(stage):
