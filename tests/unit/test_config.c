@@ -165,16 +165,16 @@ static void mistakes_beyond_what_fits_are_counted_by_dots(void **state)
 static void words_of_a_list_stand_between_commas(void **state)
 {
 	static const char *const words[] = {"a", "tmux: server", "b"};
-	const char *list = " ,a,, tmux: server ,\tb , ", *word;
-	size_t len, n = 0;
+	const char *list = " ,a,, tmux: server ,\tb , ", *word = list;
+	size_t len = 0;
 
 	(void)state;
-	while (list_next(&list, &word, &len)) {
-		assert_in_range(n, 0, 2);
-		assert_int_equal(len, strlen(words[n]));
-		assert_memory_equal(word, words[n++], len);
+	for (size_t i = 0; i < sizeof(words) / sizeof(*words); i++) {
+		assert_true(list_next(&list, &word, &len));
+		assert_int_equal(len, strlen(words[i]));
+		assert_memory_equal(word, words[i], len);
 	}
-	assert_int_equal(n, 3);
+	assert_false(list_next(&list, &word, &len));
 }
 
 static void what_belongs_together_is_checked(void **state)
