@@ -14,6 +14,7 @@
 
 #include "base/clock.h"
 #include "base/lines.h"
+#include "base/plural.h"
 #include "config/config.h"
 #include "daemon/control.h"
 #include "verb.h"
@@ -166,9 +167,10 @@ static void print_status(const json_t *s)
 	putchar('\n');
 	print_sinks(json_object_get(s, "sinks"));
 	if (json_is_object(store))
-		printf("store             %s: %lld incidents, %lld records lost\n",
+		printf("store             %s: %lld incident%s, %lld record%s lost\n",
 		       json_string_value(json_object_get(store, "dir")), number(store, "incidents"),
-		       number(store, "records_lost"));
+		       plural((uint64_t)number(store, "incidents")), number(store, "records_lost"),
+		       plural((uint64_t)number(store, "records_lost")));
 	for (void *i = json_object_iter(lost); i; i = json_object_iter_next(lost, i)) {
 		const json_int_t n = json_integer_value(json_object_iter_value(i));
 

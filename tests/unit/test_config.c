@@ -105,6 +105,7 @@ static void mistakes_are_told_with_file_and_line(void **state)
 	(void)state;
 	needs_files();
 	assert_wrong("[daemon]\nprobes = no\n", "x.conf:2: unknown key 'probes' in [daemon]");
+	assert_wrong("[sink sl]\nkind = mail\n", "x.conf:2: unknown key 'kind' in [sink sl]");
 	assert_wrong("\n\n[deamon]\n", "x.conf:3: unknown section [deamon]");
 	assert_wrong("probe = no\n", "x.conf:1: 'probe' is in no section");
 	assert_wrong("[daemon]\nprobe = maybe\n", "x.conf:2: probe 'maybe' is neither yes nor no");

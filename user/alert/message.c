@@ -83,6 +83,7 @@ static void write_json(const struct message *m, FILE *to)
 {
 	const struct alert *a = &m->alert;
 	const struct trouble *t = &a->trouble;
+	const bool between = t->kind == PLACE_PATH || t->kind == PLACE_UNKNOWN;
 	struct jsonw j = {.out = to};
 
 	jsonw_open(&j, NULL);
@@ -102,7 +103,8 @@ static void write_json(const struct message *m, FILE *to)
 	jsonw_open(&j, "where");
 	jsonw_string(&j, "kind", place_kind_id(t->kind));
 	jsonw_known(&j, "ttl", t->ttl);
-	write_address(&j, "address", &t->address);
+	/* Of a trouble somewhere between it is the peer's, to tell it from others. */
+	write_address(&j, "address", between ? &(struct ip_addr){0} : &t->address);
 	write_address(&j, "near", &t->near);
 	write_address(&j, "far", &t->far);
 	jsonw_string(&j, "side", side_id(a->side));

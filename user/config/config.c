@@ -275,7 +275,6 @@ static int take(void *arg, const char *header, const char *name, const char *val
 	char why[CONFIG_FILTER];
 	uint64_t *seen;
 
-	(void)header; /* enter() has seen it */
 	if (!r->section) {
 		if (!r->skipping)
 			fail(r, "'%s' is in no section", name);
@@ -302,7 +301,7 @@ static int take(void *arg, const char *header, const char *name, const char *val
 		fail(r, "%s '%s' %s", name, value, why);
 		return 1;
 	}
-	fail(r, "unknown key '%s' in [%s]", name, r->kind->name);
+	fail(r, "unknown key '%s' in [%s]", name, header);
 	return 1;
 }
 

@@ -113,12 +113,12 @@ static int reload(struct daemon *d, char *ret_why, size_t why_len)
 	if (!err)
 		err = check_fixed(d->config, new, ret_why, why_len);
 	if (!err)
-		snprintf(ret_why, why_len, "%s", strerror(ENOMEM));
-	if (!err)
 		err = selector_new(new, &selector);
 	if (!err && !config_same(d->config, new, ABOUT_SINKS))
 		err = sinks_new(new, d->session.host, &sinks);
 	if (err) {
+		if (!*ret_why)
+			snprintf(ret_why, why_len, "%s", strerror(-err));
 		selector_free(selector);
 		free(new);
 		return err;
