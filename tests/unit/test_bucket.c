@@ -74,7 +74,7 @@ static void a_bucket_that_is_always_full_gives_the_least_rate(void **state)
 
 	(void)state;
 	assert_true(fit.score > 0.999);
-	assert_true(isinf(fit.high));
+	assert_true(fit.high > 4 * fit.low);
 	assert_near(fit.rate, fit.low, 0.01);
 	assert_true(fit.low < 1e6);
 }

@@ -43,36 +43,41 @@ static void rate_range(const struct pace_seen *p, char *to, size_t len)
 	double low = (double)p->ceiling_low_bps / 1e3, high = (double)p->ceiling_high_bps / 1e3;
 
 	*to = '\0';
-	if (low > 0 && !p->ceiling_high_bps)
-		snprintf(to, len, "; any higher rate explains them as well");
-	else if (high > RANGE * low)
+	if (high > RANGE * low)
 		snprintf(to, len, "; %.0f to %.0f kbit/s explain them as well", low, high);
+}
+
+static void policed(struct judgement *j, const struct pace_seen *p)
+{
+	double kbps = (double)p->ceiling_bps / 1e3;
+	char range[80];
+
+	/* Rows alone may be bursts of loss. */
+	j->cause[CAUSE_RATE_LIMIT] += STRONG + (p->fit_permille ? CLEAR : 0);
+	j->cause[CAUSE_PATH_LOSS] += p->fit_permille ? 0 : CLEAR;
+	rate_range(p, range, sizeof(range));
+	if (p->fit_permille)
+		evidence(j, "token-bucket", STRONG + CLEAR,
+			 "%u of %u segments were lost, %.0f %% of them when a bucket "
+			 "filled at "
+			 "%.0f kbit/s was empty%s%s",
+			 p->lost_segs, p->segs, p->fit_permille / 10.0, kbps, range,
+			 p->flows > 1 ? "; other connections share it" : "");
+	else
+		evidence(j, "lost-in-rows", STRONG,
+			 "%u of %u segments were lost, several in a row each time, while "
+			 "the rate stayed at %.0f kbit/s and no queue built up",
+			 p->lost_segs, p->segs, kbps);
 }
 
 void weigh_pace(struct judgement *j)
 {
 	const struct pace_seen *p = &j->s->pub.pace;
 	double kbps = (double)p->ceiling_bps / 1e3;
-	char range[80];
 
 	switch (p->limit) {
 	case PACE_POLICER:
-		/* Rows alone may be bursts of loss. */
-		j->cause[CAUSE_RATE_LIMIT] += STRONG + (p->fit_permille ? CLEAR : 0);
-		j->cause[CAUSE_PATH_LOSS] += p->fit_permille ? 0 : CLEAR;
-		rate_range(p, range, sizeof(range));
-		if (p->fit_permille)
-			evidence(j, "token-bucket", STRONG + CLEAR,
-				 "%u of %u segments were lost, %.0f %% of them when a bucket "
-				 "filled at "
-				 "%.0f kbit/s was empty%s%s",
-				 p->lost_segs, p->segs, p->fit_permille / 10.0, kbps, range,
-				 p->flows > 1 ? "; other connections share it" : "");
-		else
-			evidence(j, "lost-in-rows", STRONG,
-				 "%u of %u segments were lost, several in a row each time, while "
-				 "the rate stayed at %.0f kbit/s and no queue built up",
-				 p->lost_segs, p->segs, kbps);
+		policed(j, p);
 		break;
 	case PACE_SHAPER:
 		j->cause[CAUSE_RATE_LIMIT] += STRONG + CLEAR;

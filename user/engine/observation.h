@@ -339,7 +339,7 @@ struct pace_seen {
 	uint64_t bytes;
 	uint64_t rate_bps, usual_bps;		    /* in this phase; at its best, 0 unknown */
 	uint64_t ceiling_bps;			    /* PACE_POLICER, PACE_SHAPER */
-	uint64_t ceiling_low_bps, ceiling_high_bps; /* what explains it as well; 0: no end */
+	uint64_t ceiling_low_bps, ceiling_high_bps; /* these explain it as well */
 	uint64_t burst_bytes; /* PACE_POLICER: what passes at once; 0 unknown */
 	uint32_t segs, lost_segs;
 	uint32_t bad_sums;	/* segments with a bad checksum */

@@ -13,7 +13,7 @@
 #define FINE_RATES 12 /* fine ones around the best of these */
 #define FINE_STEP  1.02
 #define EDGE_STEP  1.01 /* how well the edges of a range of rates are known */
-#define WIDE	   4	/* high by low: that is no range any more */
+#define WIDE	   4	/* high by low: the middle of that says little */
 #define TURNS	   32
 #define HOPELESS   0.3
 #define FINE_MORE  0.1 /* what a finer grid may add to a score */
@@ -124,8 +124,8 @@ static struct bucket_fit refine(const struct passage *p, size_t n, struct bucket
 
 /*
  * Packets that come in bursts leave a range of rates that explain them equally well: what lies
- * between two bursts fills a small bucket at any of them. The middle of that range is taken, or
- * its low end if it has no other: tokens came as fast as that at least.
+ * between two bursts fills a small bucket at any of them. The middle of that range is taken; of one
+ * too wide for that its low end: tokens came as fast as that at least.
  */
 static void take_middle(const struct passage *p, size_t n, struct buckets *b,
 			struct bucket_fit *best)
@@ -135,8 +135,7 @@ static void take_middle(const struct passage *p, size_t n, struct buckets *b,
 
 	best->low = best->high = best->rate;
 	set_depths(b, best->depth / pow(DEPTH_FINE, DEPTHS / 2), DEPTH_FINE);
-	for (int turn = 0; turn < TURNS && step > EDGE_STEP && best->high <= WIDE * best->low;
-	     turn++) {
+	for (int turn = 0; turn < TURNS && step > EDGE_STEP; turn++) {
 		bool moved = false;
 
 		rates[0] = best->low / step;
@@ -153,9 +152,8 @@ static void take_middle(const struct passage *p, size_t n, struct buckets *b,
 		if (!moved)
 			step = sqrt(step);
 	}
-	if (best->high > WIDE * best->low)
-		best->high = INFINITY;
-	rates[0] = rates[1] = isinf(best->high) ? best->low : sqrt(best->low * best->high);
+	rates[0] = rates[1] =
+		best->high > WIDE * best->low ? best->low : sqrt(best->low * best->high);
 	replay(p, n, rates, b, fits);
 	if (fits[0].score < best->score)
 		return;

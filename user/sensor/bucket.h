@@ -24,7 +24,7 @@ struct passage {
 
 struct bucket_fit {
 	double rate;	  /* bytes a second */
-	double low, high; /* rates from low to high explain as much; high may be infinite */
+	double low, high; /* rates from low to high explain as much */
 	double depth;	  /* bytes */
 	/* Youden's J: share of losses that found the bucket empty, plus share of passes that did
 	 * not, less one. 1: explains everything; 0: no better than chance. */

@@ -7,7 +7,6 @@
 #include "sensor/pace.h"
 
 #include <errno.h>
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -260,7 +259,7 @@ static void tell(struct pace *p, struct group *g, int flow, enum pace_limit limi
 			s->limit = PACE_SHAPER;
 		s->ceiling_bps = (uint64_t)(b->rate * 8);
 		s->ceiling_low_bps = (uint64_t)(b->low * 8);
-		s->ceiling_high_bps = isinf(b->high) ? 0 : (uint64_t)(b->high * 8);
+		s->ceiling_high_bps = (uint64_t)(b->high * 8);
 		if (s->limit == PACE_SHAPER && g->members[flow].queue.bytes)
 			s->ceiling_bps = g->members[flow].queue.ceiling_bps; /* as it drained */
 		s->burst_bytes = s->limit == PACE_POLICER ? (uint64_t)b->depth : 0;
