@@ -94,7 +94,7 @@ static void peer_window_is_shut(struct judgement *j)
 {
 	const struct flow_snapshot *s = last(j);
 
-	if (!j->s->sends || !flow_peer_window_shut(s))
+	if (!j->s->sends || !flow_peer_window_shut(s) || s->state == TCP_SYN_SENT)
 		return;
 	if (heard_by_itself(j)) {
 		j->cause[CAUSE_RECEIVER_NOT_READING] += DECISIVE;

@@ -414,7 +414,7 @@ static void new_ones_fail_where_old_ones_live(struct judgement *j)
 	int old = old_ones_live(j);
 	char at[64];
 
-	if (j->s->pub.last.state != TCP_SYN_SENT || !p->asked || p->peer_control ||
+	if (j->s->pub.last.state != TCP_SYN_SENT || j->s->reset || !p->asked || p->peer_control ||
 	    p->beyond_missed < 2 || !old)
 		return;
 	j->cause[CAUSE_CONNECT_REFUSED_BY_PATH] += DECISIVE;

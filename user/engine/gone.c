@@ -64,11 +64,17 @@ static void note_reset(struct stall *s, const struct flow *f)
 	s->dirty = true;
 }
 
-/* Live, the kernel does not show the TTL of a reset that answers a SYN: probes find out. */
+/* By the peer, which is its right and no stall, or by a router. */
 static bool was_refused(const struct stall *s)
 {
-	return s->reset && s->pub.last.state == TCP_SYN_SENT && !passes_by(s) &&
-	       !s->pub.route.loopback && !addr_is_loopback(&s->pub.key.remote.addr);
+	return s->reset && s->pub.last.state == TCP_SYN_SENT && !passes_by(s);
+}
+
+/* Live, the kernel does not show the TTL of a reset that answers a SYN: probes find out. */
+static bool may_be_a_router(const struct stall *s)
+{
+	return was_refused(s) && !s->pub.route.loopback &&
+	       !addr_is_loopback(&s->pub.key.remote.addr);
 }
 
 void stall_gone(struct engine *e, struct flow *f, const struct flow_gone *gone)
@@ -81,14 +87,15 @@ void stall_gone(struct engine *e, struct flow *f, const struct flow_gone *gone)
 
 	for (int sends = 0; sends < 2; sends++) {
 		int32_t at = f->stall[sends];
-		bool untold = at < 0 || e->stalls[at].phase == STALL_SUSPECT;
+		bool begins = at < 0 || e->stalls[at].phase == STALL_SUSPECT;
 		struct stall *s;
 
 		crawl_end(e, f, sends, outcomes[gone->reason]);
-		if (untold && gone->reason == GONE_RESET && aborted(e, f, sends) &&
+		if (begins && gone->reason == GONE_RESET && aborted(e, f, sends) &&
 		    (at >= 0 || stall_take(e, f, sends))) {
 			s = &e->stalls[f->stall[sends]];
 			note_reset(s, f);
+			s->untold = was_refused(s);
 			stall_confirm(e, s);
 		}
 		if (f->stall[sends] < 0)
@@ -97,7 +104,7 @@ void stall_gone(struct engine *e, struct flow *f, const struct flow_gone *gone)
 		s->pub.last = gone->last;
 		if (!passes_by(s))
 			note_reset(s, f);
-		if (s->phase == STALL_CONFIRMED && (s->reset_forged || was_refused(s)) &&
+		if (s->phase == STALL_CONFIRMED && (s->reset_forged || may_be_a_router(s)) &&
 		    !s->verdict_out && e->config.probe) {
 			/* Who wrote it answers to a probe of its distance; the end waits for that.
 			 */

@@ -111,7 +111,8 @@ struct stall {
 	enum stall_phase phase;
 	uint64_t freed_step; /* outputs of that step still point here */
 	int32_t flow;
-	bool sends; /* = pub.local_sends */
+	bool sends;  /* = pub.local_sends */
+	bool untold; /* a refused handshake: told only when it is known that a router refuses it */
 
 	/* what is being gathered */
 	bool listening, host_asked, probing, sizing, copying;

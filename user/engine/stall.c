@@ -171,6 +171,14 @@ void incident_name(const struct engine *e, struct incident *i)
 	snprintf(i->id, sizeof(i->id), "%s-%08x", when, hash);
 }
 
+static void announce(struct engine *e, struct stall *s)
+{
+	s->untold = false;
+	e->counts.stalls++;
+	e->counts.stalls_now++;
+	push(e, OUT_STALL_BEGIN, s);
+}
+
 void stall_confirm(struct engine *e, struct stall *s)
 {
 	struct flow *f = flow_of(e, s);
@@ -184,9 +192,8 @@ void stall_confirm(struct engine *e, struct stall *s)
 	incident_name(e, &s->pub);
 	if (f && !s->pub.rate_bps)
 		s->pub.rate_bps = f->rate_bps[s->sends];
-	e->counts.stalls++;
-	e->counts.stalls_now++;
-	push(e, OUT_STALL_BEGIN, s);
+	if (!s->untold)
+		announce(e, s);
 }
 
 static bool same_end(const struct ip_addr *a, const struct ip_addr *b)
@@ -238,6 +245,10 @@ static void conclude(struct engine *e, struct stall *s, bool now)
 		return; /* what comes after is in the file: judged when the stall is over */
 	judge(e, s, &v);
 	s->dirty = false;
+	if (s->untold && v.cause != CAUSE_CONNECT_REFUSED_BY_PATH)
+		return;
+	if (s->untold)
+		announce(e, s);
 	if (v.cause == CAUSE_PATH_LOSS && !passes_by(s))
 		loss_said(e, s);
 	if (s->verdict_out && verdict_same(&v, &s->pub.verdict) &&
@@ -301,6 +312,8 @@ void stall_close(struct engine *e, struct stall *s, enum outcome outcome, uint64
 			s->dirty = true;
 			conclude(e, s, true);
 		}
+	}
+	if ((s->phase == STALL_CONFIRMED || s->phase == STALL_CLOSING) && !s->untold) {
 		s->pub.outcome = outcome;
 		s->pub.ended_ns = ended_ns;
 		e->counts.stalls_now--;
