@@ -193,7 +193,8 @@ deps:  ## install what build, tests, demo and lint need; not root: say what is m
 	@tools/deps build test demo lint
 
 # qemu-user is no kernel: it has no namespaces to enter and no BPF.
-EMULATED := $(filter-out %/test_host %/test_rings %/test_sensor %/test_blackbox %/test_half_closed,$(UNIT))
+EMULATED := $(filter-out %/test_host %/test_broker %/test_rings %/test_sensor %/test_blackbox \
+              %/test_half_closed,$(UNIT))
 
 check-unit: $(UNIT)  ## build and run the unit tests
 	$(Q)tests/run $(if $(EMULATOR),--time 900 --under '$(EMULATOR)' $(EMULATED),$(UNIT))
