@@ -41,6 +41,21 @@ static void loss_makes_a_transfer_crawl(void **state)
 	world_free(&w);
 }
 
+/* With --max-rate, say: what it chose to send is the least that the path carried. */
+static void a_program_with_a_pace_of_its_own_can_crawl(void **state)
+{
+	struct world w;
+
+	(void)state;
+	world_init(&w, true, false);
+	w.has_witness = false;
+	world_ticks(&w, 10, (struct tick){.bps = FAST, .segs = 17000, .busy_percent = 20});
+	world_ticks(&w, 9, (struct tick){.bps = CRAWL, .segs = 700, .retrans = 30, .runs = 29});
+	assert_int_equal(w.slow_begins, 1);
+	assert_int_equal(w.incident.verdict.cause, CAUSE_PATH_LOSS);
+	world_free(&w);
+}
+
 static void a_policer_loses_in_rows_at_a_steady_rate(void **state)
 {
 	struct world w;
@@ -444,6 +459,7 @@ int main(void)
 		cmocka_unit_test(a_shaper_that_others_use_too_is_told_by_its_queue),
 		cmocka_unit_test(a_late_answer_among_losses_is_no_queue),
 		cmocka_unit_test(round_trips_of_what_is_lost_again_and_again_are_no_queue),
+		cmocka_unit_test(a_program_with_a_pace_of_its_own_can_crawl),
 		cmocka_unit_test(a_policer_loses_in_rows_at_a_steady_rate),
 		cmocka_unit_test(a_shaper_builds_a_queue),
 		cmocka_unit_test(a_small_window_limits_what_is_on_the_way),

@@ -3,9 +3,9 @@
  * Transfers that crawl while they are watched: one that has owed data all the time and for ten
  * seconds got less than a tenth of its own median rate. What held it back is in crawl_limit.c.
  *
- * A rate is taken every two seconds at most, from snapshots that come anyhow. Only rates of seconds
- * in which there was something to send count, and a slow one does not: the median stays what it
- * was.
+ * A rate is taken every two seconds at most, from snapshots that come anyhow. Rates of seconds in
+ * which there was something to send count, others only where they are above the median, and a slow
+ * one does not: the median stays what it was.
  */
 #include <math.h>
 #include <netinet/tcp.h>
@@ -390,8 +390,9 @@ static void look(struct engine *e, struct flow *f, bool sends)
 	note_loss(c, &f->last, sends, &was, &is);
 	c->rate_bps = rate_bps(is.bytes - was.bytes, dt_ns);
 	if (is_stalled(e, f, sends) || dt_ns > TICK_MAX_NS || !was_busy(&was, &is, sends, dt_ns)) {
-		/* A stall tells of itself. Who has nothing to send, or is fed in order, is fine. */
-		if (!sends && is.bytes > was.bytes && dt_ns < 2 * TICK_NS)
+		/* A stall tells of itself. Who has nothing to send, or is fed in order, is fine.
+		 * What a program chose to send is the least that the path carries. */
+		if (is.bytes > was.bytes && dt_ns < 2 * TICK_NS && (!sends || c->rate_bps > usual))
 			remember(c, c->rate_bps);
 		crawl_end(e, f, sends, OUTCOME_RECOVERED);
 	} else if (usual && c->rate_bps < slow_bps(c, &f->last, usual)) {
