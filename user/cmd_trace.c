@@ -19,6 +19,7 @@
 
 #include "base/clock.h"
 #include "base/parse.h"
+#include "engine/engine.h"
 #include "host/host.h"
 #include "probe/probe.h"
 #include "sensor/sensor.h"
@@ -90,10 +91,12 @@ static void on_probe(const struct probe_seen *p, struct trace *t)
 	}
 	t->result.sent++;
 	t->result.hops[p->ttl - 1].probes[p->kind].sent++;
-	/* Says a router that knows no way on: its own hop has answered already, or never will. */
-	if (p->answer == ANSWER_UNREACHABLE && !addr_equal(&p->from, &t->result.key.remote.addr))
+	if (p->answer == ANSWER_UNREACHABLE && !addr_equal(&p->from, &t->result.key.remote.addr)) {
 		t->result.unreachable = p->from;
-	else if (p->answer != ANSWER_NONE)
+		if (!hop_refuses(t->result.hops, p))
+			return;
+	}
+	if (p->answer != ANSWER_NONE)
 		note_hop(t, p);
 }
 

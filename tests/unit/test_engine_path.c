@@ -63,6 +63,47 @@ static void a_silent_router_is_not_guilty(void **state)
 	world_free(&w);
 }
 
+/* It does so before it looks at the TTL. */
+static void a_router_without_a_route_has_answered(void **state)
+{
+	(void)state;
+	for (int at = 1; at < 5; at++) {
+		struct world w;
+
+		world_init(&w, true, false);
+		w.has_witness = false;
+		w.fault.no_route_at = at;
+		world_run(&w, 6 * NS_PER_S);
+		expect(&w, CAUSE_PATH_BLACKHOLE, PLACE_HOP, at);
+		assert_true(w.incident.hops[at - 1].address.family);
+		assert_false(w.incident.hops[at].address.family);
+		world_free(&w);
+	}
+}
+
+/* Its messages are limited: what the kernel sends again uses them up. */
+static void a_router_that_says_so_once_has_been_reached(void **state)
+{
+	struct observation o = {.type = OBS_ICMP};
+	struct world w;
+
+	(void)state;
+	world_init(&w, true, false);
+	w.has_witness = false;
+	w.fault.blackhole_at = 3;
+	w.silent_hops = 1 << 3;
+	o.icmp.key = w.flow.key;
+	o.icmp.from = world_hop(&w, 3);
+	o.icmp.type = 3;
+	world_run(&w, 5 * NS_PER_S / 2);
+	o.now_ns = w.now_ns;
+	world_step(&w, &o);
+	world_run(&w, 4 * NS_PER_S);
+	expect(&w, CAUSE_PATH_BLACKHOLE, PLACE_HOP, 3);
+	assert_true(addr_equal(&w.incident.verdict.where.address, &o.icmp.from));
+	world_free(&w);
+}
+
 static void another_way_of_a_new_connection_proves_little(void **state)
 {
 	struct world w;
@@ -521,6 +562,8 @@ int main(void)
 		cmocka_unit_test(lost_state_is_found_at_every_hop),
 		cmocka_unit_test(the_verdict_comes_within_five_seconds),
 		cmocka_unit_test(a_silent_router_is_not_guilty),
+		cmocka_unit_test(a_router_without_a_route_has_answered),
+		cmocka_unit_test(a_router_that_says_so_once_has_been_reached),
 		cmocka_unit_test(another_way_of_a_new_connection_proves_little),
 		cmocka_unit_test(routers_that_limit_icmp_are_not_guilty),
 		cmocka_unit_test(a_black_hole_is_a_link_between_two_hops),

@@ -156,6 +156,12 @@ static void travel(struct world *w, struct probe_seen *p, bool dropped_flow)
 		if (dropped)
 			return;
 	}
+	if (f->no_route_at && target >= f->no_route_at) {
+		p->answer = ANSWER_UNREACHABLE;
+		p->from = world_hop(w, f->no_route_at);
+		p->answered_ns = w->now_ns + NS_PER_MS;
+		return;
+	}
 	if (target == w->hops && (f->peer_dead || (in_flow && f->state_at == w->hops)))
 		return;
 	if (target == w->hops && in_flow && f->reverse_at)

@@ -16,6 +16,7 @@ struct world_fault {
 	uint64_t heals_ns; /* until then; 0: for ever */
 	bool of_all;	   /* state_at drops the witness's connection as well */
 	bool of_witness;   /* it is the witness's connection that is dropped, not the flow's */
+	int no_route_at;   /* refuses what it gets, whatever the TTL: network unreachable */
 	int refused_by;	   /* answers SYNs that go beyond it with a reset; n: the peer */
 	int mtu_at, mtu;   /* drops packets above mtu */
 	int loops_at;	   /* sends what it gets back to the node before it, which sends it here */

@@ -95,6 +95,8 @@ static void learn_hop(struct stall *s, const struct probe_seen *p, bool acked)
 {
 	struct hop *h = &s->pub.hops[p->ttl - 1];
 	uint64_t rtt_us = (p->answered_ns - p->sent_ns) / NS_PER_US;
+	const bool refused =
+		p->answer == ANSWER_UNREACHABLE && !addr_equal(&p->from, &p->key.remote.addr);
 
 	if (s->pub.n_hops < p->ttl) {
 		for (int i = s->pub.n_hops; i < p->ttl; i++)
@@ -102,9 +104,8 @@ static void learn_hop(struct stall *s, const struct probe_seen *p, bool acked)
 		s->pub.n_hops = p->ttl;
 	}
 	h->probes[p->kind].sent++;
-	/* A refusal comes from a node on this side of the one that was asked, or from the peer. */
 	if (p->answer == ANSWER_NONE || p->answer == ANSWER_TOO_BIG ||
-	    (p->answer == ANSWER_UNREACHABLE && !addr_equal(&p->from, &p->key.remote.addr)))
+	    (refused && !hop_refuses(s->pub.hops, p)))
 		return;
 	/* A peer answers old segments twice a second (tcp_invalid_ratelimit): that tells nothing.
 	 */
@@ -117,7 +118,7 @@ static void learn_hop(struct stall *s, const struct probe_seen *p, bool acked)
 		s->distance = 0;
 		s->asymmetric = true;
 	}
-	if (p->answer != ANSWER_TIME_EXCEEDED) {
+	if (p->answer != ANSWER_TIME_EXCEEDED && !refused) {
 		h->is_peer = true;
 		if (!s->distance || p->ttl < s->distance)
 			s->distance = p->ttl;

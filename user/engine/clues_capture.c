@@ -387,7 +387,11 @@ static bool router_has_said_so(const struct judgement *j, struct place *ret)
 
 	if (!j->s->icmp_count || !theirs || addr_equal(&i->from, &j->s->pub.key.remote.addr))
 		return false;
-	return settle(ret, PLACE_HOP, &i->from, 0.9);
+	settle(ret, PLACE_HOP, &i->from, 0.9);
+	for (int k = 0; k < j->s->pub.n_hops; k++) /* where the capture holds probes */
+		if (addr_equal(&j->s->pub.hops[k].address, &i->from))
+			ret->ttl = j->s->pub.hops[k].ttl;
+	return true;
 }
 
 bool place_capture(const struct judgement *j, struct place *ret)

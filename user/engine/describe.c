@@ -213,7 +213,9 @@ static void place_text(const struct judgement *j, char *buf, size_t len)
 
 	switch (w->kind) {
 	case PLACE_HOP:
-		if (w->address.family)
+		if (w->address.family && !w->ttl)
+			addr_text(&w->address, buf);
+		else if (w->address.family)
 			snprintf(buf, len, "%s (hop %u)", addr_text(&w->address, a), w->ttl);
 		else
 			snprintf(buf, len, "hop %u", w->ttl);

@@ -110,6 +110,14 @@ uint64_t engine_deadline(const struct engine *e);
 /* How often the sensor should look for silence: short while something is suspect. */
 uint64_t engine_scan_period_ns(const struct engine *e);
 
+/*
+ * Whether an ICMP unreachable is the answer of the hop at the probe's TTL. A router that knows no
+ * way on refuses before it looks at the TTL (the kernel's ip_error() comes before ip_forward()), so
+ * it stands at this TTL or nearer: here, if the hop before is known and it is none of those. hops:
+ * as many as the TTL.
+ */
+bool hop_refuses(const struct hop *hops, const struct probe_seen *refused);
+
 struct engine_counts {
 	uint64_t transfers;    /* that ever counted as one */
 	uint64_t stalls, slow; /* confirmed */

@@ -105,8 +105,7 @@ static void choose_cause(struct judgement *j)
 	j->v->cause_confidence = exp(j->cause[best]) / sum;
 }
 
-/* Address of a node; the hop table knows it, or an earlier look at the same path. */
-static struct ip_addr node_address(const struct judgement *j, int node)
+struct ip_addr node_address(const struct judgement *j, int node)
 {
 	const struct incident *pub = &j->s->pub;
 	const struct path_cache *path;
@@ -122,6 +121,8 @@ static struct ip_addr node_address(const struct judgement *j, int node)
 	path = path_find(j->e, &pub->key);
 	if (path && node <= path->n && path->hops[node - 1].family)
 		return path->hops[node - 1];
+	if (node == j->refuser)
+		return j->s->icmp.from;
 	if (node == 1)
 		return pub->route.gateway;
 	return (struct ip_addr){0};

@@ -81,6 +81,7 @@ struct judgement {
 	bool part_touched[MAX_PARTS];
 	enum cause verdict; /* valid in places.c */
 	enum way way;
+	int refuser;	     /* node that says it knows no way on, and answers no probe; 0: none */
 	enum side link_side; /* of the first link, as if this host were the source */
 	struct onlink_view onlink;
 	struct loss_view loss; /* by the probes of this incident */
@@ -88,6 +89,8 @@ struct judgement {
 	struct verdict *v;
 };
 
+/* Address of a node; the hop table knows it, or an earlier look at the same path. */
+struct ip_addr node_address(const struct judgement *j, int node);
 /* A verdict as it is told: its confidences say how often such verdicts are right. */
 void calibrate(const struct stall *s, struct verdict *v);
 

@@ -234,3 +234,13 @@ struct path_view path_look(const struct stall *s)
 	p.nat = nat_boundary(s);
 	return p;
 }
+
+bool hop_refuses(const struct hop *hops, const struct probe_seen *refused)
+{
+	const int before = refused->ttl - 1;
+
+	for (int i = 0; i < before; i++)
+		if (addr_equal(&hops[i].address, &refused->from))
+			return false;
+	return !before || hops[before - 1].address.family;
+}

@@ -117,14 +117,40 @@ static void place_state_lost(struct judgement *j)
 		blame(j, PART_NODE(p->nat), 1);
 }
 
+/*
+ * The node that says itself that it knows no way on: it has been reached. One that answers no
+ * probe, as such messages are limited, is the first unknown one behind those that do. 0: nobody.
+ */
+static int who_says_so(const struct judgement *j, int reached)
+{
+	const struct ip_addr *from = &j->s->icmp.from;
+	int unknown = 0;
+
+	if (!j->s->icmp_count || addr_equal(from, &j->s->pub.key.remote.addr))
+		return 0;
+	for (int i = 1; i < j->path.n; i++) {
+		struct ip_addr node = node_address(j, i);
+
+		if (addr_equal(&node, from))
+			return i;
+		if (!unknown && !node.family && i > reached)
+			unknown = i;
+	}
+	return j->path.asked ? unknown : 0;
+}
+
 static void place_blackhole(struct judgement *j)
 {
 	const struct path_view *p = &j->path;
 	int k = p->flow > p->control ? p->flow : p->control;
+	int said = who_says_so(j, k);
 
-	for (int i = 1; i < p->n && j->s->icmp_count; i++)
-		if (addr_equal(&j->s->pub.hops[i - 1].address, &j->s->icmp.from))
-			blame(j, PART_NODE(i), 4); /* it says so itself */
+	if (said)
+		blame(j, PART_NODE(said), 4);
+	if (said > k) {
+		j->refuser = said;
+		return;
+	}
 	for (int i = 1; i < p->n && j->s->expired > 1; i++)
 		if (addr_equal(&j->s->pub.hops[i - 1].address, &j->s->expired_at))
 			blame(j, PART_NODE(i), 3);

@@ -122,6 +122,8 @@ static void place_hop(const struct place *p, const char *name, char buf[PLACE_LE
 
 	if (!p->address.family)
 		snprintf(buf, PLACE_LEN, "at hop %u", p->ttl);
+	else if (!p->ttl) /* in a capture nobody may have asked how far away it is */
+		snprintf(buf, PLACE_LEN, "at %s", addr_text(&p->address, addr));
 	else if (name && *name)
 		snprintf(buf, PLACE_LEN, "at hop %u (%.64s, %s)", p->ttl, name,
 			 addr_text(&p->address, addr));
