@@ -330,7 +330,10 @@ static long resident_kib(void)
 	return kib;
 }
 
-/* The tables of a capture are made for tens of thousands of connections. */
+/*
+ * The tables of a capture are made for tens of thousands of connections, in huge pages: two would
+ * be 4 MiB. Sanitizers take memory of their own.
+ */
 static void a_few_transfers_take_little_memory(void **state)
 {
 	static struct sender s;
@@ -343,7 +346,7 @@ static void a_few_transfers_take_little_memory(void **state)
 	s = sender_of(40004);
 	assert_int_equal(follow_new(&f), 0);
 	run(f, &l, senders, 1, 5);
-	assert_in_range(resident_kib(), 0, before_kib + 1024);
+	assert_in_range(resident_kib(), 0, before_kib + 3 * 1024);
 	follow_free(f);
 }
 

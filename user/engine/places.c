@@ -100,6 +100,7 @@ static void place_state_lost(struct judgement *j)
 		 * written. */
 		for (int i = 1; i < p->n; i++)
 			blame(j, PART_NODE(i), i == p->nat ? 1 : 0);
+		blame(j, PART_NODE(p->n - 1), 0.7); /* or drops what goes there */
 		blame(j, PART_NODE(p->n), 0.5);
 		j->way = WAY_UNKNOWN;
 		return;
