@@ -382,6 +382,8 @@ static void everything_stops(struct judgement *j)
 
 	if (!p->asked || k >= p->n || p->beyond_missed < 2 || p->flow < p->control)
 		return;
+	if (!p->control_asked) /* a new connection might get through */
+		j->cause[CAUSE_CONNECTION_STATE_LOST] += weight;
 	if (p->n_known && k == p->n - 1) {
 		j->cause[CAUSE_PEER_GONE] += weight;
 		j->cause[CAUSE_PATH_BLACKHOLE] += weight / 3;
@@ -408,10 +410,10 @@ static void everything_stops(struct judgement *j)
 			 node_text(j, k, at, sizeof(at)));
 		return;
 	}
-	evidence(j, "all-stop", weight,
-		 "no probe gets farther than %s, neither inside this connection nor from a fresh "
-		 "port",
-		 node_text(j, k, at, sizeof(at)));
+	evidence(j, "all-stop", weight, "no probe gets farther than %s, %s",
+		 node_text(j, k, at, sizeof(at)),
+		 p->control_asked ? "neither inside this connection nor from a fresh port"
+				  : "inside this connection; the capture holds no others");
 }
 
 /* It explains the silence up to then; after that the timer does. */

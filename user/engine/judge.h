@@ -35,12 +35,13 @@ struct path_view {
 	int full_missed; /* full-size probes unanswered at nodes that answered small ones in the
 			    flow */
 	int copy_missed; /* copies unanswered at routers behind that answered others */
-	int beyond_missed; /* probes of both kinds unanswered behind the farthest answer */
-	bool beyond_asked; /* so was the node right behind it */
-	bool flow_asked;   /* so was, in the flow, the node right behind `flow` */
-	int flow_next;	   /* the first node behind `flow` that answers anybody; n: the peer */
-	int nat;	   /* node where private addresses end; 0 unknown */
-	int loop;	   /* first node of several that come again and again; 0: none */
+	int beyond_missed;  /* probes of both kinds unanswered behind the farthest answer */
+	bool beyond_asked;  /* so was the node right behind it */
+	bool control_asked; /* at all: a capture may hold none of these */
+	bool flow_asked;    /* so was, in the flow, the node right behind `flow` */
+	int flow_next;	    /* the first node behind `flow` that answers anybody; n: the peer */
+	int nat;	    /* node where private addresses end; 0 unknown */
+	int loop;	    /* first node of several that come again and again; 0: none */
 	int balanced; /* first node behind which connections take different ways; 0: none seen */
 	/* Of those that meet the flow's router there, and of the others: asked, and got through. */
 	struct tally same_way, other_ways;

@@ -188,6 +188,7 @@ struct path_view path_look(const struct stall *s)
 	p.control = p.peer_control ? p.n : p.control;
 	if (p.loop) /* whatever gets there goes round, answered or not */
 		p.flow = p.full = p.control = last;
+	p.control_asked = sent_any(s, PROBE_CONTROL);
 	if (!sent_any(s, PROBE_IN_FLOW))
 		p.flow = p.control; /* a handshake, or signed segments: a new one stands for it */
 	p.asked = s->asked;
