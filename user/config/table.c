@@ -62,7 +62,9 @@ static const struct key watch_keys[] = {
 	{"netns", KEY_TEXT, MEMBER(struct watch_config, netns), "",
 	 .help = "Network namespace: a name in /run/netns or its inode number."},
 	{"stall-after", KEY_DURATION, MEMBER(struct watch_config, stall_after_ns), "2s",
-	 100 * NS_PER_MS, DAY_NS, .help = "Silence that makes a stall."},
+	 100 * NS_PER_MS, DAY_NS,
+	 .help = "Silence that somebody is told of. Stalls are looked for, and kept, "
+		 "after the shortest of all sections."},
 	{"min-bytes", KEY_SIZE, MEMBER(struct watch_config, min_bytes), "1M", 0, 1ull << 50,
 	 .help = "What moved less is no transfer."},
 	{"alert", KEY_CHOICE, MEMBER(struct watch_config, alert), "stalls",
