@@ -82,7 +82,7 @@ SCENARIOS = [
              REWRITTEN, wire_behind=2, rate_bps=CRAWL_BPS, rtt_ms=150, seed=38, quick=False),
     Scenario("timestamps-set-back", "a box sets this connection's timestamps back",
              Fault("wire_rule", "r2-r3", options={"action": "tsval", "by": 2 ** 32 - 10 ** 7}),
-             REWRITTEN, wire_behind=2, seed=39),
+             REWRITTEN, wire_behind=2, seed=39, quick=False),
     Scenario("nat-here-forgets", "this host's own NAT forgets the connection of a container",
              Fault("state_deleted", "r1"),
              Truth(("connection-state-lost", "local-drop"), ("hop r1", "sender-host"),
