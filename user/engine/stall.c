@@ -245,10 +245,11 @@ static void conclude(struct engine *e, struct stall *s, bool now)
 		return; /* what comes after is in the file: judged when the stall is over */
 	judge(e, s, &v);
 	s->dirty = false;
-	if (s->untold && v.cause != CAUSE_CONNECT_REFUSED_BY_PATH)
-		return;
-	if (s->untold)
+	if (s->untold) {
+		if (v.cause != CAUSE_CONNECT_REFUSED_BY_PATH)
+			return;
 		announce(e, s);
+	}
 	if (v.cause == CAUSE_PATH_LOSS && !passes_by(s))
 		loss_said(e, s);
 	if (s->verdict_out && verdict_same(&v, &s->pub.verdict) &&
@@ -300,20 +301,20 @@ static void learn_way(struct engine *e, struct stall *s)
 
 void stall_close(struct engine *e, struct stall *s, enum outcome outcome, uint64_t ended_ns)
 {
+	const bool confirmed = s->phase == STALL_CONFIRMED || s->phase == STALL_CLOSING;
+
 	if (outcome == OUTCOME_RECOVERED && s->phase == STALL_CONFIRMED)
 		learn_way(e, s);
-	if (s->phase == STALL_CONFIRMED || s->phase == STALL_CLOSING) {
-		if (!s->verdict_out) {
-			const struct stall *other = s->probing ? NULL : group_last(e, s);
+	if (confirmed && !s->verdict_out) {
+		const struct stall *other = s->probing ? NULL : group_last(e, s);
 
-			if (other)
-				group_adopt(s, other);
-			s->asked |= s->probing; /* what has come of the round has to do */
-			s->dirty = true;
-			conclude(e, s, true);
-		}
+		if (other)
+			group_adopt(s, other);
+		s->asked |= s->probing; /* what has come of the round has to do */
+		s->dirty = true;
+		conclude(e, s, true);
 	}
-	if ((s->phase == STALL_CONFIRMED || s->phase == STALL_CLOSING) && !s->untold) {
+	if (confirmed && !s->untold) {
 		s->pub.outcome = outcome;
 		s->pub.ended_ns = ended_ns;
 		e->counts.stalls_now--;

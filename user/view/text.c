@@ -4,7 +4,6 @@
  * ends. The block says what the JSON says; flow id, namespace and weights only with -v. At most 100
  * columns. Colour repeats what the words say and carries nothing of its own.
  */
-#include "base/plural.h"
 #include "view/writer.h"
 
 #include <errno.h>
@@ -16,6 +15,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/plural.h"
 #include "view/brief.h"
 #include "view/format.h"
 #include "view/names.h"
