@@ -10,6 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/plural.h"
 #include "stored.h"
 #include "verb.h"
 #include "view/format.h"
@@ -137,7 +138,7 @@ int cmd_show(const struct options *options, int argc, char **argv)
 	err = write_story(options, s);
 	if (!err && s->n_packets)
 		printf("%zu packet%s kept: tcpstall export %s -o %s.pcapng\n", s->n_packets,
-		       s->n_packets == 1 ? "" : "s", s->archived.id, s->archived.id);
+		       plural(s->n_packets), s->archived.id, s->archived.id);
 	else if (!err)
 		printf("no packets kept\n");
 	if (!err && !s->state.incident.ended_ns)

@@ -20,6 +20,7 @@
 
 #include "alert/sinks.h"
 #include "base/clock.h"
+#include "base/plural.h"
 #include "daemon/daemon_impl.h"
 #include "daemon/notify.h"
 #include "daemon/privilege.h"
@@ -373,7 +374,7 @@ static void take_over(struct daemon *d)
 	if (err && err != -ENOENT)
 		warnx("%s/alerts.json is damaged: alerts may be told again", memory_dir(d));
 	else if (n)
-		warnx("%" PRIu32 " alert%s of the process before go%s on", n, n == 1 ? "" : "s",
+		warnx("%" PRIu32 " alert%s of the process before go%s on", n, plural(n),
 		      n == 1 ? "es" : "");
 }
 

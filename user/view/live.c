@@ -243,7 +243,7 @@ static void draw_status(struct live *l)
 		snprintf(line, sizeof(line), "no transfer yet");
 	else
 		snprintf(line, sizeof(line), "%d transfer%s  %s  %s%s%s", l->n_transfers,
-			 l->n_transfers == 1 ? "" : "s", format_bytes(l->bytes, bytes),
+			 plural((uint64_t)l->n_transfers), format_bytes(l->bytes, bytes),
 			 format_rate(l->rate_bps, rate), l->silence_ns ? "  silent for " : "",
 			 l->silence_ns ? format_duration(l->silence_ns, silence) : "");
 	clipped(l, line);
