@@ -22,7 +22,7 @@ static void write_address(struct jsonw *j, const char *key, const struct ip_addr
 {
 	char buf[ADDR_TEXT_LEN];
 
-	jsonw_string(j, key, a->family ? addr_text(a, buf) : NULL);
+	jsonw_string(j, key, a && a->family ? addr_text(a, buf) : NULL);
 }
 
 static void write_time(struct jsonw *j, const char *key, const struct message *m, uint64_t at_ns)
@@ -104,7 +104,7 @@ static void write_json(const struct message *m, FILE *to)
 	jsonw_string(&j, "kind", place_kind_id(t->kind));
 	jsonw_known(&j, "ttl", t->ttl);
 	/* Of a trouble somewhere between it is the peer's, to tell it from others. */
-	write_address(&j, "address", between ? &(struct ip_addr){0} : &t->address);
+	write_address(&j, "address", between ? NULL : &t->address);
 	write_address(&j, "near", &t->near);
 	write_address(&j, "far", &t->far);
 	jsonw_string(&j, "side", side_id(a->side));
