@@ -10,7 +10,7 @@
 #include <string.h>
 
 #include "base/clock.h"
-#include "base/parse.h"
+#include "base/quantity.h"
 #include "sensor/blackbox.h"
 
 #define VALUE(member) offsetof(struct options, member)
@@ -103,59 +103,14 @@ const struct option_info option_table[OPTIONS] = {
 			"what the daemon finds, without privilege", 0, 0},
 };
 
-static const char *expected(enum option_type type)
-{
-	static const char *const text[] = {
-		[OPTION_U64] = "a number",
-		[OPTION_SIZE] = "a size such as 64k, 1M, 2G",
-		[OPTION_DURATION] = "a duration such as 500ms, 2s, 5m",
-	};
-
-	return text[type];
-}
-
-static bool is_choice(const char *choices, const char *text)
-{
-	size_t len = strlen(text);
-
-	for (const char *c = choices; c; c = strchr(c, '|')) {
-		c += *c == '|';
-		if (len == strcspn(c, "|") && !strncmp(c, text, len))
-			return true;
-	}
-	return false;
-}
-
-static int set_number(const struct option_info *info, const char *text, uint64_t *ret)
-{
-	uint64_t max = info->max ? info->max : UINT64_MAX;
-	uint64_t value = 0;
-	int err;
-
-	switch (info->type) {
-	case OPTION_SIZE:
-		err = parse_size(text, &value);
-		break;
-	case OPTION_DURATION:
-		err = parse_duration(text, &value);
-		break;
-	default:
-		err = parse_u64(text, 0, UINT64_MAX, &value);
-		break;
-	}
-	if (err)
-		return err;
-	if (value < info->min || value > max)
-		return -ERANGE;
-	*ret = value;
-	return 0;
-}
-
 static int set_value(const struct option_info *info, const char *shown, const char *text,
 		     struct options *o, char *ret_why, size_t why_len)
 {
+	const enum quantity kind = info->type == OPTION_SIZE	   ? QUANTITY_SIZE
+				   : info->type == OPTION_DURATION ? QUANTITY_DURATION
+								   : QUANTITY_NUMBER;
 	void *value = (char *)o + info->offset;
-	int err = 0;
+	char why[128];
 
 	switch (info->type) {
 	case OPTION_FLAG:
@@ -169,20 +124,19 @@ static int set_value(const struct option_info *info, const char *shown, const ch
 		*(const char **)value = text;
 		return 0;
 	case OPTION_CHOICE:
-		if (!is_choice(info->value, text)) {
-			snprintf(ret_why, why_len, "%s '%s': not one of %s", shown, text,
+		if (choice_parse(info->value, text) < 0) {
+			snprintf(ret_why, why_len, "%s '%s' is not one of %s", shown, text,
 				 info->value);
 			return -EINVAL;
 		}
 		*(const char **)value = text;
 		return 0;
 	default:
-		err = set_number(info, text, value);
-		if (err)
-			snprintf(ret_why, why_len, "%s '%s': %s%s", shown, text,
-				 err == -ERANGE ? "out of range, expected " : "not ",
-				 expected(info->type));
-		return err ? -EINVAL : 0;
+		if (!quantity_parse(kind, text, info->min, info->max ? info->max : UINT64_MAX,
+				    value, why, sizeof(why)))
+			return 0;
+		snprintf(ret_why, why_len, "%s '%s' %s", shown, text, why);
+		return -EINVAL;
 	}
 }
 

@@ -115,7 +115,7 @@ static void mistakes_are_told_with_file_and_line(void **state)
 	assert_wrong("[watch]\nstall-after = 5\n",
 		     "x.conf:2: stall-after '5' is not a duration such as 500ms, 2s, 5m");
 	assert_wrong("[watch]\nstall-after = 1ms\n",
-		     "x.conf:2: stall-after '1ms' is not between 100ms and 24h");
+		     "x.conf:2: stall-after '1ms' is not between 100ms and 1d");
 	assert_wrong("[store]\nmax-size = 1k\n",
 		     "x.conf:2: max-size '1k' is not between 1M and 1024T");
 	assert_wrong("[daemon]\nsource = wifi\n",

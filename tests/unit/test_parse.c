@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* base/parse: what users write, in and out of bounds. Nothing is written on error. */
+/* base/parse, base/quantity: what users write, in and out of bounds. Nothing is written on error.
+ */
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -8,7 +9,9 @@
 
 #include <errno.h>
 
+#include "base/clock.h"
 #include "base/parse.h"
+#include "base/quantity.h"
 
 #define UNTOUCHED 0xdeadull
 
@@ -87,12 +90,81 @@ static void a_size_counts_in_powers_of_1024(void **state)
 	assert_int_equal(bytes, UNTOUCHED);
 }
 
+static void a_quantity_says_what_would_have_been_right(void **state)
+{
+	static const struct {
+		enum quantity kind;
+		const char *text;
+		uint64_t min, max;
+		const char *why;
+	} wrong[] = {
+		{QUANTITY_NUMBER, "x", 0, UINT64_MAX, "is not a number"},
+		{QUANTITY_NUMBER, "9", 1, 8, "is not between 1 and 8"},
+		{QUANTITY_NUMBER, "1", 2, UINT64_MAX, "is less than 2"},
+		{QUANTITY_NUMBER, "99999999999999999999", 2, UINT64_MAX,
+		 "is more than can be counted"},
+		{QUANTITY_SIZE, "5x", 0, UINT64_MAX, "is not a size such as 64k, 1M, 2G"},
+		{QUANTITY_SIZE, "99999999T", 0, 3 << 20, "is not between 0 and 3M"},
+		{QUANTITY_DURATION, "5", 0, UINT64_MAX, "is not a duration such as 500ms, 2s, 5m"},
+		{QUANTITY_DURATION, "91d", NS_PER_S, 36 * 3600 * NS_PER_S,
+		 "is not between 1s and 36h"},
+	};
+	uint64_t value = UNTOUCHED;
+	char why[64];
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
+		assert_int_equal(quantity_parse(wrong[i].kind, wrong[i].text, wrong[i].min,
+						wrong[i].max, &value, why, sizeof(why)),
+				 -EINVAL);
+		assert_string_equal(why, wrong[i].why);
+	}
+	assert_int_equal(value, UNTOUCHED);
+}
+
+static void a_quantity_is_written_as_it_is_read(void **state)
+{
+	static const struct {
+		enum quantity kind;
+		const char *text;
+	} right[] = {
+		{QUANTITY_NUMBER, "0"},	    {QUANTITY_NUMBER, "4096"},
+		{QUANTITY_SIZE, "0"},	    {QUANTITY_SIZE, "1023"},
+		{QUANTITY_SIZE, "3k"},	    {QUANTITY_SIZE, "2T"},
+		{QUANTITY_DURATION, "1ns"}, {QUANTITY_DURATION, "1500ms"},
+		{QUANTITY_DURATION, "90d"}, {QUANTITY_DURATION, "25h"},
+	};
+	char text[QUANTITY_LEN], why[64];
+	uint64_t value;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(right) / sizeof(right[0]); i++) {
+		assert_int_equal(quantity_parse(right[i].kind, right[i].text, 0, UINT64_MAX, &value,
+						why, sizeof(why)),
+				 0);
+		assert_string_equal(quantity_text(right[i].kind, value, text), right[i].text);
+	}
+}
+
+static void a_choice_is_one_of_its_words(void **state)
+{
+	(void)state;
+	assert_int_equal(choice_parse("a|bc|d", "a"), 0);
+	assert_int_equal(choice_parse("a|bc|d", "d"), 2);
+	assert_int_equal(choice_parse("a|bc|d", "b"), -EINVAL);
+	assert_int_equal(choice_parse("a|bc|d", "bc|d"), -EINVAL);
+	assert_int_equal(choice_parse("a|bc|d", ""), -EINVAL);
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_number_is_decimal_digits_within_bounds),
 		cmocka_unit_test(a_duration_has_a_unit_and_may_have_a_fraction),
 		cmocka_unit_test(a_size_counts_in_powers_of_1024),
+		cmocka_unit_test(a_quantity_says_what_would_have_been_right),
+		cmocka_unit_test(a_quantity_is_written_as_it_is_read),
+		cmocka_unit_test(a_choice_is_one_of_its_words),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
