@@ -154,10 +154,12 @@ int config_finish(struct config *c, char *ret_why, size_t why_len)
 
 		if (http && strncmp(s->url, "http://", 7) && strncmp(s->url, "https://", 8)) {
 			lines_add(ret_why, why_len,
-				  "[sink %s] needs url = http://... or https://...", s->name);
+				  "%s: [sink %s] needs url = http://... or https://...", s->type_at,
+				  s->name);
 		}
 		if (s->type == SINK_PROGRAM && *s->command != '/') {
-			lines_add(ret_why, why_len, "[sink %s] needs command = /PATH ...", s->name);
+			lines_add(ret_why, why_len, "%s: [sink %s] needs command = /PATH ...",
+				  s->type_at, s->name);
 		}
 	}
 	return *ret_why ? -EINVAL : 0;

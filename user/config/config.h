@@ -51,6 +51,7 @@ struct sink_config {
 	char name[CONFIG_NAME];
 	uint64_t given;
 	int type; /* enum sink_type */
+	char type_at[CONFIG_TEXT];
 	char watch[CONFIG_TEXT], watch_at[CONFIG_TEXT];
 	char url[CONFIG_TEXT * 2], authorization_file[CONFIG_TEXT], ca_file[CONFIG_TEXT];
 	char command[CONFIG_TEXT * 2], command_at[CONFIG_TEXT];

@@ -92,7 +92,7 @@ static const struct key alerts_keys[] = {
 };
 
 static const struct key sink_keys[] = {
-	{"type", KEY_CHOICE, MEMBER(struct sink_config, type), "journal",
+	{"type", KEY_CHOICE, PLACED(struct sink_config, type), "journal",
 	 .choices = "journal|syslog|program|alertmanager|webhook|mail",
 	 .help = "journal: structured fields. syslog: "
 		 "daemon facility. program: one JSON object on its standard input. alertmanager: "
