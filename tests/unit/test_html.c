@@ -267,6 +267,29 @@ static void the_largest_page_is_bounded(void **state)
 	trail_free(t);
 }
 
+/* As the text tells it. */
+static void an_open_place_is_shown_with_all_that_it_may_be(void **state)
+{
+	struct incident i = state_lost();
+	struct html_report r = report_of(&i, NULL);
+	struct verdict *v = &i.verdict;
+	size_t len;
+	char *text;
+
+	(void)state;
+	v->where = (struct place){.kind = PLACE_PATH, .confidence = 0.9};
+	v->n_candidates = 2;
+	v->candidates[0] = (struct place){.kind = PLACE_SENDER_HOST, .confidence = 0.38};
+	v->candidates[1] = (struct place){.kind = PLACE_HOP, .ttl = 2, .confidence = 0.12};
+	v->candidates[1].address = i.hops[1].address;
+	text = written(&r, &len);
+	assert_non_null(strstr(text, "; likeliest on the sending host"));
+	assert_non_null(strstr(text, "38 %, at hop 2"));
+	assert_non_null(strstr(text, "38 % here"));
+	assert_non_null(strstr(text, "12 % here"));
+	free(text);
+}
+
 static void an_incident_of_which_nothing_is_known_has_a_page(void **state)
 {
 	const struct incident empty = {.verdict = {.cause_confidence = NAN}};
@@ -309,6 +332,7 @@ int main(void)
 		cmocka_unit_test(hostile_text_stays_text),
 		cmocka_unit_test(nothing_is_fetched),
 		cmocka_unit_test(the_largest_page_is_bounded),
+		cmocka_unit_test(an_open_place_is_shown_with_all_that_it_may_be),
 		cmocka_unit_test(an_incident_of_which_nothing_is_known_has_a_page),
 		cmocka_unit_test(a_reader_that_is_gone_is_an_error),
 	};

@@ -88,6 +88,8 @@ static void head(FILE *out, const struct html_report *r, const char *sentence)
 static void places(FILE *out, const struct incident *i)
 {
 	const struct verdict *v = &i->verdict;
+	/* The first candidate is the place itself, or the likeliest part of the path. */
+	const bool open = v->where.kind == PLACE_PATH && v->candidates[0].kind != PLACE_PATH;
 	char place[PLACE_LEN];
 
 	html_text(out, format_place(&v->where, i, NULL, place));
@@ -97,9 +99,8 @@ static void places(FILE *out, const struct incident *i)
 	}
 	if (way_id(v->way))
 		fprintf(out, ", %s direction", way_id(v->way));
-	/* The first candidate is the place itself. */
-	for (int k = 1; k < v->n_candidates; k++) {
-		fputs(k == 1 ? "; otherwise " : ", ", out);
+	for (int k = open ? 0 : 1; k < v->n_candidates; k++) {
+		fputs(!k ? "; likeliest " : k == 1 && !open ? "; otherwise " : ", ", out);
 		html_text(out, format_place(&v->candidates[k], i, NULL, place));
 		putc(' ', out);
 		percent(out, v->candidates[k].confidence);

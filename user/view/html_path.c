@@ -52,6 +52,18 @@ static void link_to_next(FILE *out, bool bad, bool open, double likely)
 	fputs("</li>\n", out);
 }
 
+static double end_share(const struct verdict *v, bool sends)
+{
+	const enum place_kind app = sends ? PLACE_SENDER_APP : PLACE_RECEIVER_APP;
+	const enum place_kind host = sends ? PLACE_SENDER_HOST : PLACE_RECEIVER_HOST;
+	double sum = 0;
+
+	for (int k = 0; v->where.kind == PLACE_PATH && k < v->n_candidates; k++)
+		if (v->candidates[k].kind == app || v->candidates[k].kind == host)
+			sum += v->candidates[k].confidence;
+	return sum;
+}
+
 /* One of the two ends. Whether the fault is there: for node_close(). */
 static bool end_node(FILE *out, const struct incident *i, bool local)
 {
@@ -69,6 +81,7 @@ static bool end_node(FILE *out, const struct incident *i, bool local)
 		  endpoint_text(e, text), app || host);
 	if (local && !(i->last.flags & SNAP_OFFLINE))
 		fputs("<br>this host", out);
+	share(out, end_share(&i->verdict, sends));
 	return app || host;
 }
 
