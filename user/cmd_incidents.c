@@ -100,6 +100,7 @@ static int parse_filter(const struct options *o, struct archive_filter *ret)
 
 struct listing {
 	bool json;
+	bool heading;
 	bool colour;
 	uint64_t n;
 };
@@ -117,7 +118,7 @@ static int list_one(const struct archived *a, const struct output *out, void *ar
 
 	l->n++;
 	if (!l->json) {
-		if (l->n == 1)
+		if (l->n == 1 && l->heading)
 			incidents_head(stdout, l->colour);
 		return incidents_line(stdout, a->running, out, l->colour);
 	}
@@ -130,7 +131,11 @@ static int list_one(const struct archived *a, const struct output *out, void *ar
 
 int cmd_incidents(const struct options *options, int argc, char **argv)
 {
-	struct listing l = {.json = options->json, .colour = terminal_colour(STDOUT_FILENO)};
+	struct listing l = {
+		.json = options->json,
+		.heading = !options->quiet,
+		.colour = terminal_colour(STDOUT_FILENO),
+	};
 	struct archive *a = NULL;
 	struct archive_filter filter;
 	uint64_t damaged = 0;

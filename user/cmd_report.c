@@ -13,7 +13,6 @@
 #include "base/newfile.h"
 #include "incident/nameless.h"
 #include "incident/state.h"
-#include "incident/store.h"
 #include "stored.h"
 #include "target.h"
 #include "verb.h"
@@ -96,8 +95,8 @@ int cmd_report(const struct options *options, int argc, char **argv)
 		warnx("report needs -o FILE; see tcpstall help report");
 		return STATUS_USAGE;
 	}
-	if (argc == 1 && store_is_id(argv[0]) && access(argv[0], F_OK))
-		return report_stored(options, argv[0]);
+	if (argc == 1 && access(argv[0], F_OK) && !strpbrk(argv[0], "/."))
+		return report_stored(options, argv[0]); /* not even the name of a file */
 	d = calloc(1, sizeof(*d));
 	p = calloc(1, sizeof(*p));
 	if (!d || !p) {

@@ -124,6 +124,24 @@ static int write_story(const struct options *options, const struct stored *s)
 	return err;
 }
 
+/* As export writes them: without those of the witnesses, unless it is asked for these as well. */
+static void write_packets(const struct stored *s)
+{
+	size_t own = 0, rest;
+
+	if (!s->n_packets) {
+		printf("no packets kept\n");
+		return;
+	}
+	for (size_t k = 0; k < s->n_packets; k++)
+		own += s->packets[k].role != KEPT_WITNESS;
+	rest = s->n_packets - own;
+	printf("%zu packet%s kept: tcpstall export %s -o %s.pcapng\n", own, plural(own),
+	       s->archived.id, s->archived.id);
+	if (rest)
+		printf("%zu more, of the transfers beside it: --witnesses\n", rest);
+}
+
 int cmd_show(const struct options *options, int argc, char **argv)
 {
 	struct stored *s = NULL;
@@ -136,11 +154,8 @@ int cmd_show(const struct options *options, int argc, char **argv)
 	if (status)
 		return status;
 	err = write_story(options, s);
-	if (!err && s->n_packets)
-		printf("%zu packet%s kept: tcpstall export %s -o %s.pcapng\n", s->n_packets,
-		       plural(s->n_packets), s->archived.id, s->archived.id);
-	else if (!err)
-		printf("no packets kept\n");
+	if (!err)
+		write_packets(s);
 	if (!err && !s->state.incident.ended_ns)
 		printf("it goes on: the process that watches it lives\n");
 	stored_free(s);

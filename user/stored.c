@@ -54,15 +54,16 @@ int stored_open(const struct options *options, struct archive **ret)
 
 static void name_ids(bool several, const char *word, char ids[][INCIDENT_ID], int n)
 {
+	const int named = n < ARCHIVE_IDS ? n : ARCHIVE_IDS;
 	char list[ARCHIVE_IDS * (INCIDENT_ID + 2) + 1] = "";
 	size_t len = 0;
 
-	for (int k = 0; k < n; k++)
+	for (int k = 0; k < named; k++)
 		len += (size_t)snprintf(list + len, sizeof(list) - len, "%s%s", k ? ", " : "",
 					ids[k]);
 	if (several)
 		warnx("several incidents begin with '%s': %s%s", word, list,
-		      n == ARCHIVE_IDS ? " ..." : "");
+		      n > named ? " ..." : "");
 	else
 		warnx("no incident '%s'; the nearest: %s", word, list);
 }

@@ -258,6 +258,11 @@ static void an_id_is_found_by_its_beginning(void **state)
 	assert_int_equal(archive_find(a, "20260102T0301", id, ids, &n), 0);
 	assert_string_equal(id, incident_at(70).id);
 	assert_int_equal(archive_find(a, "2026", id, ids, &n), -EEXIST);
+	assert_int_equal(n, 3);
+	assert_int_equal(archive_find(a, "20260102T0300", id, ids, &n), -EEXIST);
+	assert_int_equal(n, 2); /* nor is the third named among them */
+	assert_string_equal(ids[0], incident_at(35).id);
+	assert_string_equal(ids[1], incident_at(0).id);
 	assert_int_equal(archive_find(a, "20260102T0302", id, ids, &n), -ENOENT);
 	assert_int_equal(n, 3);
 	assert_int_equal(archive_find(a, "", id, ids, &n), -ENOENT);

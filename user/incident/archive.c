@@ -319,12 +319,17 @@ static size_t common(const char *a, const char *b)
 	return begin + end;
 }
 
+static size_t nearness(const char *prefix, const char *id)
+{
+	return strncmp(id, prefix, strlen(prefix)) ? common(prefix, id) : SIZE_MAX;
+}
+
 /* Keeps the ids that are nearest, the newest first among equals. */
 static void keep_nearest(const char *prefix, const char *id, char ids[][INCIDENT_ID], int *n)
 {
 	int at = *n;
 
-	while (at > 0 && common(prefix, id) > common(prefix, ids[at - 1]))
+	while (at > 0 && nearness(prefix, id) > nearness(prefix, ids[at - 1]))
 		at--;
 	if (at == ARCHIVE_IDS)
 		return;
@@ -360,7 +365,7 @@ int archive_find(struct archive *a, const char *prefix, char ret_id[INCIDENT_ID]
 		}
 	}
 	sqlite3_finalize(row);
-	*ret_n_ids = n;
+	*ret_n_ids = found ? found : n;
 	return err ? err : found == 1 ? 0 : found ? -EEXIST : -ENOENT;
 }
 

@@ -52,8 +52,8 @@ int archive_each(struct archive *a, const struct archive_filter *filter, archive
 int archive_events(struct archive *a, const char *id, archive_fn fn, void *arg);
 
 /*
- * The one incident whose id begins with this. -ENOENT: there is none, -EEXIST: several; ret_ids
- * then has the nearest or the newest of them.
+ * The one incident whose id begins with this. -ENOENT: there is none; ret_ids then has the
+ * ret_n_ids nearest. -EEXIST: there are ret_n_ids; it has the newest of these, or all.
  */
 int archive_find(struct archive *a, const char *prefix, char ret_id[INCIDENT_ID],
 		 char ret_ids[ARCHIVE_IDS][INCIDENT_ID], int *ret_n_ids);
