@@ -8,9 +8,10 @@ import subprocess
 import time
 
 from . import session
+from .events import PATIENCE
 
 SAID = "tcpstall: watching "
-ATTACHED = "bpf"  # part of what /proc/PID/fd says of a descriptor of a program or link
+ATTACHED = "link_type:\titer"  # in /proc/PID/fdinfo: the scan, which is attached after all others
 
 
 def ends_of(flow):
@@ -66,18 +67,26 @@ class Monitor:
         self.bus.add_lines(process.stdout, self._heard)
         self.bus.add_lines(process.stderr, on_words or self.words.append, b"\n\r")
 
+    def _attached(self):
+        """Whether its kernel programs are. That some are loaded says nothing: it may be trying them,
+        one after the other."""
+        folder = f"/proc/{self.process.pid}/fdinfo"
+        for fd in os.listdir(folder):
+            with open(f"{folder}/{fd}", encoding="ascii", errors="replace") as info:
+                if ATTACHED in info.read():
+                    return True
+        return False
+
     def watching(self):
-        """Whether it says so, or its kernel programs are loaded, which shows in /proc only."""
+        """Whether it says so, or it shows in /proc only."""
         if any(SAID in words for words in self.words):
             return True
-        pid = self.process.pid
         try:
-            return any(ATTACHED in os.readlink(f"/proc/{pid}/fd/{fd}")
-                       for fd in os.listdir(f"/proc/{pid}/fd"))
+            return self._attached()
         except OSError:
             return False
 
-    def wait_until_watching(self, timeout_s=15):
+    def wait_until_watching(self, timeout_s=15 * PATIENCE):
         end = time.monotonic() + timeout_s
         while not self.watching():
             if self.process.poll() is not None or time.monotonic() > end:
