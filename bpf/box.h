@@ -197,6 +197,7 @@ static __noinline int box_take(struct flow *f, struct sock *sk, struct tcp_sock 
 	b->out_tstamp = 0;
 	b->out_ifindex = 0;
 	b->last_skb = 0;
+	b->unseen = 0;
 	/* Of a flow older than we are, all that it sent has left. */
 	b->out_high = f->flags & FLOW_SEEDED ? tp->snd_nxt : tp->snd_una;
 	b->in_high = tp->rcv_nxt;

@@ -71,7 +71,7 @@ static __always_inline void half_closed(struct sock *sk, struct tcp_sock *tp)
 	if (!f || !f->box.index)
 		return;
 	tuple_of_any(&t, sk, tp);
-	apart_begin(&f->box, &t);
+	apart_begin(&f->box, &t, tp);
 	if (!packet_in_there)
 		bpf_ringbuf_output(&events, &e, sizeof(e), 0);
 }

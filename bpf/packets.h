@@ -17,7 +17,10 @@ __u8 packet_in_there; /* or cannot be: nobody need be told */
 
 struct apart {
 	struct box_ref box;
-	u64 last_skb, last_ns;
+	u64 last_skb, last_ns, last_numbers;
+	u64 tp;	     /* of a half-closed flow until a packet of it is seen: struct tcp_sock */
+	u32 segs_in; /* when it stood apart */
+	u32 pad;
 };
 
 /* As many as there are boxes. */
@@ -36,45 +39,75 @@ static __always_inline void tuple_of_any(struct tuple *t, struct sock *sk,
 	t->local_port = bpf_ntohs(tp->inet_conn.icsk_inet.inet_sport);
 }
 
-static __always_inline void apart_begin(const struct box_ref *box, const struct tuple *t)
+/* tp: NULL before the handshake, when there is nothing to miss. */
+static __always_inline void apart_begin(const struct box_ref *box, const struct tuple *t,
+					const struct tcp_sock *tp)
 {
-	struct apart value = {.box = *box};
+	struct apart value = {.box = *box, .tp = (u64)tp};
 
+	if (tp)
+		value.segs_in = tp->segs_in;
 	if (box->index && !bpf_map_update_elem(&apart, t, &value, BPF_NOEXIST))
 		__sync_fetch_and_add(&n_apart, 1);
 }
 
+/* What the socket has received since it stood apart, packet_in was too late for. */
+static __always_inline void count_unseen(struct apart *a, u32 segs_in)
+{
+	struct box *b = box_of(&a->box);
+	u32 n;
+
+	if (!a->tp || !b)
+		return;
+	a->tp = 0;
+	n = b->unseen + segs_in - a->segs_in;
+	b->unseen = n < 0xffff ? n : 0xffff;
+}
+
 static __noinline int apart_end(struct sock *sk, struct tcp_sock *tp)
 {
+	struct apart *a;
 	struct tuple t;
 
 	if (!sk || !tp || !n_apart)
 		return 0;
 	tuple_of_any(&t, sk, tp);
+	a = bpf_map_lookup_elem(&apart, &t);
+	if (a)
+		count_unseen(a, tp->segs_in);
 	if (!bpf_map_delete_elem(&apart, &t))
 		__sync_fetch_and_add(&n_apart, -1);
 	return 0;
 }
 
-/* A bridge hands the same packet up again. */
+/*
+ * A bridge hands the same packet up again. The next one may lie in the same memory, but its
+ * sequence numbers are others, or it comes later.
+ */
 static __always_inline void packet_apart(const struct sk_buff *skb)
 {
-	u32 ip = skb->data - skb->head, ip_bytes;
-	u64 now = clock_ns();
+	u32 ip = skb->data - skb->head, ip_bytes, segs_in;
+	u64 now = clock_ns(), numbers;
+	const struct tcp_sock *tp;
 	struct apart *a;
 	struct tuple t;
 	struct box *b;
 
 	ip_bytes = parse(skb->data, &t);
-	if (!ip_bytes)
+	if (!ip_bytes || bpf_probe_read_kernel(&numbers, sizeof(numbers), skb->data + ip_bytes + 4))
 		return;
 	t.netns = skb->dev->nd_net.net->ns.inum;
 	a = bpf_map_lookup_elem(&apart, &t);
 	b = a ? box_of(&a->box) : NULL;
-	if (!b || (a->last_skb == (u64)skb && now - a->last_ns < SAME_PACKET_NS))
+	if (!b || (a->last_skb == (u64)skb && a->last_numbers == numbers &&
+		   now - a->last_ns < SAME_PACKET_NS))
 		return;
 	a->last_skb = (u64)skb;
 	a->last_ns = now;
+	a->last_numbers = numbers;
+	tp = (void *)a->tp;
+	if (tp && !bpf_core_read(&segs_in, sizeof(segs_in), &tp->segs_in))
+		count_unseen(a, segs_in);
 	box_put(b, &a->box, skb, ip, ip + ip_bytes, skb->dev->ifindex, 0, bpf_ktime_get_ns());
 }
 
@@ -130,7 +163,7 @@ int BPF_PROG(packet_out, struct sk_buff *skb, struct net_device *dev)
 		PACKET_OUT, now);
 	if (sk->__sk_common.skc_state == TCP_SYN_SENT) { /* only now it has a port */
 		tuple_of(&t, sk);
-		apart_begin(&f->box, &t);
+		apart_begin(&f->box, &t, NULL);
 	}
 	return 0;
 }

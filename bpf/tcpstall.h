@@ -116,9 +116,9 @@ struct box {
 	__u32 out_high, in_high; /* sequence numbers that have passed are below */
 	__u32 min_rtt_us;	 /* from here on: what the handshake has settled */
 	__u16 snd_mss, rcv_mss;
-	__u8 snd_wscale, rcv_wscale;
+	__u8 snd_wscale : 4, rcv_wscale : 4;
 	__u8 options; /* enum box_option */
-	__u8 pad;
+	__u16 unseen; /* segments that came before packet_in was there; 65535: or more */
 };
 _Static_assert(sizeof(struct box) == 64, "layout");
 

@@ -389,8 +389,8 @@ int db_packets(struct store_db *d, const char *incident, const struct kept_packe
 	return run(d,
 		   "UPDATE incident SET packet_bytes = ?1, packets_seen = max(packets_seen, ?2),"
 		   " packets_lost = max(packets_lost, ?3) WHERE id = ?4",
-		   "iiit", (int64_t)st.st_size, (int64_t)counts->seen,
-		   (int64_t)(counts->overwritten + counts->torn), incident, NULL);
+		   "iiit", (int64_t)st.st_size, (int64_t)(counts->seen + counts->unseen),
+		   (int64_t)(counts->overwritten + counts->torn + counts->unseen), incident, NULL);
 }
 
 /* The database, its log and the packets. */

@@ -246,6 +246,7 @@ int ebpf_box(struct sensor *sensor, const struct flow_key *key, box_fn take, voi
 	ret->seen = head.packets - head.first;
 	ret->overwritten = ret->seen > n ? ret->seen - n : 0;
 	ret->torn = ret->seen - ret->overwritten - kept;
+	ret->unseen = head.unseen;
 out:
 	free(packets);
 	free(whole);

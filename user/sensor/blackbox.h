@@ -38,8 +38,10 @@ typedef void (*box_fn)(const struct box_packet *packet, void *arg);
 struct box_counts {
 	uint64_t seen;	      /* packets since the flow became a transfer; reconstructed ones not */
 	uint64_t overwritten; /* of these, by later ones */
-	uint64_t torn; /* overwritten while they were read, not yet complete, or dropped before
-			  they had headers */
+	uint64_t torn;	 /* overwritten while they were read, not yet complete, or dropped before
+			    they had headers */
+	uint64_t unseen; /* segments received while nobody looked, after it was half closed: as
+			    far as counted yet, not among those seen */
 };
 
 struct sensor;
