@@ -122,6 +122,29 @@ static void loss_before_does_not_hide_what_came_then(void **state)
 	}
 }
 
+/* A third is lost on the way to where nothing gets farther: that is not what stops it. */
+static void loss_on_the_way_does_not_hide_where_it_ends(void **state)
+{
+	int blackhole = 0;
+
+	(void)state;
+	for (uint32_t seed = 1; seed <= SEEDS; seed++) {
+		struct world w;
+
+		world_init(&w, true, seed & 1);
+		w.rng = (seed * 747796405u + 2891336453u) | 1;
+		w.has_witness = false;
+		w.fault.loses_at = 1;
+		w.fault.loses_small = w.fault.loses_full = 3;
+		w.fault.blackhole_at = 4;
+		world_run(&w, 9 * NS_PER_S);
+		blackhole += w.incident.verdict.cause == CAUSE_PATH_BLACKHOLE ||
+			     w.incident.verdict.cause == CAUSE_PEER_GONE;
+		world_free(&w);
+	}
+	assert_true(blackhole * 10 >= SEEDS * 9);
+}
+
 /* No probe is lost, and tries are in vain: so it was with a third of all segments before. */
 static void a_row_of_losses_is_chance_where_a_third_is_lost(void **state)
 {
@@ -346,11 +369,74 @@ static void routers_that_limit_their_answers_are_not_blamed(void **state)
 	world_free(&w);
 }
 
+/*
+ * Somebody else on this host traces routes as well, and has used up what routers answer: of two
+ * probes that follow each other they answer one. All that goes farther arrives.
+ */
+static void what_routers_do_not_answer_is_not_lost(void **state)
+{
+	static const enum cause causes[] = {CAUSE_HEADER_REWRITE, CAUSE_PATH_BLACKHOLE,
+					    CAUSE_CONNECTION_STATE_LOST, CAUSE_CONTENT_DROP};
+
+	(void)state;
+	for (int i = 0; i < 4 * 16; i++) {
+		static const uint64_t hasty[] = {~0ull, 1 << 1 | 1 << 2, 1 << 2 | 1 << 3, 1 << 3};
+		enum cause cause = causes[i / 16];
+		struct world w;
+
+		world_init(&w, true, i & 1);
+		w.has_witness = i & 2 && cause != CAUSE_PATH_BLACKHOLE;
+		w.hasty_hops = hasty[i / 4 % 4];
+		w.flow.retrans_len = 1448;
+		w.fault.blackhole_at = cause == CAUSE_PATH_BLACKHOLE ? 3 : 0;
+		w.fault.state_at = cause == CAUSE_CONNECTION_STATE_LOST ? 3 : 0;
+		w.fault.content_at = cause == CAUSE_CONTENT_DROP ? 3 : 0;
+		for (int s = 0; s < 6; s++) {
+			if (cause == CAUSE_HEADER_REWRITE) { /* each try is refused */
+				w.flow.in_segs += 20;
+				w.flow.dup_acks += 20;
+				w.flow.last_in_ns = w.now_ns + NS_PER_S;
+			}
+			world_run(&w, NS_PER_S);
+		}
+		expect_cause(&w, cause);
+		world_free(&w);
+	}
+}
+
+/* A quarter of the probes is lost as well; but what is sent again arrives, and is answered. */
+static void what_the_peer_refuses_has_arrived(void **state)
+{
+	int rewrite = 0;
+
+	(void)state;
+	for (uint32_t seed = 1; seed <= SEEDS; seed++) {
+		struct world w;
+
+		world_init(&w, true, seed & 1);
+		w.rng = (seed * 747796405u + 2891336453u) | 1;
+		w.has_witness = seed & 2;
+		w.fault.loses_at = 2;
+		w.fault.loses_small = w.fault.loses_full = 4;
+		w.flow.retrans_len = 1448;
+		for (int s = 0; s < 6; s++) {
+			w.flow.in_segs += 20;
+			w.flow.dup_acks += 20;
+			w.flow.last_in_ns = w.now_ns + NS_PER_S;
+			world_run(&w, NS_PER_S);
+		}
+		rewrite += w.incident.verdict.cause == CAUSE_HEADER_REWRITE;
+		world_free(&w);
+	}
+	assert_true(rewrite * 10 >= SEEDS * 9);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(what_is_lost_again_and_again_is_no_refused_segment),
 		cmocka_unit_test(loss_before_does_not_hide_what_came_then),
+		cmocka_unit_test(loss_on_the_way_does_not_hide_where_it_ends),
 		cmocka_unit_test(a_row_of_losses_is_chance_where_a_third_is_lost),
 		cmocka_unit_test(probes_alone_tell_loss_from_one_connection_that_is_dropped),
 		cmocka_unit_test(loss_may_begin_with_the_silence),
@@ -361,6 +447,8 @@ int main(void)
 		cmocka_unit_test(loss_is_placed_by_probes),
 		cmocka_unit_test(bit_errors_are_told_by_size),
 		cmocka_unit_test(routers_that_limit_their_answers_are_not_blamed),
+		cmocka_unit_test(what_routers_do_not_answer_is_not_lost),
+		cmocka_unit_test(what_the_peer_refuses_has_arrived),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -98,11 +98,14 @@ void world_free(struct world *w)
 	w->e = NULL;
 }
 
-static bool node_answers(struct world *w, int node)
+/* nth: of several alike that were sent at once, from 0. */
+static bool node_answers(struct world *w, int node, int nth)
 {
 	if (node < w->hops && (w->silent_hops >> node & 1))
 		return false;
 	if (w->icmp_burst && node < w->hops && w->answers[node] >= w->icmp_burst)
+		return false;
+	if (nth && node < w->hops && (w->hasty_hops >> node & 1))
 		return false;
 	w->answers[node]++;
 	return true;
@@ -166,7 +169,7 @@ static void travel(struct world *w, struct probe_seen *p, bool dropped_flow)
 		return;
 	if (target == w->hops && in_flow && f->reverse_at)
 		return;
-	if (!node_answers(w, target))
+	if (!node_answers(w, target, p->way))
 		return;
 	if (f->refused_by && !in_flow && (target > f->refused_by || target == w->hops)) {
 		p->answer = ANSWER_RST;

@@ -45,6 +45,7 @@ struct world {
 	bool untold;	      /* what becomes of those to the peer takes longer than all else */
 	uint64_t timeout_ns;  /* the first, then it doubles; 0: 220 ms */
 	int icmp_burst;	      /* answers a node gives in all; 0: no limit */
+	uint64_t hasty_hops;  /* bit i: node i is asked too fast, it answers one of several alike */
 	uint64_t controls_late_ns; /* they are sent so much after the flow's */
 	struct world_fault fault;
 

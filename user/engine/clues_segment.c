@@ -126,6 +126,7 @@ static void tries_are_refused(struct judgement *j)
 		return;
 	j->cause[CAUSE_HEADER_REWRITE] += CLEAR + HINT;
 	j->cause[CAUSE_CONTENT_DROP] -= STRONG; /* it arrives */
+	j->cause[CAUSE_PATH_LOSS] -= STRONG;
 	evidence(j, "refused", CLEAR + HINT,
 		 "the peer answers what is sent again with %u ACKs for what came before: it gets "
 		 "it and does not take it, as with a timestamp or sequence number that is not ours",

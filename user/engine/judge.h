@@ -65,6 +65,7 @@ enum rewrite { REWRITE_UNKNOWN, REWRITE_SEQUENCE, REWRITE_WINDOW, REWRITE_TIMEST
 /* Loss of some packets: how well it is explained by a point behind node k. */
 struct loss_view {
 	int at;			     /* the best; -1: there is none */
+	double sure;		     /* log-odds of it against a path that loses nothing */
 	struct tally before, behind; /* probes to the nodes on this side of it, and beyond */
 	struct tally behind_of[PROBE_KINDS];
 	double split[MAX_DISTANCE]; /* log-odds, 0: none */

@@ -9,8 +9,11 @@
  * The ratio to "no such point" is the weight of the point, and with few probes it is small: a
  * fitted rate would explain any chance.
  *
- * Routers limit their answers. Loss at a node counts only if it lasts to the nodes behind: a node
- * that answers clearly worse than those behind it says nothing. Nor do nodes that never answer.
+ * Routers limit their answers, for all of a host together: who traces a route beside us uses them
+ * up. Loss at a node counts only if it lasts to the nodes behind: a node that answers clearly worse
+ * than those behind it says nothing. Nor do nodes that never answer. And if all routers answer some
+ * while the peer, which limits little, answers, they limit and nothing is lost: points compete with
+ * that.
  */
 #include <math.h>
 #include <string.h>
@@ -27,7 +30,7 @@
 #define SIZE_TELLS   2.0  /* that size matters */
 #define LOSS_LEAST   0.1  /* share; less makes no stall */
 #define LOSS_WEIGHT  2.5  /* of lost probes: twelve to one, for they may have other causes */
-#define SPLIT_TELLS  2.0  /* more, at most, that all fall behind one point */
+#define SPLIT_TELLS  2.0  /* more, at most, that they are lost behind one point */
 #define MISSES_MAX   20	  /* more exclude anything */
 #define LOSS_MANY    4.0  /* of lost segments, at most: they do not decide alone */
 #define LOSSY_PRIOR  0.05 /* of a path of which nothing is known */
@@ -136,6 +139,23 @@ static void tell_nodes(const struct stall *s, const struct path_cache *lossy, in
 	}
 }
 
+/* Log-probability of answers on a path that loses hardly any: routers may limit theirs. */
+static double fit_fine(struct tally routers, struct tally peer)
+{
+	return fmax(fit(plus(routers, peer), BEFORE_LOST, BEFORE_KEPT),
+		    fit(routers, BEHIND_LOST, BEHIND_KEPT) + fit(peer, BEFORE_LOST, BEFORE_KEPT));
+}
+
+/* What this kind says of routers that limit, rather than of a path that loses nothing anywhere. */
+static double weigh_limit(const struct tally *node, int n)
+{
+	struct tally routers = {0};
+
+	for (int i = 1; i < n; i++)
+		routers = plus(routers, node[i]);
+	return fit_fine(routers, node[n]) - fit(plus(routers, node[n]), BEFORE_LOST, BEFORE_KEPT);
+}
+
 /* Adds what this kind says of each point. */
 static void weigh_kind(const struct tally *node, int n, enum probe_kind kind,
 		       struct loss_point *point)
@@ -172,7 +192,7 @@ static struct loss_view look_at(const struct stall *s, const struct path_cache *
 	struct loss_point point[MAX_DISTANCE] = {0};
 	struct tally node[sizeof(kinds) / sizeof(*kinds)][MAX_DISTANCE + 1];
 	struct loss_view v = {.at = -1};
-	double most = 0;
+	double limit = 0, most;
 	int lost = 0;
 
 	if (n < 1 || n > MAX_DISTANCE)
@@ -184,8 +204,11 @@ static struct loss_view look_at(const struct stall *s, const struct path_cache *
 	}
 	if (lost < LOST_LEAST)
 		return v;
-	for (size_t i = 0; i < sizeof(kinds) / sizeof(*kinds); i++)
+	for (size_t i = 0; i < sizeof(kinds) / sizeof(*kinds); i++) {
 		weigh_kind(node[i], n, kinds[i], point);
+		limit += weigh_limit(node[i], n);
+	}
+	most = limit;
 	for (int k = 0; k < n; k++) {
 		if (point[k].weight <= most || lost_of(sum_of(point[k].behind)) < LOST_LEAST)
 			continue;
@@ -194,6 +217,7 @@ static struct loss_view look_at(const struct stall *s, const struct path_cache *
 	}
 	if (v.at < 0)
 		return v;
+	v.sure = most - limit;
 	v.before = point[v.at].before;
 	memcpy(v.behind_of, point[v.at].behind, sizeof(v.behind_of));
 	v.behind = sum_of(v.behind_of);
@@ -350,10 +374,13 @@ static void add_loss(struct judgement *j, double weight, bool first_link)
 		j->cause[CAUSE_LINK_DEGRADED] += weight;
 }
 
-/* So many probes were lost beyond the last that answered that it is no chance any more. */
-static double unlikely_beyond(const struct judgement *j)
+/*
+ * So many probes were lost beyond the last that answered that it is no chance any more, given what
+ * the transfer has lost, and probes of these kinds.
+ */
+static double unlikely_beyond(const struct judgement *j, unsigned int kinds)
 {
-	return j->path.asked ? fmax(loss_excluded(j, j->path.beyond_missed, 0) - LOSS_WEIGHT, 0)
+	return j->path.asked ? fmax(loss_excluded(j, j->path.beyond_missed, kinds) - LOSS_WEIGHT, 0)
 			     : 0;
 }
 
@@ -371,7 +398,7 @@ static bool lost_before(struct judgement *j)
 	if (s->pub.slow || !s->sends || t.lost < LOST_LEAST || weight <= 0)
 		return false;
 	tries = loss_excluded_once(j, (int)fmin(last->retrans, MISSES_MAX)) - LOSS_MANY;
-	weight -= fmax(tries, 0) + unlikely_beyond(j);
+	weight -= fmax(tries, 0) + unlikely_beyond(j, 0);
 	if (weight <= 0)
 		return true;
 	add_loss(j, weight, j->onlink.loss > 0);
@@ -396,7 +423,7 @@ static void path_lost_before(struct judgement *j)
 	    lost_of(peer) < LOST_LEAST)
 		return;
 	add_late(&t, lost_of(peer), peer.answered);
-	weight = fmin(t.lossy, LOSS_WEIGHT) - unlikely_beyond(j);
+	weight = fmin(t.lossy, LOSS_WEIGHT) - unlikely_beyond(j, 0);
 	if (weight <= 0)
 		return;
 	add_loss(j, weight, false);
@@ -417,7 +444,7 @@ static double all_lose_some(const struct judgement *j, int at)
 
 	for (size_t i = 0; i < sizeof(small) / sizeof(*small); i++) {
 		enum probe_kind kind = small[i];
-		struct tally before = {0}, behind = {0}, reached = {0};
+		struct tally before = {0}, behind = {0}, reached = {0}, peer = {0};
 
 		for (int k = 1; k <= j->path.n; k++) {
 			struct tally probes[PROBE_KINDS], t;
@@ -426,9 +453,10 @@ static double all_lose_some(const struct judgement *j, int at)
 			t = probes[kind];
 			*(k <= at ? &before : &behind) = plus(k <= at ? before : behind, t);
 			if (kind == PROBE_CONTROL || k <= j->path.flow)
-				reached = plus(reached, t);
+				*(k < j->path.n ? &reached : &peer) =
+					plus(k < j->path.n ? reached : peer, t);
 		}
-		one += fit(reached, BEFORE_LOST, BEFORE_KEPT);
+		one += fit_fine(reached, peer);
 		all += fit(before, BEFORE_LOST, BEFORE_KEPT) +
 		       fit(behind, BEHIND_LOST, BEHIND_KEPT);
 	}
@@ -447,7 +475,7 @@ void weigh_path_loss(struct judgement *j)
 {
 	const struct path_view *p = &j->path;
 	const struct loss_view v = j->loss;
-	double odds;
+	double odds, weight;
 	char at[64];
 
 	if (!lost_before(j))
@@ -465,8 +493,9 @@ void weigh_path_loss(struct judgement *j)
 		 lost_of(v.behind), v.behind.sent, node_text(j, v.at, at, sizeof(at)),
 		 lost_of(v.before), v.before.sent);
 	size_matters(j, &v);
-	if (!j->s->pub.slow && share_lost(v.behind) >= LOSS_LEAST)
-		add_loss(j, LOSS_WEIGHT + fmin(v.split[v.at], SPLIT_TELLS), !v.at);
+	weight = LOSS_WEIGHT + fmin(v.sure, SPLIT_TELLS) - unlikely_beyond(j, LOSS_BY_SMALL);
+	if (!j->s->pub.slow && share_lost(v.behind) >= LOSS_LEAST && weight > 0)
+		add_loss(j, weight, !v.at);
 }
 
 static void count_probe(struct tally *t, bool answered)
