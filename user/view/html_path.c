@@ -81,8 +81,15 @@ static bool end_node(FILE *out, const struct incident *i, bool local)
 		  endpoint_text(e, text), app || host);
 	if (local && !(i->last.flags & SNAP_OFFLINE))
 		fputs("<br>this host", out);
-	share(out, end_share(&i->verdict, sends));
 	return app || host;
+}
+
+static void whole_end(FILE *out, const struct incident *i, bool local)
+{
+	const bool bad = end_node(out, i, local);
+
+	share(out, end_share(&i->verdict, local == i->local_sends));
+	node_close(out, bad);
 }
 
 static void tally(FILE *out, const char *name, const struct tally *t)
@@ -138,7 +145,7 @@ static void probed(FILE *out, const struct incident *i)
 	const struct ip_addr *last = &i->key.local.addr;
 	bool peer = false;
 
-	node_close(out, end_node(out, i, true));
+	whole_end(out, i, true);
 	for (int k = 0; k < i->n_hops && !peer; k++) {
 		const struct hop *h = &i->hops[k];
 		bool bad = where->kind == PLACE_HOP && where->ttl == h->ttl;
@@ -156,7 +163,7 @@ static void probed(FILE *out, const struct incident *i)
 				  bad);
 		}
 		answers(out, h);
-		share(out, peer ? 0 : hop_share(v, h->ttl));
+		share(out, peer ? end_share(v, !i->local_sends) : hop_share(v, h->ttl));
 		node_close(out, bad);
 		last = &h->address;
 	}
@@ -164,7 +171,7 @@ static void probed(FILE *out, const struct incident *i)
 		return;
 	link_to_next(out, link_is_bad(where, last, &i->key.remote.addr), true,
 		     link_share(v, last, &i->key.remote.addr));
-	node_close(out, end_node(out, i, false));
+	whole_end(out, i, false);
 }
 
 static void captured(FILE *out, const struct incident *i)
@@ -179,7 +186,7 @@ static void captured(FILE *out, const struct incident *i)
 	const bool bad = kind == PLACE_PATH || kind == PLACE_HOP || kind == PLACE_LINK;
 	char place[PLACE_LEN];
 
-	node_close(out, end_node(out, i, i->local_sends));
+	whole_end(out, i, i->local_sends);
 	link_to_next(out, false, true, 0);
 	node_open(out, "the path",
 		  i->last.flags & SNAP_OFFLINE ? points[i->capture.position] : "not probed", bad);
@@ -189,7 +196,7 @@ static void captured(FILE *out, const struct incident *i)
 	}
 	node_close(out, bad);
 	link_to_next(out, false, true, 0);
-	node_close(out, end_node(out, i, !i->local_sends));
+	whole_end(out, i, !i->local_sends);
 }
 
 void html_path(FILE *out, const struct incident *i)
