@@ -184,6 +184,102 @@ static void a_window_that_shuts_briefly_is_slow_and_the_receivers(void **state)
 	assert_int_equal(s.last.pace.pauses, 1);
 }
 
+/* `n` times `len` bytes and their ACK a while later. */
+static void trickle(struct scene *s, uint32_t at, int n, uint32_t len, int ms, uint16_t window)
+{
+	for (; n; n--, at += len) {
+		scene_data(s, 0, at, len);
+		scene_ack(s, ms, at + len, window);
+	}
+}
+
+static void a_window_that_is_taken_back_to_less_than_a_segment_is_read_wrongly(void **state)
+{
+	struct scene s = scene_open(100);
+	uint32_t at;
+
+	(void)state;
+	scene_start(&s);
+	scene_connect(&s, 20, 7, 7);
+	at = flights(&s, 0, 60, 10, 20, 60000);
+	scene_ack(&s, 0, at, 5);
+	trickle(&s, at, 40, 5 << 7, 200, 5);
+	scene_finish(&s);
+	assert_int_equal(s.begins, 0);
+	assert_int_equal(s.slow, 1);
+	assert_int_equal(s.last.verdict.cause, CAUSE_HEADER_REWRITE);
+	assert_int_equal(s.last.pace.wide_wnd, 60000 << 7);
+	assert_int_equal(s.last.pace.cut_wnd, 5 << 7);
+}
+
+static void a_window_that_was_used_up_and_stays_small_is_the_receivers(void **state)
+{
+	struct scene s = scene_open(100);
+	uint32_t at;
+
+	(void)state;
+	scene_start(&s);
+	scene_connect(&s, 20, 0, 0);
+	at = flights(&s, 0, 60, 50, 20, 60000);
+	at = flights(&s, at, 1, 50, 20, 10000); /* its right edge stays */
+	flights(&s, at, 60, 10, 100, 10000);
+	scene_finish(&s);
+	assert_int_equal(s.begins, 0);
+	assert_int_equal(s.slow, 1);
+	assert_int_equal(s.last.verdict.cause, CAUSE_WINDOW_LIMITED);
+	assert_int_equal(s.last.verdict.where.kind, PLACE_RECEIVER_HOST);
+	assert_int_equal(s.last.pace.window_bytes, 10000);
+	assert_int_equal(s.last.pace.cut_wnd, 0);
+}
+
+static void who_sends_less_than_a_small_window_takes_is_not_held_back_by_it(void **state)
+{
+	struct scene s = scene_open(100);
+	uint32_t at;
+
+	(void)state;
+	scene_start(&s);
+	scene_connect(&s, 20, 7, 7);
+	at = flights(&s, 0, 60, 10, 20, 60000);
+	scene_ack(&s, 0, at, 5);
+	trickle(&s, at, 40, 100, 200, 5);
+	scene_finish(&s);
+	assert_int_equal(s.begins + s.slow, 0);
+}
+
+static void sacks_of_what_was_never_sent_are_a_box_on_the_way(void **state)
+{
+	struct scene s = scene_open(100);
+	uint32_t at;
+
+	(void)state;
+	scene_start(&s);
+	scene_connect(&s, 20, 7, 7);
+	at = flights(&s, 0, 10, 10, 20, 60000);
+	for (int k = 0; k < 4; k++) {
+		struct frame f = scene_frame(&s, false);
+
+		scene_data(&s, 0, at, MSS);
+		scene_data(&s, 0, at + MSS, MSS);
+		f.seq = 1;
+		f.ack = s.base + at;
+		f.n_sacks = 1;
+		f.sacks[0][0] = f.ack + MSS + (1u << 30);
+		f.sacks[0][1] = f.sacks[0][0] + MSS;
+		s.now_ns += SCENE_MS(20);
+		scene_push(&s, &f);
+		scene_data(&s, 800, at, MSS);
+		at += 2 * MSS;
+		scene_ack(&s, 20, at, 60000);
+		at = flights(&s, at, 10, 10, 20, 60000);
+	}
+	scene_finish(&s);
+	assert_int_equal(s.begins, 0);
+	assert_int_equal(s.slow, 1);
+	assert_int_equal(s.last.pace.limit, PACE_PAUSES);
+	assert_int_equal(s.last.verdict.cause, CAUSE_HEADER_REWRITE);
+}
+
 static void a_router_that_asks_for_smaller_packets_loses_nothing(void **state)
 {
 	struct scene s = scene_open(100);
@@ -345,6 +441,11 @@ int main(void)
 		cmocka_unit_test(near_the_receiver_waiting_for_the_path_is_no_idleness),
 		cmocka_unit_test(pauses_too_short_for_a_stall_make_a_slow_phase),
 		cmocka_unit_test(a_window_that_shuts_briefly_is_slow_and_the_receivers),
+		cmocka_unit_test(
+			a_window_that_is_taken_back_to_less_than_a_segment_is_read_wrongly),
+		cmocka_unit_test(a_window_that_was_used_up_and_stays_small_is_the_receivers),
+		cmocka_unit_test(who_sends_less_than_a_small_window_takes_is_not_held_back_by_it),
+		cmocka_unit_test(sacks_of_what_was_never_sent_are_a_box_on_the_way),
 		cmocka_unit_test(a_router_that_asks_for_smaller_packets_loses_nothing),
 		cmocka_unit_test(a_deep_queue_without_loss_is_a_rate_limit),
 		cmocka_unit_test(an_ack_that_is_missing_is_no_queue),

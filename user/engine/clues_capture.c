@@ -318,19 +318,6 @@ static void one_segment_never_passes(struct judgement *j)
 		 c->stuck_len, c->tries, c->sacked_bytes);
 }
 
-static void sacks_make_no_sense(struct judgement *j)
-{
-	const struct capture_seen *c = seen(j);
-
-	if (c->bad_sacks < 3)
-		return;
-	j->cause[CAUSE_HEADER_REWRITE] += DECISIVE;
-	evidence(j, "sack-shifted", DECISIVE,
-		 "%u SACK blocks lie far outside of what was sent: sequence numbers are rewritten "
-		 "on the way, SACK blocks are not",
-		 c->bad_sacks);
-}
-
 /* Damaged before they came by: the receiver drops them, and so does every retransmission's. */
 static void came_by_damaged(struct judgement *j)
 {
@@ -420,12 +407,13 @@ void weigh_capture(struct judgement *j)
 		timeouts_are_refused,	acks_get_lost,
 		receiver_is_mute,	ack_jumps,
 		only_large_ones_vanish, one_segment_never_passes,
-		sacks_make_no_sense,	came_by_damaged,
-		seen_one_way,		watched_from_between,
+		came_by_damaged,	seen_one_way,
+		watched_from_between,	weigh_rewriting,
 	};
 
 	if (j->s->pub.slow) {
 		weigh_pace(j);
+		weigh_rewriting(j);
 		return;
 	}
 	if (j->s->pub.last.state == TCP_SYN_SENT || j->s->pub.last.state == TCP_SYN_RECV) {

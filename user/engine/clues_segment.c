@@ -276,13 +276,19 @@ static void window_was_taken_back(struct judgement *j)
 		 shifted > 0 ? ": the same number, read some bits lower" : "");
 }
 
+void weigh_rewriting(struct judgement *j)
+{
+	sacks_make_no_sense(j);
+	echoes_make_no_sense(j);
+	window_is_silly(j);
+	window_was_taken_back(j);
+}
+
 void weigh_segment(struct judgement *j)
 {
 	static void (*const clues[])(struct judgement *) = {
-		copies_stop_short,	 only_this_segment_fails, sacks_make_no_sense,
-		echoes_make_no_sense,	 tries_are_refused,	  refused_here,
-		segments_arrive_damaged, quotes_differ,		  even_small_ones_fail,
-		window_is_silly,	 window_was_taken_back,
+		copies_stop_short, only_this_segment_fails, weigh_rewriting, tries_are_refused,
+		refused_here,	   segments_arrive_damaged, quotes_differ,   even_small_ones_fail,
 	};
 
 	for (size_t i = 0; i < sizeof(clues) / sizeof(*clues); i++)

@@ -129,6 +129,7 @@ void blame(struct judgement *j, int part, double weight);
 
 void weigh_causes(struct judgement *j);
 void weigh_segment(struct judgement *j);	/* the one segment that is owed */
+void weigh_rewriting(struct judgement *j);	/* boxes that alter headers, by the counters */
 void weigh_passing_probes(struct judgement *j); /* the same, from probes that packets show */
 /*
  * Segments that the peer sent in the silence by itself, not as answers to our probes. What arrived

@@ -308,7 +308,6 @@ struct capture_seen {
 	uint32_t refused;	  /* timeouts that an ACK for what came before has answered */
 	uint32_t unanswered;	  /* timeouts since the receiver was heard */
 	uint32_t bad_sums;	  /* segments in the silence with a bad checksum, of many good */
-	uint32_t bad_sacks;	  /* blocks far outside of what was sent */
 	uint32_t passed_len;	  /* longest segment that was ever acknowledged, bytes of data */
 	uint32_t resumed_len;	  /* bytes of the retransmission that got through; 0 unknown */
 	uint32_t same_pair;	  /* other connections of the two hosts that moved in the silence */
@@ -352,6 +351,9 @@ struct pace_seen {
 	char tunnel[TUNNEL_TEXT]; /* as in capture_seen */
 	bool unscaled; /* PACE_WINDOW: one end offered window scaling, the other did not */
 	bool cookie;   /* PACE_WINDOW: as a server answers that is short of room for handshakes */
+	/* Of a capture; as in flow_snapshot. */
+	uint8_t snd_wscale;
+	uint32_t mss, bad_sacks, wide_wnd, cut_wnd;
 };
 
 /* What a transfer waits for. Method: T-RAT (Zhang et al. 2002), the kernel's tcp_chrono. */

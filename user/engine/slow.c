@@ -34,6 +34,11 @@ void slow_phase(struct engine *e, const struct pace_seen *p)
 	i->last.flags = SNAP_OFFLINE;
 	i->last.snd.bytes = p->bytes;
 	i->last.born_ns = p->begin_ns;
+	i->last.mss = (uint16_t)p->mss;
+	i->last.snd_wscale = p->snd_wscale;
+	i->last.bad_sacks = p->bad_sacks;
+	i->last.wide_wnd = p->wide_wnd;
+	i->last.cut_wnd = p->cut_wnd;
 	i->first = i->last;
 	i->capture.key = p->key;
 	i->capture.first_frame = p->first_frame;

@@ -310,7 +310,6 @@ static const struct field capture_observation[] = {
 	NUMBER(struct observation, capture.sacked_bytes),
 	NUMBER(struct observation, capture.sacked_longest),
 	NUMBER(struct observation, capture.bad_sums),
-	NUMBER(struct observation, capture.bad_sacks),
 	NUMBER(struct observation, capture.passed_len),
 	NUMBER(struct observation, capture.resumed_len),
 	NUMBER(struct observation, capture.same_pair),
@@ -352,6 +351,11 @@ static const struct field pace_observation[] = {
 	NAME(struct observation, pace.tunnel),
 	BOOLEAN(struct observation, pace.unscaled),
 	BOOLEAN(struct observation, pace.cookie),
+	NUMBER(struct observation, pace.snd_wscale),
+	NUMBER(struct observation, pace.mss),
+	NUMBER(struct observation, pace.bad_sacks),
+	NUMBER(struct observation, pace.wide_wnd),
+	NUMBER(struct observation, pace.cut_wnd),
 	END,
 };
 

@@ -133,7 +133,7 @@ static enum limit limit_at(const struct tracker *t, const struct half *h, const 
 {
 	if (l->recovering)
 		return deeply_queued(t, h, l) ? LIMIT_BOTTLENECK : LIMIT_LOSS_RECOVERY;
-	if (h->flags & HALF_SHUT)
+	if ((h->flags & HALF_SHUT) || (l->narrowed && l->filled))
 		return LIMIT_RECEIVER_WINDOW;
 	if (idle_at(h, o, l, k))
 		return LIMIT_SENDER_APP;
@@ -187,8 +187,11 @@ static void interval(struct tracker *t, const struct half *h, const struct half 
 	l->drained = h->una;
 	l->latest = limit;
 	l->latest_ns = ns;
-	if (limit == LIMIT_RECEIVER_WINDOW && !(h->flags & HALF_SHUT) &&
-	    half_window(h, o) >= l->max_window / 2)
+	if (limit != LIMIT_RECEIVER_WINDOW || (h->flags & HALF_SHUT))
+		return;
+	if (l->narrowed)
+		l->narrow.full_ns += ns;
+	else if (half_window(h, o) >= l->max_window / 2)
 		l->small_window_ns += ns;
 }
 
@@ -271,7 +274,7 @@ static void best_second(struct tracker *t, const struct half *h, struct life *l)
 	l->second_sent = h->sent;
 }
 
-void life_data(struct tracker *t, const struct half *h, const struct frame *f)
+void life_data(struct tracker *t, const struct half *h, const struct half *o, const struct frame *f)
 {
 	struct life *l = &t->lives[h->life];
 	uint32_t full = h->mss < FULL_LEN ? h->mss : FULL_LEN;
@@ -285,6 +288,7 @@ void life_data(struct tracker *t, const struct half *h, const struct frame *f)
 		}
 	}
 	l->small = f->payload < full;
+	l->filled = l->narrowed && seq_diff(h->nxt, h->una + half_window(h, o)) >= 0;
 	l->ip_id = f->ip_id;
 	if (t->now_ns - l->second_ns >= NS_PER_S)
 		best_second(t, h, l);
@@ -342,6 +346,16 @@ void life_acked(struct tracker *t, uint32_t node, const struct frame *f)
 	if (window > l->max_window && window_known(h, o))
 		l->max_window = window;
 	pauses_window(t, node, l, window);
+	if (l->narrowed || window < l->max_window / NARROW_PART)
+		narrow_window(t, node, l, window);
+}
+
+void life_taken_back(struct tracker *t, uint32_t node, uint32_t was, uint32_t is)
+{
+	struct life *l = &t->lives[half_at(t, node)->life];
+
+	l->wide_wnd = was;
+	l->cut_wnd = is;
 }
 
 void life_rtt(struct tracker *t, const struct half *h, uint32_t us)

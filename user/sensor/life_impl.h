@@ -5,7 +5,9 @@
 
 #include "sensor/tracker_impl.h"
 
-#define LINE 16 /* steps of the delay line; a power of two */
+#define NARROW_PART 4 /* of the largest window */
+
+#define LINE	    16 /* steps of the delay line; a power of two */
 
 struct step {
 	uint32_t at_us, una, edge;
@@ -15,6 +17,12 @@ struct step {
 struct pauses {
 	uint64_t begin_ns, end_ns, paused_ns, longest_ns, sent; /* sent: when they began */
 	uint32_t n, first_frame, last_frame, retrans;
+};
+
+/* The window is a small part of what it was, is never shut, and hardly changes. */
+struct narrow {
+	uint64_t begin_ns, full_ns, sent; /* full_ns: of it, the sender was held back by that */
+	uint32_t low, high, first_frame;
 };
 
 /* Of a direction that is more than an exchange. */
@@ -29,7 +37,8 @@ struct life {
 	uint32_t echo, echo_us; /* a timestamp that the sender has yet to echo */
 	uint16_t ip_id;		/* of the sender's last segment */
 	bool recovering, small, echoing;
-	uint8_t latest; /* enum limit: the interval that was accounted last */
+	bool narrowed, filled; /* filled: it has sent all that the narrow window takes */
+	uint8_t latest;	       /* enum limit: the interval that was accounted last */
 
 	/* What each interval looks at. */
 	uint64_t latest_ns;
@@ -41,6 +50,8 @@ struct life {
 	uint64_t begin_ns, second_sent, best_bps;
 	uint64_t small_window_ns; /* of the receive window's: it is as large as it ever was */
 	struct pauses shut, loss;
+	struct narrow narrow;		  /* if narrowed */
+	uint32_t wide_wnd, cut_wnd;	  /* the window, before and after its edge moved back */
 	uint64_t queued_ns, queued_bytes; /* through a deep queue */
 	bool draining;			  /* through one in the interval that was accounted last */
 	uint32_t longest_us, first_frame, shut_tries;
@@ -64,6 +75,9 @@ void life_release(struct tracker *t, struct half *h); /* its record */
 
 /* pauses.c: una and the window are up to date; what is left of them is told. */
 void pauses_window(struct tracker *t, uint32_t node, struct life *l, uint32_t window);
+/* The same of a window that is small, or was until now. */
+void narrow_window(struct tracker *t, uint32_t node, struct life *l, uint32_t window);
+void narrow_end(struct tracker *t, uint32_t node, struct life *l);
 void pauses_end(struct tracker *t, uint32_t node, struct life *l);
 
 #endif

@@ -43,7 +43,7 @@ struct logged {
 struct member {
 	struct pace_flow flow;
 	uint32_t rtt_us; /* latest sample */
-	uint32_t unlost, damaged;
+	uint32_t unlost, damaged, bad_sacks;
 	uint64_t usual_bps;
 	struct pace_seen paused; /* since the log was judged last */
 	struct pace_seen queue;	 /* to be told if no ceiling was; bytes 0: none */
@@ -136,6 +136,18 @@ static struct group *group_of(struct pace *p, uint32_t handle, uint8_t *ret_flow
 {
 	*ret_flow = (uint8_t)((handle - 1) % FLOWS);
 	return &p->groups[(handle - 1) / FLOWS];
+}
+
+/* NULL of handle 0. */
+static struct member *member_of(struct pace *p, uint32_t handle)
+{
+	uint8_t flow;
+	struct group *g;
+
+	if (!handle)
+		return NULL;
+	g = group_of(p, handle, &flow);
+	return &g->members[flow];
 }
 
 /* --- judging a log ---------------------------------------------------------------------------- */
@@ -250,6 +262,7 @@ static void tell(struct pace *p, struct group *g, int flow, enum pace_limit limi
 		.bad_sums = g->members[flow].damaged < t.segs / DAMAGED_PART
 				    ? g->members[flow].damaged
 				    : 0,
+		.bad_sacks = g->members[flow].bad_sacks,
 		.flows = flows,
 		.min_rtt_us = t.min_rtt_us,
 		.rtt_us = loss_rtt_us(&t),
@@ -285,6 +298,7 @@ static void tell_rest(struct pace *p, struct member *m)
 	obs.now_ns = m->paused.end_ns;
 	obs.pace = m->paused;
 	obs.pace.usual_bps = m->usual_bps;
+	obs.pace.bad_sacks = m->bad_sacks;
 	p->observe(&obs, p->arg);
 	m->paused.pauses = 0;
 }
@@ -324,14 +338,12 @@ static void judge_log(struct pace *p, struct group *g)
 
 bool pace_paused(struct pace *p, uint32_t handle, const struct pace_seen *pauses)
 {
+	struct member *m = member_of(p, handle);
 	struct pace_seen *all;
-	struct group *g;
-	uint8_t flow;
 
-	if (!handle)
+	if (!m)
 		return false;
-	g = group_of(p, handle, &flow);
-	all = &g->members[flow].paused;
+	all = &m->paused;
 	if (!all->pauses) {
 		*all = *pauses;
 		return true;
@@ -352,36 +364,35 @@ bool pace_paused(struct pace *p, uint32_t handle, const struct pace_seen *pauses
 
 bool pace_queued(struct pace *p, uint32_t handle, const struct pace_seen *queue)
 {
-	struct group *g;
-	uint8_t flow;
+	struct member *m = member_of(p, handle);
 
-	if (!handle)
-		return false;
-	g = group_of(p, handle, &flow);
-	g->members[flow].queue = *queue;
-	return true;
+	if (m)
+		m->queue = *queue;
+	return m;
 }
 
 void pace_damaged(struct pace *p, uint32_t handle)
 {
-	struct group *g;
-	uint8_t flow;
+	struct member *m = member_of(p, handle);
 
-	if (!handle)
-		return;
-	g = group_of(p, handle, &flow);
-	g->members[flow].damaged++;
+	if (m)
+		m->damaged++;
+}
+
+void pace_odd_sack(struct pace *p, uint32_t handle)
+{
+	struct member *m = member_of(p, handle);
+
+	if (m)
+		m->bad_sacks++;
 }
 
 void pace_usual(struct pace *p, uint32_t handle, uint64_t bps)
 {
-	struct group *g;
-	uint8_t flow;
+	struct member *m = member_of(p, handle);
 
-	if (!handle)
-		return;
-	g = group_of(p, handle, &flow);
-	g->members[flow].usual_bps = bps;
+	if (m)
+		m->usual_bps = bps;
 }
 
 static void judge_and_clear(struct pace *p, struct group *g, uint64_t now_ns)
@@ -421,13 +432,10 @@ static void append(struct pace *p, struct group *g, struct logged l, uint64_t no
 
 void pace_rtt(struct pace *p, uint32_t handle, uint32_t us)
 {
-	struct group *g;
-	uint8_t flow;
+	struct member *m = member_of(p, handle);
 
-	if (!handle)
-		return;
-	g = group_of(p, handle, &flow);
-	g->members[flow].rtt_us = us;
+	if (m)
+		m->rtt_us = us;
 }
 
 void pace_sent(struct pace *p, uint32_t handle, uint32_t seq, uint16_t ip_len, uint64_t now_ns,

@@ -52,8 +52,9 @@ void pace_hole(struct pace *p, uint32_t handle, uint32_t seq, uint32_t end, uint
 /* [seq, end) was not lost after all: reordered, missed by the capture, or sent again needlessly. */
 void pace_unlost(struct pace *p, uint32_t handle, uint32_t seq, uint32_t end);
 
-/* A segment came by with a bad checksum. */
+/* A segment came by with a bad checksum; a SACK block, of what was never sent. */
 void pace_damaged(struct pace *p, uint32_t handle);
+void pace_odd_sack(struct pace *p, uint32_t handle);
 
 /* Tells what the losses show so far; the capture goes on. */
 void pace_look(struct pace *p);

@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * The phases in which a transfer goes from pause to pause, each of them felt and too short for a
- * stall: its window shuts again and again, or it waits for its timer again and again.
+ * stall: its window shuts again and again, or it waits for its timer again and again. And those in
+ * which its window is far smaller than it was.
  */
 #include "sensor/life_impl.h"
 
 #define FULL_LEN     1200 /* bytes; a window that takes no such segment is small */
 #define PAUSES_APART (10 * NS_PER_S)
 #define PAUSE_PART   4 /* of stall_after: a pause that is felt */
+#define CRAWL_PART   4 /* of its best rate */
 
 static void tell_pauses(struct tracker *t, uint32_t node, struct pauses *p, enum pace_limit limit)
 {
@@ -103,6 +105,76 @@ void life_progress(struct tracker *t, uint32_t node)
 		return;
 	if (t->now_ns - since_ns >= felt_ns(t) && !report_too_big(t, node))
 		add_pause(t, node, &l->loss, PACE_PAUSES, since_ns);
+}
+
+/*
+ * A window that a reader leaves full shrinks and shuts; one that stays small, and full, is that of
+ * a buffer that was cut, or is read at another scale on the way.
+ */
+static void tell_narrow(struct tracker *t, uint32_t node, const struct life *l)
+{
+	const struct narrow *w = &l->narrow;
+	const struct half *h = half_at(t, node), *o = half_at(t, node ^ 1);
+	const struct flow_snapshot s = report_snapshot(t, node);
+	uint64_t ns = t->now_ns - w->begin_ns, bytes = h->sent - w->sent;
+	uint64_t bps = ns ? (uint64_t)((double)bytes * 8e9 / (double)ns) : 0;
+	const struct pace_seen seen = {
+		.key = s.key,
+		.limit = PACE_WINDOW,
+		.begin_ns = w->begin_ns,
+		.end_ns = t->now_ns,
+		.first_frame = w->first_frame,
+		.last_frame = l->last_frame,
+		.position = report_position(t, node),
+		.bytes = bytes,
+		.rate_bps = bps,
+		.usual_bps = l->best_bps,
+		.segs = s.mss ? (uint32_t)(bytes / s.mss) : 0,
+		.flows = 1,
+		.min_rtt_us = h->min_rtt_us + l->min_above_us,
+		.rtt_us = h->srtt_us + l->min_above_us,
+		.window_bytes = w->high,
+		.paused_ns = w->full_ns,
+		.snd_wscale = (uint8_t)half_scale(h, o),
+		.mss = s.mss,
+		.wide_wnd = l->wide_wnd,
+		.cut_wnd = l->cut_wnd,
+	};
+
+	if (w->full_ns >= 2 * t->config.stall_after_ns && w->full_ns >= ns / 2 && bytes &&
+	    bps < l->best_bps / CRAWL_PART)
+		report_slow(t, node, &seen);
+}
+
+void narrow_window(struct tracker *t, uint32_t node, struct life *l, uint32_t window)
+{
+	struct narrow *w = &l->narrow;
+
+	if (l->narrowed && window <= 2 * w->low && 2 * window >= w->high) {
+		w->low = window < w->low ? window : w->low;
+		w->high = window > w->high ? window : w->high;
+		return;
+	}
+	narrow_end(t, node, l);
+	if (!window || window >= l->max_window / NARROW_PART) {
+		l->cut_wnd = 0;
+		return;
+	}
+	l->narrowed = true;
+	*w = (struct narrow){
+		.begin_ns = t->now_ns,
+		.sent = half_at(t, node)->sent,
+		.first_frame = (uint32_t)t->frame,
+		.low = window,
+		.high = window,
+	};
+}
+
+void narrow_end(struct tracker *t, uint32_t node, struct life *l)
+{
+	if (l->narrowed)
+		tell_narrow(t, node, l);
+	l->narrowed = false;
 }
 
 void pauses_end(struct tracker *t, uint32_t node, struct life *l)

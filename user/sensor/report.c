@@ -89,6 +89,7 @@ struct flow_snapshot report_snapshot(struct tracker *t, uint32_t node)
 		.dup_acks = h->dup_acks,
 		.in_segs = d && d->unanswered < GIVEN_UP ? d->heard : 0,
 		.wnd_shut_acks = d ? d->shut_acks : 0,
+		.bad_sacks = d ? d->bad_sacks : 0,
 		.state = TCP_ESTABLISHED,
 		.ttl_in = ttl_at_sender(h, o),
 		.flags = SNAP_OFFLINE,
@@ -230,7 +231,6 @@ struct capture_seen report_capture(struct tracker *t, uint32_t node)
 		c.sacked_longest = d->sacked_longest;
 		c.refused = d->refused;
 		c.unanswered = d->unanswered;
-		c.bad_sacks = d->bad_sacks;
 		c.bad_sums = life_bad_sums(t, node) ? d->bad_sums : 0;
 		c.resumed_len = d->resumed_len;
 	}

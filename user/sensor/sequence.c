@@ -258,7 +258,7 @@ static void append(struct tracker *t, uint32_t node, const struct frame *f, uint
 	if (h->life == LIFE_NONE)
 		life_begin(t, h, o);
 	if (life_goes_on(h))
-		life_data(t, h, f);
+		life_data(t, h, o, f);
 	if (h->pace)
 		pace_sent(t->pace, h->pace, seq, f->ip_len, t->now_ns, t->frame);
 }
@@ -464,6 +464,7 @@ static void sacks(struct tracker *t, uint32_t node, const struct frame *f)
 		}
 		if (ahead <= 0 || len > MAX_JUMP || seq_diff(left + len, h->nxt) > MAX_JUMP / 16) {
 			d->bad_sacks++;
+			pace_odd_sack(t->pace, h->pace);
 			continue;
 		}
 		d->sacked_bytes = len > d->sacked_bytes ? len : d->sacked_bytes;
@@ -535,6 +536,20 @@ static void window_update(struct tracker *t, uint32_t node, struct half *h, uint
 	h->window = window;
 }
 
+/*
+ * A receiver should not take back what it has offered (RFC 9293 3.8.6), and one that is out of
+ * memory offers nothing: see taken_back() in bpf/progress.h.
+ */
+static void look_at_edge(struct tracker *t, uint32_t node, struct half *h, uint16_t window,
+			 uint32_t acked)
+{
+	int scale = half_scale(h, half_peer(h, node));
+	uint32_t less = (uint32_t)(h->window - window) << scale;
+
+	if (window && less > acked)
+		life_taken_back(t, node, (uint32_t)h->window << scale, (uint32_t)window << scale);
+}
+
 /* The receiver speaks, and acknowledges no more than before. */
 static void heard(struct tracker *t, struct half *h, const struct half *o, const struct frame *f)
 {
@@ -573,6 +588,8 @@ void sequence_ack(struct tracker *t, uint32_t node, const struct frame *f, bool 
 	} else if (ahead) {
 		return; /* an old one */
 	}
+	if (__builtin_expect(f->window < h->window - h->window / 4, 0) && life_goes_on(h))
+		look_at_edge(t, node, h, f->window, (uint32_t)ahead);
 	if (!(f->flags & (TCP_SYN | TCP_RST)))
 		window_update(t, node, h, f->window);
 	if (life_goes_on(h))

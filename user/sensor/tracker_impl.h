@@ -248,12 +248,16 @@ static inline struct detail *detail_of(const struct tracker *t, const struct hal
 	return h->detail == NO_DETAIL ? NULL : &t->details[h->detail];
 }
 
-/* The window that `h` was given, scaled as far as that is known. */
+/* How the windows are scaled that `h` is given, as far as that is known. */
+static inline int half_scale(const struct half *h, const struct half *o)
+{
+	return h->wscale != NO_WSCALE && o->wscale != NO_WSCALE ? o->wscale : 0;
+}
+
+/* The window that `h` was given. */
 static inline uint32_t half_window(const struct half *h, const struct half *o)
 {
-	bool scaled = h->wscale != NO_WSCALE && o->wscale != NO_WSCALE;
-
-	return (uint32_t)h->window << (scaled ? o->wscale : 0);
+	return (uint32_t)h->window << half_scale(h, o);
 }
 
 /* flowtab.c */
@@ -319,9 +323,13 @@ static inline bool life_goes_on(const struct half *h)
 
 /* Only while it goes on. account: before a packet of either end counts; o is the other end. */
 void life_account(struct tracker *t, const struct half *h, const struct half *o);
-void life_data(struct tracker *t, const struct half *h, const struct frame *f); /* new data */
+/* New data. */
+void life_data(struct tracker *t, const struct half *h, const struct half *o,
+	       const struct frame *f);
 /* f is from the receiver of `node`; una and the window are up to date. */
 void life_acked(struct tracker *t, uint32_t node, const struct frame *f);
+/* The right edge of its window has moved back, from one ACK to the next: bytes before and after. */
+void life_taken_back(struct tracker *t, uint32_t node, uint32_t was, uint32_t is);
 void life_rtt(struct tracker *t, const struct half *h, uint32_t us);
 void life_end(struct tracker *t, uint32_t node); /* life_report.c; told once */
 
