@@ -44,13 +44,17 @@ static __always_inline bool echo_is_odd(const struct flow *f, struct tcp_sock *t
 
 /*
  * A D-SACK (RFC 2883) of what was acknowledged before the silence began. The kernel sends none of
- * that again: it answers a watcher's probe, of this host or another, and tells nothing of the peer
- * by itself.
+ * that again, and what it had sent in vain is answered within a round trip: it answers a watcher's
+ * probe, of this host or another, and tells nothing of the peer by itself.
  */
 static __always_inline bool answers_probe(const struct flow *f, const struct tcp_sock *tp, u32 end)
 {
+	u64 late_ns = 2 * (u64)(tp->srtt_us >> 3) * (NS_PER_S / 1000000);
+
+	if (late_ns < NS_PER_S / 2)
+		late_ns = NS_PER_S / 2;
 	return !before(tp->snd_una, end) &&
-	       (s64)(f->last_in_ns - f->snd.progress_ns) >= (s64)NS_PER_S / 2;
+	       (s64)(f->last_in_ns - f->snd.progress_ns) >= (s64)late_ns;
 }
 
 /* Counts what is odd. Whether the ACK answers a watcher's probe. */

@@ -62,14 +62,25 @@ static __always_inline void beyond(struct flow *f, const struct tcp_sock *tp, u3
 		f->peer_end = tp->bytes_received + ahead;
 }
 
-static __always_inline void data_in(struct flow *f, const struct tcp_sock *tp, u32 seq, u32 end_seq,
-				    u64 now)
+/*
+ * Reordering and tail loss probes repeat at once, timers of an unheard ACK later. A byte of old
+ * data is a keep-alive. A peer never takes back what it has acknowledged: a watcher beside it does,
+ * so that no reset is believed that its probes may cause.
+ */
+static __always_inline bool is_sent_again(const struct flow *f, const struct tcp_sock *tp,
+					  u32 bytes, u32 ack, u64 now)
 {
+	return bytes > 1 && !before(ack, tp->snd_una) &&
+	       (s64)(now - f->rcv.progress_ns) >= (s64)NS_PER_S / 2;
+}
+
+static __always_inline void data_in(struct flow *f, const struct tcp_sock *tp,
+				    const struct tcp_skb_cb *cb, u64 now)
+{
+	const u32 seq = cb->seq, end_seq = cb->end_seq;
+
 	if (!before(tp->rcv_nxt, end_seq)) {
-		/* Reordering and tail loss probes repeat at once, timers of an unheard ACK later. A
-		 * byte of old data is a keep-alive or a watcher's probe. */
-		if (end_seq - seq > 1 && (s64)(now - f->rcv.progress_ns) >= (s64)NS_PER_S / 2)
-			f->old_segs++;
+		f->old_segs += is_sent_again(f, tp, end_seq - seq, cb->ack_seq, now);
 	} else if (before(tp->rcv_nxt, seq)) {
 		f->hole_segs++;
 		beyond(f, tp, end_seq);
@@ -180,7 +191,7 @@ int BPF_PROG(progress, struct sock *sk, struct sk_buff *skb)
 
 	f->last_in_ns = now;
 	if (seq != end_seq)
-		data_in(f, tp, seq, end_seq, now);
+		data_in(f, tp, cb, now);
 	else if (before(tp->rcv_nxt, seq)) /* an ACK tells what was sent before it */
 		beyond(f, tp, seq);
 	if (flags & TCP_FLAG_ACK && !ack_in(f, tp, cb->ack_seq, now) && seq == end_seq)

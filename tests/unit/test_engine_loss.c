@@ -158,6 +158,30 @@ static void a_row_of_losses_is_chance_where_a_third_is_lost(void **state)
 	world_free(&w);
 }
 
+/* The place is open when the cause is told: more is asked as soon as routers answer again. */
+static void a_loss_without_a_place_is_asked_about_soon(void **state)
+{
+	int open = 0;
+
+	(void)state;
+	for (uint32_t seed = 1; seed <= 4 * SEEDS; seed++) {
+		struct world w;
+		int probes;
+
+		lossy(&w, seed, 3, 3);
+		while (!w.verdicts)
+			world_run(&w, NS_PER_S / 10);
+		probes = w.probes;
+		if (w.incident.verdict.where.kind == PLACE_PATH) {
+			open++;
+			world_run(&w, 1500 * NS_PER_MS);
+			assert_true(w.probes > probes);
+		}
+		world_free(&w);
+	}
+	assert_int_not_equal(open, 0);
+}
+
 /* Nothing was known of its loss; the flow's probes are lost behind a node, others there as well. */
 static void probes_alone_tell_loss_from_one_connection_that_is_dropped(void **state)
 {
@@ -438,6 +462,7 @@ int main(void)
 		cmocka_unit_test(loss_before_does_not_hide_what_came_then),
 		cmocka_unit_test(loss_on_the_way_does_not_hide_where_it_ends),
 		cmocka_unit_test(a_row_of_losses_is_chance_where_a_third_is_lost),
+		cmocka_unit_test(a_loss_without_a_place_is_asked_about_soon),
 		cmocka_unit_test(probes_alone_tell_loss_from_one_connection_that_is_dropped),
 		cmocka_unit_test(loss_may_begin_with_the_silence),
 		cmocka_unit_test(a_path_that_loses_is_remembered),

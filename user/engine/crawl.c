@@ -205,7 +205,9 @@ void crawl_tick(struct engine *e, struct stall *s)
 		s->next_round_ns > e->now_ns ? s->next_round_ns : e->now_ns + LOSS_ROUND_NS;
 	if (s->pub.pace.limit == PACE_LOSS && e->now_ns >= s->next_loss_ns && round_loss_more(e, s))
 		s->next_loss_ns = e->now_ns + LOSS_ROUND_NS;
-	e->due_ns[s - e->stalls] = s->verdict_out ? e->now_ns + LOSS_ROUND_NS : s->judge_until_ns;
+	e->due_ns[s - e->stalls] = !s->verdict_out		 ? s->judge_until_ns
+				   : s->next_loss_ns > e->now_ns ? s->next_loss_ns
+								 : e->now_ns + LOSS_ROUND_NS;
 }
 
 void crawl_end(struct engine *e, struct flow *f, bool sends, enum outcome outcome)

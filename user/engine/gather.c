@@ -133,10 +133,24 @@ static bool probes_show_place(const struct stall *s, enum cause cause)
 	return s->sends && cause == CAUSE_HEADER_REWRITE;
 }
 
+/*
+ * When the hops have rested. A path that loses some is asked again soon after that has been told:
+ * one more of each is what routers have left.
+ */
+static uint64_t rested_ns(const struct stall *s)
+{
+	const uint64_t soon_ns = s->asked_ns + HOP_RESTS_NS;
+
+	return s->verdict_out && !s->led && s->rounds == 1 && soon_ns < s->next_round_ns &&
+			       round_loss_tells(s, s->pub.verdict.cause, s->place_found)
+		       ? soon_ns
+		       : s->next_round_ns;
+}
+
 /* What can still be asked that would help; nothing while an answer is out. */
 static void ask_next(struct engine *e, struct stall *s)
 {
-	bool rested = e->now_ns >= s->next_round_ns;
+	bool rested = e->now_ns >= rested_ns(s);
 	struct verdict v = {0};
 	struct path_view path;
 	int ttl;
@@ -266,9 +280,9 @@ uint64_t gather_deadline(const struct engine *e, const struct stall *s)
 		t = s->round_until_ns;
 	else if (e->config.probe && !s->rounds && probe_ns > e->now_ns)
 		t = probe_ns;
-	else if ((s->probing || s->fresh_starts) && s->next_round_ns > e->now_ns &&
+	else if ((s->probing || s->fresh_starts) && rested_ns(s) > e->now_ns &&
 		 (s->rounds < ROUNDS || round_loss_tells(s, s->pub.verdict.cause, s->place_found)))
-		t = s->next_round_ns;
+		t = rested_ns(s);
 	if (s->waiting &&
 	    s->phase == STALL_CLOSING) /* no snapshot comes that would look after it */
 		t = e->now_ns + LOOK_NS;

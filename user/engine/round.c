@@ -14,10 +14,8 @@
 
 #include "engine/round.h"
 
-#define ROUND_GAP_NS   (1500 * NS_PER_MS)
-#define ANSWER_WAIT_NS (1500 * NS_PER_MS) /* the prober gives up earlier; this is if it is gone */
-#define HOP_RESTS_NS                                                                               \
-	(1100 * NS_PER_MS) /* the prober asks one hop no faster after the first round */
+#define ROUND_GAP_NS	(1500 * NS_PER_MS)
+#define ANSWER_WAIT_NS	(1500 * NS_PER_MS) /* the prober gives up earlier; this is if it is gone */
 #define PROBES_A_SECOND 40
 #define BUSY_S		2 /* seconds of probes that wait: who comes now does without */
 #define COUNT_EVERY_NS	(100 * NS_PER_MS)

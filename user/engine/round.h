@@ -12,6 +12,8 @@
 #define ROUND_A_HOP    5 /* probes, in the first round */
 #define ROUND_BEHIND   3 /* hops behind the frontier that later rounds ask */
 #define ROUND_FRONTIER (PROBE_KINDS * (ROUND_BEHIND + 1))
+#define HOP_RESTS_NS                                                                               \
+	(1100 * NS_PER_MS) /* the prober asks one hop no faster after the first round */
 
 /* An output with all that is the same for every wish of a stall (gather.c). */
 struct output gather_want(const struct engine *e, const struct stall *s, enum want_kind kind);
