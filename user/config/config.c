@@ -127,6 +127,32 @@ static void *find_section(struct config *c, const char *header, const struct sec
 	return NULL;
 }
 
+/* What its type wants of a sink, and what it has no use for. */
+static void check_sink(const struct sink_config *s, char *ret_why, size_t why_len)
+{
+	const struct section *kind = &config_sections[SECTION_SINK];
+	const bool http = s->type == SINK_ALERTMANAGER || s->type == SINK_WEBHOOK;
+	char type[CONFIG_NAME];
+
+	if (http && strncmp(s->url, "http://", 7) && strncmp(s->url, "https://", 8)) {
+		lines_add(ret_why, why_len, "%s: [sink %s] needs url = http://... or https://...",
+			  s->type_at, s->name);
+	}
+	if (s->type == SINK_PROGRAM && *s->command != '/') {
+		lines_add(ret_why, why_len, "%s: [sink %s] needs command = /PATH ...", s->type_at,
+			  s->name);
+	}
+	key_text(&kind->keys[0], s, type, sizeof(type));
+	for (int i = 0; i < kind->n_keys; i++) {
+		const struct key *k = &kind->keys[i];
+
+		if (s->given >> i & 1 && k->types && !(k->types >> s->type & 1))
+			lines_add(ret_why, why_len,
+				  "%s%s[sink %s] has no use for %s: its type is %s", s->type_at,
+				  *s->type_at ? ": " : "", s->name, k->name, type);
+	}
+}
+
 int config_finish(struct config *c, char *ret_why, size_t why_len)
 {
 	const struct section *kind = &config_sections[SECTION_WATCH];
@@ -148,20 +174,8 @@ int config_finish(struct config *c, char *ret_why, size_t why_len)
 					&c->watch[w], why, sizeof(why));
 		}
 	}
-	for (int i = 0; i < c->n_sinks; i++) {
-		const struct sink_config *s = &c->sink[i];
-		const bool http = s->type == SINK_ALERTMANAGER || s->type == SINK_WEBHOOK;
-
-		if (http && strncmp(s->url, "http://", 7) && strncmp(s->url, "https://", 8)) {
-			lines_add(ret_why, why_len,
-				  "%s: [sink %s] needs url = http://... or https://...", s->type_at,
-				  s->name);
-		}
-		if (s->type == SINK_PROGRAM && *s->command != '/') {
-			lines_add(ret_why, why_len, "%s: [sink %s] needs command = /PATH ...",
-				  s->type_at, s->name);
-		}
-	}
+	for (int i = 0; i < c->n_sinks; i++)
+		check_sink(&c->sink[i], ret_why, why_len);
 	return *ret_why ? -EINVAL : 0;
 }
 

@@ -7,14 +7,17 @@
 
 #define WIDTH 78
 
-static void print_section(const struct section *s, const char *name, const void *section, FILE *to)
+/* type: of a sink; keys that are for others are left out. */
+static void print_section(const struct section *s, const char *name, int type, const void *section,
+			  FILE *to)
 {
 	char text[CONFIG_FILTER];
 
 	fprintf(to, "[%s%s%s]\n", s->name, *name ? " " : "", name);
 	for (int i = 0; i < s->n_keys; i++)
-		fprintf(to, "%s = %s\n", s->keys[i].name,
-			key_text(&s->keys[i], section, text, sizeof(text)));
+		if (!s->keys[i].types || s->keys[i].types >> type & 1)
+			fprintf(to, "%s = %s\n", s->keys[i].name,
+				key_text(&s->keys[i], section, text, sizeof(text)));
 	putc('\n', to);
 }
 
@@ -24,11 +27,11 @@ void config_print(const struct config *c, FILE *to)
 		const struct section *s = &config_sections[i];
 
 		if (!s->named)
-			print_section(s, "", (const char *)c + s->offset, to);
+			print_section(s, "", 0, (const char *)c + s->offset, to);
 		for (int k = 0; i == SECTION_WATCH && k < c->n_watch; k++)
-			print_section(s, c->watch[k].name, &c->watch[k], to);
+			print_section(s, c->watch[k].name, 0, &c->watch[k], to);
 		for (int k = 0; i == SECTION_SINK && k < c->n_sinks; k++)
-			print_section(s, c->sink[k].name, &c->sink[k], to);
+			print_section(s, c->sink[k].name, c->sink[k].type, &c->sink[k], to);
 	}
 }
 

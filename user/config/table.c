@@ -7,7 +7,9 @@
 
 #include "base/clock.h"
 
-#define DAY_NS (86400 * NS_PER_S)
+#define DAY_NS	(86400 * NS_PER_S)
+#define BY_HTTP (1 << SINK_ALERTMANAGER | 1 << SINK_WEBHOOK)
+#define BY_MAIL (1 << SINK_MAIL)
 #define MEMBER(type, member)                                                                       \
 	.offset = offsetof(type, member), .size = sizeof(((type *)NULL)->member)
 /* What can be judged only when all is read; begins with .place, as a fallback follows .size. */
@@ -100,25 +102,28 @@ static const struct key sink_keys[] = {
 		 "v2. webhook: the same JSON by POST. mail: through the local sendmail."},
 	{"watch", KEY_TEXT, PLACED(struct sink_config, watch), "",
 	 .help = "Alerts of these [watch NAME] sections only, separated by commas. Empty: of all."},
-	{"url", KEY_TEXT, MEMBER(struct sink_config, url), "",
+	{"url", KEY_TEXT, MEMBER(struct sink_config, url), "", .types = BY_HTTP,
 	 .help = "alertmanager, webhook: http:// or https://; for Alertmanager without "
 		 "/api/v2/alerts."},
 	{"authorization-file", KEY_TEXT, MEMBER(struct sink_config, authorization_file), "",
+	 .types = BY_HTTP,
 	 .help = "alertmanager, webhook: what the file holds is sent as Authorization: header."},
-	{"ca-file", KEY_TEXT, MEMBER(struct sink_config, ca_file), "",
+	{"ca-file", KEY_TEXT, MEMBER(struct sink_config, ca_file), "", .types = BY_HTTP,
 	 .help = "alertmanager, webhook: certificates to trust instead of the system's."},
 	{"command", KEY_TEXT, PLACED(struct sink_config, command), "",
+	 .types = 1 << SINK_PROGRAM | BY_MAIL,
 	 .help = "program: its path and arguments, separated by blanks; no shell reads them. mail: "
 		 "what to run instead of /usr/sbin/sendmail -i -t."},
-	{"to", KEY_TEXT, MEMBER(struct sink_config, to), "root", .help = "mail: for whom."},
-	{"from", KEY_TEXT, MEMBER(struct sink_config, from), "",
+	{"to", KEY_TEXT, MEMBER(struct sink_config, to), "root", .types = BY_MAIL,
+	 .help = "mail: for whom."},
+	{"from", KEY_TEXT, MEMBER(struct sink_config, from), "", .types = BY_MAIL,
 	 .help = "mail: by whom. Empty: as sendmail has it."},
 	{"timeout", KEY_DURATION, MEMBER(struct sink_config, timeout_ns), "10s", 100 * NS_PER_MS,
 	 600 * NS_PER_S, .help = "A program is killed, a request given up after that."},
 	{"retry-for", KEY_DURATION, MEMBER(struct sink_config, retry_for_ns), "1d", 0, 30 * DAY_NS,
 	 .help = "What could not be delivered is tried again for so long, ever more seldom."},
 	{"resend-every", KEY_DURATION, MEMBER(struct sink_config, resend_ns), "1m", NS_PER_S,
-	 DAY_NS,
+	 DAY_NS, .types = 1 << SINK_ALERTMANAGER,
 	 .help = "alertmanager: alerts that go on are sent again, as it forgets them otherwise."},
 	{"queue", KEY_NUMBER, MEMBER(struct sink_config, queue), "256", 1, 65536,
 	 .help = "Messages that may wait; beyond that the oldest are lost, and counted."},

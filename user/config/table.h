@@ -33,6 +33,7 @@ struct key {
 	uint64_t min, max;    /* of numbers */
 	const char *choices;  /* KEY_CHOICE: a|b, in the order of the enum */
 	const char *help;     /* sentences */
+	unsigned int types;   /* of sinks, 1 << enum sink_type, that it is for; 0: all */
 	size_t place; /* of another member, which keeps FILE:LINE in CONFIG_TEXT; 0: none does */
 };
 
