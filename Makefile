@@ -118,7 +118,7 @@ $(LAB_HELP): $(BUILD)/%: $(BUILD)/%.o $(BUILD)/tcpstall.a
 	$(call msg,LINK,$@)
 	$(Q)$(CC) $(CFLAGS_ALL) -pie $(LDFLAGS) -o $@ $^ $(LDLIBS_ALL)
 
-$(BUILD)/progstat $(BUILD)/pump $(BUILD)/line: $(BUILD)/%: $(BUILD)/tools/bench/%.o
+$(BUILD)/call $(BUILD)/progstat $(BUILD)/pump $(BUILD)/line: $(BUILD)/%: $(BUILD)/tools/bench/%.o
 	$(call msg,LINK,$@)
 	$(Q)$(CC) $(CFLAGS_ALL) -pie $(LDFLAGS) -o $@ $^ $(LDLIBS_ALL)
 
@@ -167,7 +167,7 @@ $(BUILD)/version.h: FORCE
 
 -include $(OBJECTS:.o=.d) $(UNIT_OBJ:.o=.d) $(LAB_HELP:=.d) $(WIRE_OBJ:.o=.d) $(DOCS_OBJ:.o=.d) \
          $(BUILD)/tools/bench/progstat.d $(BUILD)/tools/bench/pump.d $(BUILD)/tools/bench/line.d \
-         $(BUILD)/tools/bench/engine_scale.d
+         $(BUILD)/tools/bench/call.d $(BUILD)/tools/bench/engine_scale.d
 
 # One line that says what is missing, instead of a hundred by the compiler.
 need:
@@ -256,7 +256,7 @@ demo:  ## a backup that stops: the whole story in a minute and a half, as root
 
 bench:  ## what watching costs, beside tcpdump and bpftrace, as root; BENCH=--quick: a minute
 	@tools/deps build bench
-	$(Q)$(MAKE) all $(BUILD)/progstat $(BUILD)/pump $(BUILD)/line
+	$(Q)$(MAKE) all $(BUILD)/call $(BUILD)/progstat $(BUILD)/pump $(BUILD)/line
 	$(Q)BUILD=$(BUILD) tools/bench/run $(BENCH)
 
 lint: $(SKELETON) $(BUILD)/version.h | need  ## formatter, static checkers, rooms and licences

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Namespaces of the benches, and how commands are run in them."""
 
+import json
 import os
 import subprocess
 
@@ -57,6 +58,20 @@ class Network:
             sh("ip", "netns", "del", name, check=False)
 
 
+class Limit:
+    """A rate at which the first namespace may send to the second, for a while."""
+
+    def __init__(self, rate):
+        self.rate = rate
+
+    def __enter__(self):
+        sh(*inside(0, "tc", "qdisc", "add", "dev", "wire", "root", "tbf", "rate", self.rate,
+                   "burst", "256kb", "latency", "20ms"))
+
+    def __exit__(self, *_):
+        sh(*inside(0, "tc", "qdisc", "del", "dev", "wire", "root"), check=False)
+
+
 class Loop:
     """One namespace with both ends of a wire, over which they reach each other."""
 
@@ -86,6 +101,12 @@ class Loop:
     def ip(*command):
         """The same, ip(8)."""
         sh("ip", "-n", BOTH, *command)
+
+    def packets(self):
+        """Sent so far, from either end."""
+        return sum(link["stats64"]["tx"]["packets"]
+                   for link in json.loads(sh("ip", "-n", BOTH, "-j", "-s", "link"))
+                   if link["ifname"].startswith("wire"))
 
     def __enter__(self):
         return self
