@@ -260,6 +260,41 @@ static void the_dead_one_of_two_equal_routers_is_named(void **state)
 	world_free(&w);
 }
 
+/* No fresh port happens to go this connection's way: the router is named, the cause is open. */
+static void a_router_that_no_other_meets_is_not_judged_firmly(void **state)
+{
+	(void)state;
+	for (int v6 = 0; v6 < 2; v6++) {
+		struct world w;
+
+		world_init(&w, true, v6);
+		w.balanced = 2;
+		w.member_dead = true;
+		w.other_ways = 0xff;
+		world_run(&w, 12 * NS_PER_S);
+		expect(&w, CAUSE_PATH_BLACKHOLE, PLACE_HOP, 2);
+		assert_true(w.incident.verdict.cause_confidence < 0.7);
+		assert_true(told(&w, "way-unmet"));
+		world_free(&w);
+	}
+}
+
+/* Ways part, meet again, and then one connection is dropped: all others meet who drops it. */
+static void a_way_that_parts_before_does_not_hide_lost_state(void **state)
+{
+	struct world w;
+
+	(void)state;
+	world_init(&w, true, false);
+	w.balanced = 2;
+	w.fault.state_at = 3;
+	world_run(&w, 8 * NS_PER_S);
+	expect(&w, CAUSE_CONNECTION_STATE_LOST, PLACE_HOP, 3);
+	assert_true(w.incident.verdict.cause_confidence > 0.9);
+	assert_true(told(&w, "same-way-passes"));
+	world_free(&w);
+}
+
 static void a_route_that_changes_in_the_stall_is_told(void **state)
 {
 	struct observation o = {.type = OBS_PROBE};
@@ -432,6 +467,8 @@ int main(void)
 		cmocka_unit_test(an_end_is_told_beside_a_beginning_in_the_same_step),
 		cmocka_unit_test(a_flow_that_one_scan_passes_over_is_still_there),
 		cmocka_unit_test(the_dead_one_of_two_equal_routers_is_named),
+		cmocka_unit_test(a_router_that_no_other_meets_is_not_judged_firmly),
+		cmocka_unit_test(a_way_that_parts_before_does_not_hide_lost_state),
 		cmocka_unit_test(a_route_that_changes_in_the_stall_is_told),
 		cmocka_unit_test(where_nothing_was_asked_is_no_frontier),
 		cmocka_unit_test(odd_lengths_of_path_accuse_nobody_wrongly),

@@ -117,7 +117,7 @@ static void another_way_of_a_new_connection_proves_little(void **state)
 	world_run(&w, 6 * NS_PER_S);
 	assert_true(w.incident.verdict.cause_confidence < 0.7);
 	for (int i = 0; i < w.incident.verdict.n_evidence; i++)
-		told |= !strcmp(w.incident.verdict.evidence[i].id, "load-balanced");
+		told |= !strcmp(w.incident.verdict.evidence[i].id, "way-unmet");
 	assert_true(told);
 	world_free(&w);
 }

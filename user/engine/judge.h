@@ -47,6 +47,7 @@ struct path_view {
 	struct tally same_way, other_ways;
 	bool outage_over; /* nothing got past `outage_at` for a while, and then the peer answered */
 	bool member_dead; /* what goes through that router gets no farther, the others do */
+	bool unmet;	  /* the others do, and none goes through that router */
 };
 
 /* What the neighbours say of the first link. */
@@ -128,6 +129,7 @@ bool place_local(struct judgement *j);
 void blame(struct judgement *j, int part, double weight);
 
 void weigh_causes(struct judgement *j);
+void weigh_path(struct judgement *j);		/* how far probes get, what routers say */
 void weigh_segment(struct judgement *j);	/* the one segment that is owed */
 void weigh_rewriting(struct judgement *j);	/* boxes that alter headers, by the counters */
 void weigh_passing_probes(struct judgement *j); /* the same, from probes that packets show */

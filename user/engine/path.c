@@ -153,75 +153,91 @@ static void count_ways(const struct stall *s, struct path_view *p)
 		t->answered += s->ways_passed >> i & 1;
 	}
 	p->member_dead = p->same_way.sent && !p->same_way.answered && p->other_ways.answered;
+	p->unmet = !p->same_way.sent && p->other_ways.answered && s->flow_hop[s->swept_at].family;
 }
 
-struct path_view path_look(const struct stall *s)
+/* How far each kind has got, and with that how far away the peer may be. */
+static void look_how_far(const struct stall *s, struct path_view *p, int *ret_last)
 {
-	struct path_view p = {.n = s->distance, .n_known = s->distance > 0};
-	const struct peer_answers *peer = &s->peer;
-	const struct tally *behind;
-	int last, period = 0;
+	int last = p->n_known ? p->n : MAX_DISTANCE, period = 0;
 
-	p.peer_in_flow = peer->acked;
-	p.peer_full = peer->probes[PROBE_IN_FLOW_FULL].answered > 0;
-	p.peer_control = peer->syn_acked || peer->reset_control;
-	last = p.n_known ? p.n : MAX_DISTANCE;
 	/* Who reaches the peer has met one router at two distances, on ways of unequal length. */
-	if (!p.peer_in_flow && !p.peer_control)
-		p.loop = loop_start(s, &period);
-	if (p.loop && p.loop + period - 1 < last)
-		last = p.loop + period - 1; /* what answers from there on has answered before */
-	p.full = farthest(s, PROBE_IN_FLOW_FULL, last);
-	p.flow = farthest(s, PROBE_IN_FLOW, last);
-	p.control = farthest(s, PROBE_CONTROL, last);
-	if (p.full > p.flow && p.full <= p.control)
-		p.flow = p.full; /* what is large goes where others go: it is not shut out there */
-	if (!p.full)
-		p.full = before_first(s, PROBE_IN_FLOW_FULL, last);
-	if (!p.n_known) {
-		int far = p.flow > p.control ? p.flow : p.control;
+	if (!p->peer_in_flow && !p->peer_control)
+		p->loop = loop_start(s, &period);
+	if (p->loop && p->loop + period - 1 < last)
+		last = p->loop + period - 1; /* what answers from there on has answered before */
+	p->full = farthest(s, PROBE_IN_FLOW_FULL, last);
+	p->flow = farthest(s, PROBE_IN_FLOW, last);
+	p->control = farthest(s, PROBE_CONTROL, last);
+	if (p->full > p->flow && p->full <= p->control)
+		p->flow =
+			p->full; /* what is large goes where others go: it is not shut out there */
+	if (!p->full)
+		p->full = before_first(s, PROBE_IN_FLOW_FULL, last);
+	if (!p->n_known) {
+		int far = p->flow > p->control ? p->flow : p->control;
 
-		p.n = far + 3 < MAX_DISTANCE ? far + 3 : MAX_DISTANCE;
+		p->n = far + 3 < MAX_DISTANCE ? far + 3 : MAX_DISTANCE;
 	}
-	p.flow = p.peer_in_flow ? p.n : p.flow;
-	p.full = p.peer_full ? p.n : p.full;
-	p.control = p.peer_control ? p.n : p.control;
-	if (p.loop) /* whatever gets there goes round, answered or not */
-		p.flow = p.full = p.control = last;
-	p.control_asked = sent_any(s, PROBE_CONTROL);
+	p->flow = p->peer_in_flow ? p->n : p->flow;
+	p->full = p->peer_full ? p->n : p->full;
+	p->control = p->peer_control ? p->n : p->control;
+	if (p->loop) /* whatever gets there goes round, answered or not */
+		p->flow = p->full = p->control = last;
 	if (!sent_any(s, PROBE_IN_FLOW))
-		p.flow = p.control; /* a handshake, or signed segments: a new one stands for it */
-	p.asked = s->asked;
-	p.copy = farthest(s, PROBE_IN_FLOW_COPY, last);
-	if (!p.copy)
-		p.copy = before_first(s, PROBE_IN_FLOW_COPY, last);
+		p->flow = p->control; /* a handshake, or signed segments: a new one stands for it */
+	p->copy = farthest(s, PROBE_IN_FLOW_COPY, last);
+	if (!p->copy)
+		p->copy = before_first(s, PROBE_IN_FLOW_COPY, last);
+	*ret_last = last;
+}
 
-	for (int i = 0; i < s->pub.n_hops && i < p.n && i < last; i++) {
+/* What was lost behind that, at nodes up to `last` and at the peer. */
+static void count_missed(const struct stall *s, struct path_view *p, int last)
+{
+	const struct peer_answers *peer = &s->peer;
+
+	for (int i = 0; i < s->pub.n_hops && i < p->n && i < last; i++) {
 		const struct hop *h = &s->pub.hops[i];
 		const struct tally *probes = h->probes;
 		int ttl = i + 1;
 
-		if (ttl > p.flow && answered(h, PROBE_CONTROL))
-			p.flow_missed +=
+		if (ttl > p->flow && answered(h, PROBE_CONTROL))
+			p->flow_missed +=
 				shut_out(s, ttl, &probes[PROBE_IN_FLOW], &probes[PROBE_CONTROL]);
-		if (ttl > p.flow && ttl > p.control)
-			p.beyond_missed +=
+		if (ttl > p->flow && ttl > p->control)
+			p->beyond_missed +=
 				unanswered(h, PROBE_IN_FLOW) + unanswered(h, PROBE_CONTROL);
-		if (ttl > p.full && answered(h, PROBE_IN_FLOW))
-			p.full_missed +=
+		if (ttl > p->full && answered(h, PROBE_IN_FLOW))
+			p->full_missed +=
 				missed_more(&probes[PROBE_IN_FLOW_FULL], &probes[PROBE_IN_FLOW]);
-		if (ttl > p.copy && answered(h, PROBE_IN_FLOW) && !h->is_peer)
-			p.copy_missed +=
+		if (ttl > p->copy && answered(h, PROBE_IN_FLOW) && !h->is_peer)
+			p->copy_missed +=
 				missed_more(&probes[PROBE_IN_FLOW_COPY], &probes[PROBE_IN_FLOW]);
 	}
 	/* Probes that were meant for the peer itself. */
-	if (!p.peer_in_flow && p.peer_control)
-		p.flow_missed += s->shut_out[0];
-	if (!p.peer_full && p.peer_in_flow)
-		p.full_missed += unanswered_of(&peer->probes[PROBE_IN_FLOW_FULL]);
-	if (!p.peer_in_flow && !p.peer_control)
-		p.beyond_missed += unanswered_of(&peer->probes[PROBE_IN_FLOW]) +
-				   unanswered_of(&peer->probes[PROBE_CONTROL]);
+	if (!p->peer_in_flow && p->peer_control)
+		p->flow_missed += s->shut_out[0];
+	if (!p->peer_full && p->peer_in_flow)
+		p->full_missed += unanswered_of(&peer->probes[PROBE_IN_FLOW_FULL]);
+	if (!p->peer_in_flow && !p->peer_control)
+		p->beyond_missed += unanswered_of(&peer->probes[PROBE_IN_FLOW]) +
+				    unanswered_of(&peer->probes[PROBE_CONTROL]);
+}
+
+struct path_view path_look(const struct stall *s)
+{
+	struct path_view p = {.n = s->distance, .n_known = s->distance > 0, .asked = s->asked};
+	const struct peer_answers *peer = &s->peer;
+	const struct tally *behind;
+	int last;
+
+	p.peer_in_flow = peer->acked;
+	p.peer_full = peer->probes[PROBE_IN_FLOW_FULL].answered > 0;
+	p.peer_control = peer->syn_acked || peer->reset_control;
+	p.control_asked = sent_any(s, PROBE_CONTROL);
+	look_how_far(s, &p, &last);
+	count_missed(s, &p, last);
 	for (int i = 0; i < s->pub.n_hops && i < p.n && !p.balanced; i++)
 		p.balanced = s->pub.hops[i].balanced ? i + 1 : 0;
 	count_ways(s, &p);

@@ -391,8 +391,12 @@ int round_ways_tell(const struct stall *s, const struct path_view *p)
 			       ? p->flow + 1
 			       : 0;
 	}
-	if (p->balanced && p->balanced <= p->flow && p->flow < p->control)
-		return s->flow_hop[p->balanced].family ? p->balanced : 0;
+	if (p->balanced && p->balanced <= p->flow && p->flow < p->control) {
+		/* Who meets the flow's last router there is like it, whichever way it came. */
+		int at = s->flow_hop[p->flow].family ? p->flow : p->balanced;
+
+		return s->flow_hop[at].family ? at : 0;
+	}
 	return p->flow == p->control && p->beyond_missed > 1 && same_peer_moves(s) ? p->flow : 0;
 }
 
