@@ -182,11 +182,17 @@ static void large_ones_stop_short(struct judgement *j)
 
 	if (p->asked && p->full < p->flow && p->full_missed > 1) {
 		j->cause[CAUSE_SIZE_BLACKHOLE] += weight;
-		evidence(j, "size-frontier", weight,
-			 "packets of %u bytes get no farther than %s, small ones of the same "
-			 "connection reach %s",
-			 s->full_size, node_text(j, p->full, at, sizeof(at)),
-			 p->peer_in_flow ? "the peer" : "hops behind it");
+		if (p->full_asked)
+			evidence(j, "size-frontier", weight,
+				 "packets of %u bytes get no farther than %s, small ones of the "
+				 "same connection reach %s",
+				 s->full_size, node_text(j, p->full, at, sizeof(at)),
+				 p->peer_in_flow ? "the peer" : "hops behind it");
+		else
+			evidence(j, "size-frontier", weight,
+				 "packets of %u bytes are not answered where small ones of the "
+				 "same connection are; not all hops were asked with them",
+				 s->full_size);
 	}
 	if (s->too_big_mtu && s->full_size > s->too_big_mtu) {
 		char from[ADDR_TEXT_LEN];

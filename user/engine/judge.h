@@ -39,6 +39,7 @@ struct path_view {
 	bool beyond_asked;  /* so was the node right behind it */
 	bool control_asked; /* at all: a capture may hold none of these */
 	bool flow_asked;    /* so was, in the flow, the node right behind `flow` */
+	bool full_asked;    /* and with full-size packets the one right behind `full` */
 	int flow_next;	    /* the first node behind `flow` that answers anybody; n: the peer */
 	int nat;	    /* node where private addresses end; 0 unknown */
 	int loop;	    /* first node of several that come again and again; 0: none */

@@ -108,7 +108,7 @@ static double share_lost(struct tally t)
 	return t.sent ? (double)lost_of(t) / t.sent : 0;
 }
 
-/* It answers what is so large: a router any small probe, the peer perhaps not all kinds. */
+/* It answers what is of this kind: a router any small probe, the peer perhaps not all. */
 static bool answers(const struct tally *probes, enum probe_kind kind, bool is_peer)
 {
 	if (is_peer || kind == PROBE_IN_FLOW_FULL)
@@ -131,7 +131,11 @@ static void tell_nodes(const struct stall *s, const struct path_cache *lossy, in
 		/* A segment fares as other large packets do, as far as it ever gets. */
 		if (kind == PROBE_IN_FLOW_FULL && i <= copies)
 			probes[kind] = plus(probes[kind], probes[PROBE_IN_FLOW_COPY]);
-		ret[i] = answers(probes, kind, i == n) ? probes[kind] : (struct tally){0};
+		/* What is answered farther on gets there, and who answers small ones answers it. */
+		ret[i] = answers(probes, kind, i == n) || (i < n && behind.answered &&
+							   answers(probes, PROBE_IN_FLOW, false))
+				 ? probes[kind]
+				 : (struct tally){0};
 		if (behind.sent && share_lost(ret[i]) > share_lost(behind) &&
 		    differ(ret[i], behind) > LIMITED)
 			ret[i] = (struct tally){0};

@@ -247,6 +247,7 @@ struct path_view path_look(const struct stall *s)
 	p.beyond_asked = behind[PROBE_IN_FLOW].sent || behind[PROBE_CONTROL].sent;
 	behind = asked_behind(s, p.flow, p.n);
 	p.flow_asked = behind[PROBE_IN_FLOW].sent || !sent_any(s, PROBE_IN_FLOW);
+	p.full_asked = asked_behind(s, p.full, p.n)[PROBE_IN_FLOW_FULL].sent;
 	p.flow_next = next_heard(s, p.flow, p.n);
 	p.nat = nat_boundary(s);
 	return p;

@@ -184,7 +184,8 @@ static void place_size(struct judgement *j)
 	const bool copies = !p->full_missed && p->copy_missed;
 	const int stop = copies ? p->copy : p->full;
 
-	if (p->asked && stop < p->flow && (copies ? p->copy_missed : p->full_missed) > 1) {
+	if (p->asked && stop < p->flow && (copies ? p->copy_missed : p->full_missed) > 1 &&
+	    (copies || p->full_asked)) {
 		blame(j, PART_NODE(stop), 2.5);
 		blame(j, PART_LINK(stop), 1.5);
 		blame(j, PART_NODE(stop + 1), 0.5);

@@ -120,7 +120,7 @@ void round_loss(struct engine *e, struct stall *s)
 {
 	if (!round_loss_more(e, s))
 		return;
-	s->round_until_ns = e->now_ns + ANSWER_WAIT_NS;
+	s->round_until_ns = e->now_ns + ANSWER_WAIT_NS + HOP_RESTS_NS; /* hops may have to rest */
 	s->next_round_ns = e->now_ns + HOP_RESTS_NS;
 }
 
