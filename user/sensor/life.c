@@ -24,7 +24,6 @@
 #define DEEP_QUEUE_US 200000
 #define FLOWS_NS      (200 * NS_PER_MS) /* ACKs come at least so often through a queue */
 #define STEP_NS	      (20 * NS_PER_US)	/* what is shorter goes with what follows */
-#define FETCHED	      128		/* bytes: what every packet and each interval looks at */
 
 _Static_assert(MAX_LIVES < LIFE_TOLD, "an index fits");
 
@@ -44,7 +43,7 @@ void life_fetch(const struct tracker *t, const struct half *h)
 {
 	const char *l = (const char *)life_of(t, h);
 
-	for (size_t at = 0; l && at < FETCHED; at += 64)
+	for (size_t at = 0; l && at < LIFE_HOT; at += 64)
 		__builtin_prefetch(l + at, 1);
 }
 

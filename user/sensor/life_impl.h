@@ -45,6 +45,7 @@ struct life {
 	uint64_t limited_ns[LIMITS];
 	uint32_t drained, min_above_us;
 	uint32_t line_known;	/* the step that was looked up last */
+	bool draining;		/* through a deep queue in the latest interval */
 	struct step line[LINE]; /* head and known count on, modulo its length */
 
 	uint64_t begin_ns, second_sent, best_bps;
@@ -53,11 +54,11 @@ struct life {
 	struct narrow narrow;		  /* if narrowed */
 	uint32_t wide_wnd, cut_wnd;	  /* the window, before and after its edge moved back */
 	uint64_t queued_ns, queued_bytes; /* through a deep queue */
-	bool draining;			  /* through one in the interval that was accounted last */
 	uint32_t longest_us, first_frame, shut_tries;
 	uint32_t good_sums, bad_sums;
 	uint32_t next_free;
 } __attribute__((aligned(64)));
+#define LIFE_HOT offsetof(struct life, begin_ns) /* what each interval looks at ends there */
 _Static_assert(offsetof(struct life, latest_ns) == 64, "one line of the cache");
 
 static inline struct life *life_of(const struct tracker *t, const struct half *h)
