@@ -401,6 +401,7 @@ static void a_brief_is_read_again(void **state)
 	assert_string_equal(b.cause, "connection-state-lost");
 	assert_string_equal(b.place, "at hop 2 (192.168.0.1)");
 	assert_string_equal(b.dst, "198.51.100.7:36151");
+	assert_string_equal(b.moved, "3.63 GiB");
 }
 
 static void a_brief_of_anybody_is_harmless(void **state)

@@ -105,7 +105,8 @@ static void detail_state(struct judgement *j)
 	char size[24];
 
 	size_text(j->s->pub.bytes_at_stall, size, sizeof(size));
-	snprintf(j->v->detail, sizeof(j->v->detail), "established; dropped after %s", size);
+	snprintf(j->v->detail, sizeof(j->v->detail), "established; dropped after %s%s",
+		 capture_is_partial(&j->s->pub.capture) ? "at least " : "", size);
 }
 
 static void detail_size(struct judgement *j)

@@ -318,6 +318,12 @@ struct capture_seen {
 	char tunnel[TUNNEL_TEXT]; /* around it: "gtp-u 7, 192.0.2.1 to 192.0.2.2"; empty none */
 };
 
+/* Not all that was moved is in the capture. */
+static inline bool capture_is_partial(const struct capture_seen *c)
+{
+	return c->mid_connection || c->missing;
+}
+
 enum pace_limit {
 	PACE_UNKNOWN,
 	PACE_POLICER, /* losses whenever a token bucket of this rate is empty, no queue before */

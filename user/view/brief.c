@@ -165,6 +165,7 @@ bool brief_read(const char *comment, struct brief *ret)
 	snprintf(b.src, sizeof(b.src), "%.*s", (int)(to - flow), flow);
 	to += strlen(" to ");
 	snprintf(b.dst, sizeof(b.dst), "%.*s", (int)strcspn(to, " "), to);
+	line_of(comment, "moved before: ", b.moved, sizeof(b.moved));
 	without_percent(b.cause);
 	without_percent(b.place);
 	*ret = b;

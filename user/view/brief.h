@@ -19,6 +19,7 @@ struct brief {
 	char incident[INCIDENT_ID];
 	char src[ENDPOINT_TEXT_LEN], dst[ENDPOINT_TEXT_LEN];
 	char cause[64], place[PLACE_LEN]; /* without what they are worth in percent */
+	char moved[FORMAT_LEN];		  /* before it stopped; "" if it does not say */
 };
 
 /* false: it is no text of brief_text(). The words may be anybody's, but no control characters. */

@@ -115,8 +115,9 @@ static void transfer(FILE *out, const struct html_report *r)
 	const char *comm;
 	uint32_t pid;
 
-	fprintf(out, "<dt>transfer</dt><dd>%s to %s, %s moved", endpoint_text(incident_src(i), src),
-		endpoint_text(incident_dst(i), dst),
+	fprintf(out, "<dt>transfer</dt><dd>%s to %s, %s%s moved",
+		endpoint_text(incident_src(i), src), endpoint_text(incident_dst(i), dst),
+		capture_is_partial(&i->capture) ? "at least " : "",
 		format_bytes(i->local_sends ? i->last.snd.bytes : i->last.rcv.bytes, one));
 	if (i->rate_bps)
 		fprintf(out, ", %s%s", format_rate(i->rate_bps, two),

@@ -350,6 +350,7 @@ static void live(struct jsonw *j, const struct brief *b)
 	jsonw_string(j, "dst", b->dst);
 	jsonw_string(j, "cause", b->cause);
 	jsonw_string(j, "where", b->place);
+	jsonw_string(j, "moved", b->moved);
 	jsonw_close(j);
 }
 

@@ -170,15 +170,19 @@ static void begin(const struct text_writer *w, const struct incident *i, uint64_
 static void transfer(const struct text_writer *w, const struct incident *i, uint64_t now_ns)
 {
 	const struct flow_snapshot *s = &i->last;
-	char one[FORMAT_LEN], two[FORMAT_LEN];
+	char one[FORMAT_LEN];
 	struct buffer b = {0};
 
 	add_flow(&b, i);
-	add(&b, ", %s", format_bytes(moved(i), one));
+	add(&b, ", %s%s", capture_is_partial(&i->capture) ? "at least " : "",
+	    format_bytes(moved(i), one));
 	if (s->born_ns && s->born_ns <= now_ns)
 		add(&b, " in %s", format_duration(now_ns - s->born_ns, one));
-	add(&b, ", %s before it stopped, silent for %s", format_rate(i->rate_bps, one),
-	    format_duration(incident_silence_ns(i, now_ns), two));
+	if (i->rate_bps)
+		add(&b, ", %s%s", format_rate(i->rate_bps, one),
+		    i->slow ? "" : " before it stopped");
+	if (!i->slow)
+		add(&b, ", silent for %s", format_duration(incident_silence_ns(i, now_ns), one));
 	if (s->flags & SNAP_OFFLINE)
 		add(&b, w->config.file ? ", from a capture" : ", it only passes here");
 	else
@@ -481,6 +485,8 @@ static void live(const struct text_writer *w, const struct brief *live)
 
 	add(&b, "live verdict of %s, %s -> %s: %s, %s", live->incident, live->src, live->dst,
 	    live->cause, live->place);
+	if (*live->moved)
+		add(&b, ", after %s", live->moved);
 	fputs("  ", w->config.out);
 	wrapped(w, 2, 4, b.text);
 }
