@@ -182,6 +182,33 @@ static void a_loss_without_a_place_is_asked_about_soon(void **state)
 	assert_int_not_equal(open, 0);
 }
 
+/* Half of all large packets are lost: a router that answers none of three has not got them. */
+static void routers_that_seem_to_answer_no_large_probe_count(void **state)
+{
+	int placed = 0, misplaced = 0;
+
+	(void)state;
+	for (uint32_t seed = 1; seed <= 8 * SEEDS; seed++) {
+		struct world w;
+
+		world_init(&w, true, seed & 1);
+		w.rng = (seed * 747796405u + 2891336453u) | 1;
+		w.hops = 8;
+		w.flow.ttl_in = 64 - 7;
+		w.has_witness = seed & 2;
+		w.fault.loses_at = 3;
+		w.fault.loses_full = 2;
+		moves(&w, 6, 3000, 1);
+		w.flow.retrans_len = 1448;
+		world_run(&w, 6 * NS_PER_S);
+		placed += behind(&w, 3);
+		misplaced += w.incident.verdict.where.kind == PLACE_LINK && !on_link_behind(&w, 3);
+		world_free(&w);
+	}
+	assert_true(placed * 4 >= 8 * SEEDS);
+	assert_true(misplaced * 5 <= placed);
+}
+
 /* Nothing was known of its loss; the flow's probes are lost behind a node, others there as well. */
 static void probes_alone_tell_loss_from_one_connection_that_is_dropped(void **state)
 {
@@ -463,6 +490,7 @@ int main(void)
 		cmocka_unit_test(loss_on_the_way_does_not_hide_where_it_ends),
 		cmocka_unit_test(a_row_of_losses_is_chance_where_a_third_is_lost),
 		cmocka_unit_test(a_loss_without_a_place_is_asked_about_soon),
+		cmocka_unit_test(routers_that_seem_to_answer_no_large_probe_count),
 		cmocka_unit_test(probes_alone_tell_loss_from_one_connection_that_is_dropped),
 		cmocka_unit_test(loss_may_begin_with_the_silence),
 		cmocka_unit_test(a_path_that_loses_is_remembered),
