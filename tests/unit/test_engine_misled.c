@@ -452,6 +452,30 @@ static void the_last_router_is_not_cleared_of_a_silent_peer(void **state)
 	}
 }
 
+/* Every router answers in the flow, the peer does not: the last one may drop what goes there. */
+static void the_last_router_is_likelier_than_a_peer_that_others_reach(void **state)
+{
+	(void)state;
+	for (int v6 = 0; v6 < 2; v6++) {
+		const struct verdict *v;
+		struct world w;
+		double peer = 0;
+
+		world_init(&w, true, v6);
+		w.fault.state_at = w.hops - 1;
+		world_run(&w, 6 * NS_PER_S);
+		v = &w.incident.verdict;
+		assert_int_equal(v->cause, CAUSE_CONNECTION_STATE_LOST);
+		for (int i = 0; i < v->n_candidates; i++)
+			if (v->candidates[i].kind == PLACE_RECEIVER_HOST)
+				peer = v->candidates[i].confidence;
+		assert_true(peer > 0);
+		assert_true(doubt_in(v, w.hops - 1) > peer);
+		assert_true(doubt_in(v, w.hops - 1) > doubt_in(v, 1));
+		world_free(&w);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -475,6 +499,7 @@ int main(void)
 		cmocka_unit_test(who_answers_nothing_is_not_accused),
 		cmocka_unit_test(a_stretch_of_silent_routers_is_left_open),
 		cmocka_unit_test(the_last_router_is_not_cleared_of_a_silent_peer),
+		cmocka_unit_test(the_last_router_is_likelier_than_a_peer_that_others_reach),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -79,6 +79,8 @@ static void syn_ack(struct scene *s, const struct frame *to)
 	scene_push(s, &f);
 }
 
+#define NO_CONTROLS (-1)
+
 /* Each hop twice, as far as either kind gets; then the peer. */
 static void ask(struct scene *s, int in_flow_reach, int control_reach)
 {
@@ -89,6 +91,8 @@ static void ask(struct scene *s, int in_flow_reach, int control_reach)
 
 			if (ttl <= in_flow_reach)
 				exceeded(s, &f, ttl);
+			if (control_reach == NO_CONTROLS)
+				continue;
 			f = control(s, last ? TO_PEER : (uint8_t)ttl);
 			if (ttl <= control_reach && last)
 				syn_ack(s, &f);
@@ -160,6 +164,31 @@ static void behind_the_last_router_the_peer_is_gone(void **state)
 	ask(&s, HOPS, HOPS);
 	end(&s);
 	assert_int_equal(s.last.verdict.cause, CAUSE_PEER_GONE);
+}
+
+/* It may be this connection alone that ends there: the path or the peer is blamed less. */
+static void without_fresh_ports_it_is_open_whether_others_pass(void **state)
+{
+	(void)state;
+	for (int reach = 2; reach <= HOPS; reach += HOPS - 2) {
+		double blamed[2] = {0};
+
+		for (int asked = 0; asked < 2; asked++) {
+			struct scene s = scene_open(100);
+			const struct verdict *v = &s.last.verdict;
+			bool says_so = false;
+
+			stall(&s);
+			ask(&s, reach, asked ? reach : NO_CONTROLS);
+			end(&s);
+			if (v->cause == CAUSE_PATH_BLACKHOLE || v->cause == CAUSE_PEER_GONE)
+				blamed[asked] = v->cause_confidence;
+			for (int i = 0; i < v->n_evidence; i++)
+				says_so |= strstr(v->evidence[i].text, "from a fresh port") != NULL;
+			assert_true(says_so == (asked && reach < HOPS));
+		}
+		assert_true(blamed[0] < blamed[1] - 0.05);
+	}
 }
 
 /* The capture point is two routers behind the sender: so is what it sees of each TTL. */
@@ -334,6 +363,7 @@ int main(void)
 		cmocka_unit_test(a_flow_that_ends_where_a_new_one_goes_on_has_lost_its_state_there),
 		cmocka_unit_test(where_every_probe_ends_the_path_is_broken),
 		cmocka_unit_test(behind_the_last_router_the_peer_is_gone),
+		cmocka_unit_test(without_fresh_ports_it_is_open_whether_others_pass),
 		cmocka_unit_test(hops_count_from_who_asks),
 		cmocka_unit_test(a_receiver_that_asks_in_vain_shows_a_stall),
 		cmocka_unit_test(a_sender_that_answers_is_idle),
