@@ -5,12 +5,14 @@ finds in the packets alone."""
 import json
 import os
 import re
+import shutil
 import subprocess
 import tempfile
 
 from . import session
 
 LIMIT_S = 60
+OTHERS = (("capinfos",), ("tcpdump", "-n", "-r"), ("tshark", "-Y", "_ws.malformed", "-r"))
 SENT = ("in_flow", "control", "in_flow_full_size")
 
 # What only the host knows, and no packet shows: its interfaces, neighbours and programs, its own
@@ -43,6 +45,17 @@ def cause_of_packets(live, path):
     return causes[-1] if causes else None
 
 
+def refused(path):
+    """The programs, of those that are here, which cannot read it; or find what is malformed."""
+    for words in OTHERS:
+        if not shutil.which(words[0]):
+            continue
+        done = subprocess.run([*words, path], stdin=subprocess.DEVNULL, capture_output=True,
+                              timeout=LIMIT_S, check=False)
+        if done.returncode or ("-Y" in words and done.stdout):
+            yield words[0]
+
+
 def missing(live, store, path):
     """What the export, made at path, and the page of an incident lack: words, [] if nothing."""
     done = _tcpstall("export", live["incident"], "--store", store, "--witnesses", "-o", path)
@@ -59,6 +72,7 @@ def missing(live, store, path):
     probes = len(re.findall(rb"probe[a-z -]*, TTL", packets))
     if probes < sent:
         found.append(f"{sent - probes} of {sent} probes")
+    found += [f"what {program} reads" for program in refused(path)]
     page = path + ".html"
     done = _tcpstall("report", live["incident"], "--store", store, "-o", page)
     if done.returncode:
