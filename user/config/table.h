@@ -28,12 +28,12 @@ enum section_kind {
 struct key {
 	const char *name;
 	enum key_type type;
+	unsigned int types;   /* of sinks, 1 << enum sink_type, that it is for; 0: all */
 	size_t offset, size;  /* of the member, in the struct of its section */
 	const char *fallback; /* as it would be written in a file */
 	uint64_t min, max;    /* of numbers */
 	const char *choices;  /* KEY_CHOICE: a|b, in the order of the enum */
 	const char *help;     /* sentences */
-	unsigned int types;   /* of sinks, 1 << enum sink_type, that it is for; 0: all */
 	size_t place; /* of another member, which keeps FILE:LINE in CONFIG_TEXT; 0: none does */
 };
 
