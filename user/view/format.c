@@ -186,6 +186,15 @@ const char *format_place(const struct place *place, const struct incident *incid
 	return buf;
 }
 
+const char *format_before_candidate(const struct verdict *v, int k)
+{
+	const bool open = v->where.kind == PLACE_PATH && v->candidates[0].kind != PLACE_PATH;
+
+	if (!k)
+		return open ? "; likeliest " : NULL;
+	return k == 1 && !open ? "; otherwise " : ", ";
+}
+
 const char *format_tunnel(const struct route_seen *route, char buf[TUNNEL_LEN])
 {
 	char name[32], local[ADDR_TEXT_LEN], remote[ADDR_TEXT_LEN];

@@ -25,6 +25,12 @@ const char *format_name(const char *src, char *buf, size_t len);
 const char *format_place(const struct place *place, const struct incident *incident,
 			 const char *name, char buf[PLACE_LEN]);
 
+/*
+ * What stands before candidate k where a verdict's are listed behind its place. NULL: it is the
+ * place itself. Of an open place the first is the likeliest part of the path.
+ */
+const char *format_before_candidate(const struct verdict *v, int k);
+
 /* The two ends of the stalled direction. */
 static inline const struct endpoint *incident_src(const struct incident *i)
 {

@@ -88,8 +88,6 @@ static void head(FILE *out, const struct html_report *r, const char *sentence)
 static void places(FILE *out, const struct incident *i)
 {
 	const struct verdict *v = &i->verdict;
-	/* The first candidate is the place itself, or the likeliest part of the path. */
-	const bool open = v->where.kind == PLACE_PATH && v->candidates[0].kind != PLACE_PATH;
 	char place[PLACE_LEN];
 
 	html_text(out, format_place(&v->where, i, NULL, place));
@@ -99,8 +97,12 @@ static void places(FILE *out, const struct incident *i)
 	}
 	if (way_id(v->way))
 		fprintf(out, ", %s direction", way_id(v->way));
-	for (int k = open ? 0 : 1; k < v->n_candidates; k++) {
-		fputs(!k ? "; likeliest " : k == 1 && !open ? "; otherwise " : ", ", out);
+	for (int k = 0; k < v->n_candidates; k++) {
+		const char *before = format_before_candidate(v, k);
+
+		if (!before)
+			continue;
+		fputs(before, out);
 		html_text(out, format_place(&v->candidates[k], i, NULL, place));
 		putc(' ', out);
 		percent(out, v->candidates[k].confidence);

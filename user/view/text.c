@@ -340,8 +340,6 @@ static void confidence(const struct text_writer *w, const struct incident *i)
 {
 	const struct verdict *v = &i->verdict;
 	const char *way = way_id(v->way);
-	/* The first candidate is the place itself, or the likeliest part of the path. */
-	const bool open = v->where.kind == PLACE_PATH && v->candidates[0].kind != PLACE_PATH;
 	struct buffer b = {0};
 
 	add(&b, "cause ");
@@ -350,8 +348,12 @@ static void confidence(const struct text_writer *w, const struct incident *i)
 	add_percent(&b, v->where.confidence);
 	if (way)
 		add(&b, ", %s direction", way);
-	for (int k = open ? 0 : 1; k < v->n_candidates; k++) {
-		add(&b, "%s", !k ? "; likeliest " : k == 1 && !open ? "; otherwise " : ", ");
+	for (int k = 0; k < v->n_candidates; k++) {
+		const char *before = format_before_candidate(v, k);
+
+		if (!before)
+			continue;
+		add(&b, "%s", before);
 		add_place(w, &b, i, &v->candidates[k]);
 		add(&b, " ");
 		add_percent(&b, v->candidates[k].confidence);
