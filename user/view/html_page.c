@@ -48,7 +48,7 @@ const char html_head[] =
 	"meter{width:6rem;height:.8rem}\n"
 	".path{list-style:none;display:flex;flex-wrap:wrap;row-gap:.8rem;padding:.4rem "
 	"0;margin:0}\n"
-	".path .node{flex:1 1 7.6rem;min-width:7.6rem;max-width:13rem;border:1px solid "
+	".path .node{flex:1 1 9rem;min-width:9rem;max-width:13rem;border:1px solid "
 	"var(--line);\n"
 	"border-radius:.5rem;background:var(--card);padding:.5rem .6rem;font-size:.85rem}\n"
 	".path .node b{display:block;font-size:.92rem}\n"
