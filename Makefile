@@ -254,7 +254,7 @@ demo:  ## a backup that stops: the whole story in a minute and a half, as root
 	$(Q)$(MAKE) all $(BUILD)/wire
 	$(Q)BUILD=$(BUILD) tools/lab/lab demo
 
-bench:  ## what watching costs, beside tcpdump and bpftrace, as root; BENCH=--quick: a minute
+bench:  ## what watching costs, beside tcpdump and bpftrace, as root; BENCH=--quick: six minutes
 	@tools/deps build bench
 	$(Q)$(MAKE) all $(BUILD)/call $(BUILD)/progstat $(BUILD)/pump $(BUILD)/line
 	$(Q)BUILD=$(BUILD) tools/bench/run $(BENCH)
