@@ -260,21 +260,46 @@ static void the_dead_one_of_two_equal_routers_is_named(void **state)
 	world_free(&w);
 }
 
-/* No fresh port happens to go this connection's way: the router is named, the cause is open. */
+/*
+ * No fresh port happens to go this connection's way, whether all others get through or not: the
+ * router is named, the cause is open. A witness may go another way as well.
+ */
 static void a_router_that_no_other_meets_is_not_judged_firmly(void **state)
 {
 	(void)state;
-	for (int v6 = 0; v6 < 2; v6++) {
+	for (int bits = 0; bits < 8; bits++) {
 		struct world w;
 
-		world_init(&w, true, v6);
-		w.balanced = 2;
+		world_init(&w, true, bits & 1);
+		w.balanced = 3;
 		w.member_dead = true;
 		w.other_ways = 0xff;
+		w.dead_ways_at = 3;
+		w.dead_ways = bits & 2 ? 0xaa : 0;
+		w.has_witness = bits & 4;
 		world_run(&w, 12 * NS_PER_S);
-		expect(&w, CAUSE_PATH_BLACKHOLE, PLACE_HOP, 2);
+		expect(&w, CAUSE_PATH_BLACKHOLE, PLACE_HOP, 3);
 		assert_true(w.incident.verdict.cause_confidence < 0.7);
 		assert_true(told(&w, "way-unmet"));
+		world_free(&w);
+	}
+}
+
+/* They meet its last router, and half of them end behind it as well: so ways part there. */
+static void a_dead_way_behind_a_router_that_all_meet_is_no_lost_state(void **state)
+{
+	(void)state;
+	for (int bits = 0; bits < 4; bits++) {
+		struct world w;
+
+		world_init(&w, true, bits & 1);
+		w.balanced = 2;
+		w.fault.state_at = w.dead_ways_at = 3;
+		w.dead_ways = 0xaa;
+		w.has_witness = bits & 2;
+		world_run(&w, 12 * NS_PER_S);
+		expect(&w, CAUSE_PATH_BLACKHOLE, PLACE_LINK, 0);
+		assert_true(told(&w, "member-dead"));
 		world_free(&w);
 	}
 }
@@ -492,6 +517,7 @@ int main(void)
 		cmocka_unit_test(a_flow_that_one_scan_passes_over_is_still_there),
 		cmocka_unit_test(the_dead_one_of_two_equal_routers_is_named),
 		cmocka_unit_test(a_router_that_no_other_meets_is_not_judged_firmly),
+		cmocka_unit_test(a_dead_way_behind_a_router_that_all_meet_is_no_lost_state),
 		cmocka_unit_test(a_way_that_parts_before_does_not_hide_lost_state),
 		cmocka_unit_test(a_route_that_changes_in_the_stall_is_told),
 		cmocka_unit_test(where_nothing_was_asked_is_no_frontier),

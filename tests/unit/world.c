@@ -151,6 +151,8 @@ static void travel(struct world *w, struct probe_seen *p, bool dropped_flow)
 		bool dropped = (node == f->blackhole_at && !healed) ||
 			       (w->member_dead && node == w->balanced && !other) ||
 			       (in_flow && node == f->state_at) ||
+			       (p->kind == PROBE_CONTROL && node == w->dead_ways_at &&
+				w->dead_ways >> p->way & 1) ||
 			       (node == f->mtu_at && p->size > f->mtu) ||
 			       (node == f->content_at && p->kind == PROBE_IN_FLOW_COPY) ||
 			       (node == f->loses_at &&

@@ -40,12 +40,14 @@ struct world {
 	bool member_dead;     /* the flow's router there forwards nothing; odd ways meet another */
 	uint8_t other_ways;   /* bits of the ways that meet it; 0: the odd ones */
 	bool member_silent;   /* nor does it answer where the TTL ends */
-	int balanced;	      /* at this node a new connection meets another router; 0: nowhere */
-	bool unsendable;      /* no probe leaves this host */
-	bool untold;	      /* what becomes of those to the peer takes longer than all else */
-	uint64_t timeout_ns;  /* the first, then it doubles; 0: 220 ms */
-	int icmp_burst;	      /* answers a node gives in all; 0: no limit */
-	uint64_t hasty_hops;  /* bit i: node i is asked too fast, it answers one of several alike */
+	uint8_t dead_ways;    /* bits of the ways that end at dead_ways_at as the flow does */
+	int dead_ways_at;
+	int balanced;	     /* at this node a new connection meets another router; 0: nowhere */
+	bool unsendable;     /* no probe leaves this host */
+	bool untold;	     /* what becomes of those to the peer takes longer than all else */
+	uint64_t timeout_ns; /* the first, then it doubles; 0: 220 ms */
+	int icmp_burst;	     /* answers a node gives in all; 0: no limit */
+	uint64_t hasty_hops; /* bit i: node i is asked too fast, it answers one of several alike */
 	uint64_t controls_late_ns; /* they are sent so much after the flow's */
 	struct world_fault fault;
 

@@ -292,10 +292,11 @@ static void others_live(struct judgement *j)
 
 	if (j->same_peer) {
 		/* Where ways part they prove nothing as long as none is known to go this one's. */
-		double weight = j->path.unmet ? 0 : CLEAR / 2;
+		const bool open = j->path.unmet || j->path.mixed;
+		double weight = open ? 0 : CLEAR / 2;
 
 		j->cause[CAUSE_PEER_GONE] -= DECISIVE;
-		j->cause[CAUSE_PATH_BLACKHOLE] -= j->path.unmet ? 0 : STRONG;
+		j->cause[CAUSE_PATH_BLACKHOLE] -= open ? 0 : STRONG;
 		j->cause[CAUSE_CONNECTION_STATE_LOST] += weight;
 		evidence(j, "witness-same-peer", weight,
 			 "%d other connection%s to the same peer moved data in the silence",

@@ -3,6 +3,7 @@
  * Clues of the path: how far probes get, inside the connection and beside it, and what routers say.
  * Weights as in clues.c.
  */
+#include <math.h>
 #include <netinet/in.h>
 
 #include "engine/judge.h"
@@ -13,9 +14,19 @@
 #define HINT	 1.0
 #define PER_MISS 1.5 /* a probe unanswered where its twin was answered */
 
-static double capped(double weight, double most)
+static bool stops_short(const struct path_view *p)
 {
-	return weight < most ? weight : most;
+	return p->asked && p->flow < p->control && p->flow_missed > 0;
+}
+
+/* Of probes inside the connection that stop where those of a new one go on. */
+static double weight_of_flow(const struct judgement *j)
+{
+	const struct path_view *p = &j->path;
+	double weight = fmin(fmin(HINT + PER_MISS * p->flow_missed, 7),
+			     loss_excluded(j, p->flow_missed, LOSS_BY_CONTROL));
+
+	return !p->balanced && loss_hits_all(j) ? fmin(weight, HINT) : weight;
 }
 
 /* The heart: inside the connection probes stop where those of a new one go on. */
@@ -25,12 +36,9 @@ static void flow_stops_short(struct judgement *j)
 	double weight;
 	char at[64], to[64];
 
-	if (!p->asked || p->flow >= p->control || p->flow_missed < 1)
+	if (!stops_short(p))
 		return;
-	weight = capped(capped(HINT + PER_MISS * p->flow_missed, 7),
-			loss_excluded(j, p->flow_missed, LOSS_BY_CONTROL));
-	if (!p->balanced && loss_hits_all(j))
-		weight = capped(weight, HINT);
+	weight = weight_of_flow(j);
 	j->cause[CAUSE_CONNECTION_STATE_LOST] += weight;
 	j->cause[CAUSE_PATH_BLACKHOLE] -= CLEAR;
 	j->cause[CAUSE_PEER_GONE] -= CLEAR;
@@ -65,58 +73,87 @@ static void flow_stops_short(struct judgement *j)
 		 p->peer_control ? "the peer" : "hops behind it");
 }
 
+/*
+ * Of new connections that meet the same router as this one some get through and others do not: what
+ * lies behind may part, and this one go the dead way with them. Log-odds that it is no loss of
+ * theirs.
+ */
+static double some_stop_too(const struct judgement *j)
+{
+	const struct tally *same = &j->path.same_way;
+	int lost = same->sent - same->answered;
+
+	return fmin(fmax(loss_excluded(j, lost, LOSS_BY_CONTROL) - log(same->sent), 0), STRONG);
+}
+
+/* What no fresh port could tell. */
+static void say_what_is_open(struct judgement *j, double weight)
+{
+	const struct path_view *p = &j->path;
+	const int ttl = j->s->swept_at;
+	char router[ADDR_TEXT_LEN], at[64];
+
+	if (p->unmet)
+		evidence(j, "way-unmet", weight,
+			 "none of %d new connections that get through met %s at hop %d, as this "
+			 "one does: whether it stops all or only this one is open",
+			 p->other_ways.answered, addr_text(&j->s->flow_hop[ttl], router), ttl);
+	else if (p->mixed)
+		evidence(j, "same-way-mixed", weight,
+			 "of %d new connections that meet the same router at hop %d as this one %d "
+			 "get through: ways may part behind it",
+			 p->same_way.sent, ttl, p->same_way.answered);
+	else
+		evidence(j, "load-balanced", weight,
+			 "more than one router answers as %s: connections take different ways "
+			 "there",
+			 node_text(j, p->balanced, at, sizeof(at)));
+}
+
 /* With load balanced per flow a new connection may go another way: then it proves nothing. */
 static void ways_differ(struct judgement *j)
 {
 	const struct path_view *p = &j->path;
 	const struct ip_addr *at_way = &j->s->flow_hop[j->s->swept_at];
-	double weight = capped(HINT + PER_MISS * p->flow_missed, 7);
-	char at[64], router[ADDR_TEXT_LEN];
+	char router[ADDR_TEXT_LEN];
 
-	if (!p->balanced && !p->member_dead)
+	if (!p->balanced && !p->member_dead && !p->mixed)
 		return;
 	if (p->member_dead) {
 		j->cause[CAUSE_CONNECTION_STATE_LOST] -= DECISIVE;
 		j->cause[CAUSE_PATH_BLACKHOLE] += DECISIVE + CLEAR;
 		evidence(j, "member-dead", DECISIVE,
-			 "ways part at hop %d: of %d new connections through %s none gets through, "
-			 "of %d by other ways %d",
-			 j->s->swept_at, p->same_way.sent,
+			 "of %d new connections that meet %s at hop %d none gets through, of %d "
+			 "that go other ways %d",
+			 p->same_way.sent,
 			 at_way->family ? addr_text(at_way, router) : "the router that is silent",
-			 p->other_ways.sent, p->other_ways.answered);
+			 j->s->swept_at, p->other_ways.sent, p->other_ways.answered);
 		return;
 	}
-	if (p->same_way.answered) {
-		evidence(j, "same-way-passes", weight,
-			 "of %d new connections that meet the same router at hop %d as this one %d "
+	if (p->same_way.answered && !p->mixed) {
+		evidence(j, "same-way-passes", weight_of_flow(j),
+			 "all %d new connections that meet the same router at hop %d as this one "
 			 "get through",
-			 p->same_way.sent, j->s->swept_at, p->same_way.answered);
+			 p->same_way.sent, j->s->swept_at);
 		return;
 	}
-	if (p->asked && p->flow < p->control && p->flow_missed > 0) {
+	if (stops_short(p)) {
 		j->cause[CAUSE_CONNECTION_STATE_LOST] -= HINT;
-		j->cause[CAUSE_PATH_BLACKHOLE] += CLEAR + weight - HINT; /* as if never taken off */
+		/* As if never taken off. */
+		j->cause[CAUSE_PATH_BLACKHOLE] += CLEAR + weight_of_flow(j) - HINT;
 		/* Who keeps state seldom stands where ways part: others would lack it. */
-		j->cause[CAUSE_PATH_BLACKHOLE] += p->unmet ? HINT / 4 : 0;
+		j->cause[CAUSE_PATH_BLACKHOLE] += p->mixed   ? some_stop_too(j)
+						  : p->unmet ? HINT / 4
+							     : 0;
 	}
-	if (p->unmet) {
-		evidence(j, "way-unmet", -HINT,
-			 "ways part at hop %d, and none of %d new connections met %s there: "
-			 "whether it stops all or only this one is open",
-			 j->s->swept_at, p->other_ways.sent, addr_text(at_way, router));
-		return;
-	}
-	evidence(j, "load-balanced", -HINT,
-		 "more than one router answers as %s: connections take different ways there",
-		 node_text(j, p->balanced, at, sizeof(at)));
+	say_what_is_open(j, -HINT);
 }
 
 static void everything_stops(struct judgement *j)
 {
 	const struct path_view *p = &j->path;
 	int k = p->flow > p->control ? p->flow : p->control;
-	double weight =
-		capped(capped(p->beyond_missed, 3.5), loss_excluded(j, p->beyond_missed, 0));
+	double weight = fmin(fmin(p->beyond_missed, 3.5), loss_excluded(j, p->beyond_missed, 0));
 	char at[64];
 
 	if (!p->asked || k >= p->n || p->beyond_missed < 2 || p->flow < p->control)
@@ -176,8 +213,8 @@ static void large_ones_stop_short(struct judgement *j)
 {
 	const struct path_view *p = &j->path;
 	const struct stall *s = j->s;
-	double weight = capped(capped(HINT + PER_MISS * p->full_missed, 7),
-			       loss_excluded(j, p->full_missed, LOSS_BY_SMALL));
+	double weight = fmin(fmin(HINT + PER_MISS * p->full_missed, 7),
+			     loss_excluded(j, p->full_missed, LOSS_BY_SMALL));
 	char at[64];
 
 	if (p->asked && p->full < p->flow && p->full_missed > 1) {

@@ -49,6 +49,7 @@ struct path_view {
 	bool outage_over; /* nothing got past `outage_at` for a while, and then the peer answered */
 	bool member_dead; /* what goes through that router gets no farther, the others do */
 	bool unmet;	  /* the others do, and none goes through that router */
+	bool mixed;	  /* some of those that go through that router do */
 };
 
 /* What the neighbours say of the first link. */

@@ -153,6 +153,7 @@ static void count_ways(const struct stall *s, struct path_view *p)
 		t->answered += s->ways_passed >> i & 1;
 	}
 	p->member_dead = p->same_way.sent && !p->same_way.answered && p->other_ways.answered;
+	p->mixed = p->same_way.answered && p->same_way.answered < p->same_way.sent;
 	p->unmet = !p->same_way.sent && p->other_ways.answered && s->flow_hop[s->swept_at].family;
 }
 

@@ -160,7 +160,7 @@ static void place_blackhole(struct judgement *j)
 		blame(j, PART_NODE(p->loop + 1), 2);
 		return;
 	}
-	if (p->member_dead || p->unmet) {
+	if (p->member_dead || p->unmet || p->mixed) {
 		blame(j, PART_NODE(j->s->swept_at), j->s->swept_at == p->flow ? 3 : 1);
 		blame(j, PART_LINK(p->flow), 1.5);
 		return;
@@ -258,7 +258,7 @@ static void clear_shared(struct judgement *j)
 	int shared = j->same_peer ? j->path.n : j->shared;
 
 	if ((j->verdict != CAUSE_PATH_BLACKHOLE && j->verdict != CAUSE_PEER_GONE) ||
-	    j->path.member_dead || j->path.unmet) /* they go other ways */
+	    j->path.member_dead || j->path.unmet || j->path.mixed) /* they go other ways */
 		return;
 	for (int i = 0; i <= shared; i++) {
 		if (i)

@@ -387,7 +387,8 @@ int round_ways_tell(const struct stall *s, const struct path_view *p)
 	if (s->swept_at) {
 		bool some = s->ways_passed && s->ways_passed != s->ways_sent;
 
-		return some && !p->balanced && s->swept_at == p->flow && p->flow + 1 < p->n
+		return some && (p->mixed || !p->balanced) && s->swept_at == p->flow &&
+				       p->flow + 1 < p->n
 			       ? p->flow + 1
 			       : 0;
 	}
