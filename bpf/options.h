@@ -44,8 +44,8 @@ static __always_inline bool echo_is_odd(const struct flow *f, struct tcp_sock *t
 
 /*
  * A D-SACK (RFC 2883) of what was acknowledged before the silence began. The kernel sends none of
- * that again, and what it had sent in vain is answered within a round trip: it answers a watcher's
- * probe, of this host or another, and tells nothing of the peer by itself.
+ * that again, and what it had sent needlessly is answered within a round trip. So it answers a
+ * watcher's probe, of this host or another, and tells nothing of the peer by itself.
  */
 static __always_inline bool answers_probe(const struct flow *f, const struct tcp_sock *tp, u32 end)
 {
