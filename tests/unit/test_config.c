@@ -188,6 +188,7 @@ static void what_belongs_together_is_checked(void **state)
 		     "x.conf:2: [sink a] needs url = http://... or https://...");
 	assert_wrong("[sink a]\ntype = mail\nurl = http://h/\nto = x\n",
 		     "x.conf:2: [sink a] has no use for url: its type is mail");
+	assert_int_equal(read_text("[sink a]\ntype = mail\nurl =\n"), 0);
 	assert_wrong("[sink a]\nto = x\n", "[sink a] has no use for to: its type is journal");
 	assert_wrong("[sink a]\ntype = program\ncommand = logger\n",
 		     "x.conf:2: [sink a] needs command = /PATH ...");

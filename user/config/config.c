@@ -127,12 +127,12 @@ static void *find_section(struct config *c, const char *header, const struct sec
 	return NULL;
 }
 
-/* What its type wants of a sink, and what it has no use for. */
+/* What its type wants of a sink, and what it has no use for; an empty value takes a key back. */
 static void check_sink(const struct sink_config *s, char *ret_why, size_t why_len)
 {
 	const struct section *kind = &config_sections[SECTION_SINK];
 	const bool http = s->type == SINK_ALERTMANAGER || s->type == SINK_WEBHOOK;
-	char type[CONFIG_NAME];
+	char type[CONFIG_NAME], text[CONFIG_FILTER];
 
 	if (http && strncmp(s->url, "http://", 7) && strncmp(s->url, "https://", 8)) {
 		lines_add(ret_why, why_len, "%s: [sink %s] needs url = http://... or https://...",
@@ -146,7 +146,8 @@ static void check_sink(const struct sink_config *s, char *ret_why, size_t why_le
 	for (int i = 0; i < kind->n_keys; i++) {
 		const struct key *k = &kind->keys[i];
 
-		if (s->given >> i & 1 && k->types && !(k->types >> s->type & 1))
+		if (s->given >> i & 1 && k->types && !(k->types >> s->type & 1) &&
+		    *key_text(k, s, text, sizeof(text)))
 			lines_add(ret_why, why_len,
 				  "%s%s[sink %s] has no use for %s: its type is %s", s->type_at,
 				  *s->type_at ? ": " : "", s->name, k->name, type);
