@@ -40,7 +40,7 @@ const struct option_info option_table[OPTIONS] = {
 	[OPT_INTERFACE] = {"interface", 'i', OPTION_STRING, VALUE(interface), "IFACE[,IFACE]",
 			   "packets of these, with --source pcap (default any)", 0, 0},
 	[OPT_NETNS] = {"netns", 0, OPTION_STRING, VALUE(netns), "NAME|PATH|PID",
-		       "this network namespace only (default: all)", 0, 0},
+		       "this network namespace only (default: all; of trace: its own)", 0, 0},
 	[OPT_PID] = {"pid", 0, OPTION_U64, VALUE(pid), "PID",
 		     "connections of this process and its children only", 1, 1 << 22},
 	[OPT_OUTPUT] = {"output", 'o', OPTION_STRING, VALUE(output), "FILE",
