@@ -186,7 +186,7 @@ static void everything_stops(struct judgement *j)
 			 node_text(j, k, at, sizeof(at)));
 		return;
 	}
-	evidence(j, "all-stop", weight, "no probe gets farther than %s, %s",
+	evidence(j, "all-stop", weight, "nothing behind %s answers a probe, %s",
 		 node_text(j, k, at, sizeof(at)),
 		 p->control_asked ? "neither inside this connection nor from a fresh port"
 				  : "inside this connection; the capture holds no others");

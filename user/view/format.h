@@ -42,6 +42,18 @@ static inline const struct endpoint *incident_dst(const struct incident *i)
 	return i->local_sends ? &i->key.remote : &i->key.local;
 }
 
+/* The verdict is about this hop. */
+static inline bool hop_is_place(const struct incident *i, const struct hop *h)
+{
+	return i->verdict.where.kind == PLACE_HOP && i->verdict.where.ttl == h->ttl;
+}
+
+/* Of a hop that answers no probe the verdict may know more: its errors about the transfer. */
+static inline const struct ip_addr *hop_address(const struct incident *i, const struct hop *h)
+{
+	return !h->address.family && hop_is_place(i, h) ? &i->verdict.where.address : &h->address;
+}
+
 #define TUNNEL_LEN 160
 /* "vxlan vx0, 192.0.2.1 to 192.0.2.2", into buf; NULL: the interface is no tunnel. */
 const char *format_tunnel(const struct route_seen *route, char buf[TUNNEL_LEN]);

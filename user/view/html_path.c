@@ -141,35 +141,34 @@ static double link_share(const struct verdict *v, const struct ip_addr *a, const
 static void probed(FILE *out, const struct incident *i)
 {
 	const struct verdict *v = &i->verdict;
-	const struct place *where = &v->where;
 	const struct ip_addr *last = &i->key.local.addr;
 	bool peer = false;
 
 	whole_end(out, i, true);
 	for (int k = 0; k < i->n_hops && !peer; k++) {
 		const struct hop *h = &i->hops[k];
-		bool bad = where->kind == PLACE_HOP && where->ttl == h->ttl;
+		const struct ip_addr *address = hop_address(i, h);
+		bool bad = hop_is_place(i, h);
 		char title[32], addr[ADDR_TEXT_LEN];
 
 		peer = h->is_peer;
-		link_to_next(out, link_is_bad(where, last, &h->address), false,
-			     link_share(v, last, &h->address));
+		link_to_next(out, link_is_bad(&v->where, last, address), false,
+			     link_share(v, last, address));
 		if (peer) {
 			bad = end_node(out, i, false);
 		} else {
 			snprintf(title, sizeof(title), "hop %u", h->ttl);
 			node_open(out, title,
-				  h->address.family ? addr_text(&h->address, addr) : "no answer",
-				  bad);
+				  address->family ? addr_text(address, addr) : "no answer", bad);
 		}
 		answers(out, h);
 		share(out, peer ? end_share(v, !i->local_sends) : hop_share(v, h->ttl));
 		node_close(out, bad);
-		last = &h->address;
+		last = address;
 	}
 	if (peer)
 		return;
-	link_to_next(out, link_is_bad(where, last, &i->key.remote.addr), true,
+	link_to_next(out, link_is_bad(&v->where, last, &i->key.remote.addr), true,
 		     link_share(v, last, &i->key.remote.addr));
 	whole_end(out, i, false);
 }

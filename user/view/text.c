@@ -235,11 +235,6 @@ static const char *tally(const struct tally *t, char buf[FORMAT_LEN])
 	return buf;
 }
 
-static bool is_place(const struct place *p, const struct hop *h)
-{
-	return p->kind == PLACE_HOP && p->ttl == h->ttl;
-}
-
 /* Of the widest one, so that the table is no wider than it must be. */
 static int address_width(const struct incident *i)
 {
@@ -247,7 +242,7 @@ static int address_width(const struct incident *i)
 	int width = 15;
 
 	for (int k = 0; k < i->n_hops; k++) {
-		int len = (int)strlen(addr_text(&i->hops[k].address, addr));
+		int len = (int)strlen(addr_text(hop_address(i, &i->hops[k]), addr));
 
 		width = len > width ? len : width;
 	}
@@ -265,23 +260,24 @@ static void hops(const struct text_writer *w, const struct incident *i)
 		"in-flow", "full", "control");
 	for (int k = 0; k < i->n_hops; k++) {
 		const struct hop *h = &i->hops[k];
+		const struct ip_addr *address = hop_address(i, h);
 		char addr[ADDR_TEXT_LEN], name[HOST_NAME], safe[HOST_NAME], cell[4][FORMAT_LEN];
 
 		if (k && h->is_peer && i->hops[k - 1].is_peer)
 			continue; /* the peer answers every larger TTL as well */
-		names_get(w->config.names, &h->address, name);
+		names_get(w->config.names, address, name);
 		format_name(name, safe, sizeof(safe));
 		if (h->rtt_us)
 			format_duration(h->rtt_us * NS_PER_US, cell[3]);
 		else
 			snprintf(cell[3], FORMAT_LEN, "-");
 		fprintf(out, "  %*u%s%-*s %-*s %7s  %8s  %8s  %8s", 3, h->ttl,
-			is_place(&i->verdict.where, h) ? " *" : "  ", INDENT - 8,
+			hop_is_place(i, h) ? " *" : "  ", INDENT - 8,
 			h->is_peer    ? " peer"
 			: h->balanced ? " some"
 				      : "",
-			width, h->address.family ? addr_text(&h->address, addr) : "no answer",
-			cell[3], tally(&h->probes[PROBE_IN_FLOW], cell[0]),
+			width, address->family ? addr_text(address, addr) : "no answer", cell[3],
+			tally(&h->probes[PROBE_IN_FLOW], cell[0]),
 			tally(&h->probes[PROBE_IN_FLOW_FULL], cell[1]),
 			tally(&h->probes[PROBE_CONTROL], cell[2]));
 		if (*safe)
