@@ -85,6 +85,12 @@ static int write_page(const struct options *options, struct drawing *d, const st
 	return err;
 }
 
+/* Nor does it look like the name of one: it must be an id. */
+static bool is_no_file(const char *word)
+{
+	return access(word, F_OK) && strcmp(word, "-") && !strpbrk(word, "/.");
+}
+
 int cmd_report(const struct options *options, int argc, char **argv)
 {
 	struct drawing *d;
@@ -95,8 +101,8 @@ int cmd_report(const struct options *options, int argc, char **argv)
 		warnx("report needs -o FILE; see tcpstall help report");
 		return STATUS_USAGE;
 	}
-	if (argc == 1 && access(argv[0], F_OK) && !strpbrk(argv[0], "/."))
-		return report_stored(options, argv[0]); /* not even the name of a file */
+	if (argc == 1 && is_no_file(argv[0]))
+		return report_stored(options, argv[0]);
 	d = calloc(1, sizeof(*d));
 	p = calloc(1, sizeof(*p));
 	if (!d || !p) {

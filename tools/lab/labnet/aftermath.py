@@ -10,8 +10,9 @@ import subprocess
 import tempfile
 
 from . import session
+from .events import PATIENCE
 
-LIMIT_S = 60
+LIMIT_S = 60 * PATIENCE
 OTHERS = (("capinfos",), ("tcpdump", "-n", "-r"), ("tshark", "-Y", "_ws.malformed", "-r"))
 SENT = ("in_flow", "control", "in_flow_full_size")
 
@@ -50,8 +51,12 @@ def refused(path):
     for words in OTHERS:
         if not shutil.which(words[0]):
             continue
-        done = subprocess.run([*words, path], stdin=subprocess.DEVNULL, capture_output=True,
-                              timeout=LIMIT_S, check=False)
+        try:
+            done = subprocess.run([*words, path], stdin=subprocess.DEVNULL, capture_output=True,
+                                  timeout=LIMIT_S, check=False)
+        except subprocess.TimeoutExpired:
+            yield f"{words[0]} (in {LIMIT_S:g} s)"
+            continue
         if done.returncode or ("-Y" in words and done.stdout):
             yield words[0]
 
