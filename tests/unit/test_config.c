@@ -145,8 +145,8 @@ static void all_mistakes_are_told_and_nothing_that_follows_from_them(void **stat
 		"x.conf:9: black-box 'x' is not a number\n"
 		"x.conf:10: neither [SECTION] nor KEY = VALUE");
 	assert_wrong("[sink a]\ntype = webhook\n[sink b]\ntype = program\n",
-		     "x.conf:2: [sink a] needs url = http://... or https://...\n"
-		     "x.conf:4: [sink b] needs command = /PATH ...");
+		     "x.conf:1: [sink a] needs url = http://... or https://...\n"
+		     "x.conf:3: [sink b] needs command = /PATH ...");
 }
 
 static void mistakes_beyond_what_fits_are_counted_by_dots(void **state)
@@ -183,15 +183,16 @@ static void what_belongs_together_is_checked(void **state)
 	(void)state;
 	needs_files();
 	assert_wrong("[watch]\nfilter = port 1\n",
-		     "filter needs a section with a name: [watch NAME]");
+		     "x.conf:2: filter needs a section with a name: [watch NAME]");
 	assert_wrong("[sink a]\ntype = webhook\n",
-		     "x.conf:2: [sink a] needs url = http://... or https://...");
+		     "x.conf:1: [sink a] needs url = http://... or https://...");
 	assert_wrong("[sink a]\ntype = mail\nurl = http://h/\nto = x\n",
-		     "x.conf:2: [sink a] has no use for url: its type is mail");
+		     "x.conf:1: [sink a] has no use for url: its type is mail");
 	assert_int_equal(read_text("[sink a]\ntype = mail\nurl =\n"), 0);
-	assert_wrong("[sink a]\nto = x\n", "[sink a] has no use for to: its type is journal");
+	assert_wrong("[sink a]\nto = x\n",
+		     "x.conf:1: [sink a] has no use for to: its type is journal");
 	assert_wrong("[sink a]\ntype = program\ncommand = logger\n",
-		     "x.conf:2: [sink a] needs command = /PATH ...");
+		     "x.conf:1: [sink a] needs command = /PATH ...");
 }
 
 static void what_does_not_fit_is_an_error_and_never_cut_off(void **state)

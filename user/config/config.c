@@ -132,14 +132,15 @@ static void check_sink(const struct sink_config *s, char *ret_why, size_t why_le
 {
 	const struct section *kind = &config_sections[SECTION_SINK];
 	const bool http = s->type == SINK_ALERTMANAGER || s->type == SINK_WEBHOOK;
+	const bool is_url = !strncmp(s->url, "http://", 7) || !strncmp(s->url, "https://", 8);
 	char type[CONFIG_NAME], text[CONFIG_FILTER];
 
-	if (http && strncmp(s->url, "http://", 7) && strncmp(s->url, "https://", 8)) {
+	if (http && (!is_url || strpbrk(s->url, " \t"))) {
 		lines_add(ret_why, why_len, "%s: [sink %s] needs url = http://... or https://...",
-			  s->type_at, s->name);
+			  s->at, s->name);
 	}
 	if (s->type == SINK_PROGRAM && *s->command != '/') {
-		lines_add(ret_why, why_len, "%s: [sink %s] needs command = /PATH ...", s->type_at,
+		lines_add(ret_why, why_len, "%s: [sink %s] needs command = /PATH ...", s->at,
 			  s->name);
 	}
 	key_text(&kind->keys[0], s, type, sizeof(type));
@@ -149,8 +150,8 @@ static void check_sink(const struct sink_config *s, char *ret_why, size_t why_le
 		if (s->given >> i & 1 && k->types && !(k->types >> s->type & 1) &&
 		    *key_text(k, s, text, sizeof(text)))
 			lines_add(ret_why, why_len,
-				  "%s%s[sink %s] has no use for %s: its type is %s", s->type_at,
-				  *s->type_at ? ": " : "", s->name, k->name, type);
+				  "%s: [sink %s] has no use for %s: its type is %s", s->at, s->name,
+				  k->name, type);
 	}
 }
 
@@ -160,12 +161,6 @@ int config_finish(struct config *c, char *ret_why, size_t why_len)
 	char text[CONFIG_FILTER], why[CONFIG_TEXT];
 
 	*ret_why = '\0';
-	for (int i = 0; i < 4; i++) {
-		if (*key_text(&kind->keys[i], &c->watch[0], text, sizeof(text))) {
-			lines_add(ret_why, why_len, "%s needs a section with a name: [watch NAME]",
-				  kind->keys[i].name);
-		}
-	}
 	for (int w = 1; w < c->n_watch; w++) {
 		for (int i = 0; i < kind->n_keys; i++) {
 			if (!(c->watch[w].given & 1ull << i))
@@ -217,11 +212,17 @@ static void fail(struct reading *r, const char *format, ...)
 	lines_add(r->why, r->why_len, "%s:%u: %s", r->name, r->line, text);
 }
 
+static void note_place(const struct reading *r, char at[CONFIG_TEXT])
+{
+	snprintf(at, CONFIG_TEXT, "%s:%u", r->name, r->line);
+}
+
 /* libinih says nothing of a section without keys, and of one that is not closed. */
 static void enter(struct reading *r, const char *line)
 {
 	const size_t len = strcspn(line, "]");
 	char header[CONFIG_TEXT], why[CONFIG_FILTER];
+	struct sink_config *sink;
 
 	r->section = NULL;
 	r->skipping = true;
@@ -232,8 +233,13 @@ static void enter(struct reading *r, const char *line)
 	snprintf(header, sizeof(header), "%.*s", (int)len - 1, line + 1);
 	r->section = find_section(r->config, header, &r->kind, why, sizeof(why));
 	r->skipping = !r->section;
-	if (!r->section)
+	if (!r->section) {
 		fail(r, "%s", why);
+	} else if (r->kind == &config_sections[SECTION_SINK]) {
+		sink = r->section;
+		if (!*sink->at)
+			note_place(r, sink->at);
+	}
 }
 
 /* As libinih sees it: a blank and a semicolon begin a comment. It tells of the first such line
@@ -309,13 +315,12 @@ static int take(void *arg, const char *header, const char *name, const char *val
 		}
 		*seen |= 1ull << i;
 		*(uint64_t *)((char *)r->section + r->kind->given) |= 1ull << i;
-		if (!key_parse(k, value, r->section, why, sizeof(why))) {
-			if (k->place)
-				snprintf((char *)r->section + k->place, CONFIG_TEXT, "%s:%u",
-					 r->name, r->line);
-			return 1;
-		}
-		fail(r, "%s '%s' %s", name, value, why);
+		if (key_parse(k, value, r->section, why, sizeof(why)))
+			fail(r, "%s '%s' %s", name, value, why);
+		else if (r->section == &r->config->watch[0] && i < SELECTORS && *value)
+			fail(r, "%s needs a section with a name: [watch NAME]", name);
+		else if (k->place)
+			note_place(r, (char *)r->section + k->place);
 		return 1;
 	}
 	fail(r, "unknown key '%s' in [%s]", name, header);
@@ -415,7 +420,6 @@ int config_load(const char *path, struct config *ret, char *ret_why, size_t why_
 {
 	const char *name = path ? path : CONFIG_FILE;
 	struct config *c = malloc(sizeof(*c));
-	char why[LINES_LEN] = "";
 	int err = 0;
 
 	*ret_why = '\0';
@@ -429,10 +433,7 @@ int config_load(const char *path, struct config *ret, char *ret_why, size_t why_
 	if (read_directory(name, c, ret_why, why_len))
 		err = -EINVAL;
 	if (!err)
-		err = config_finish(c, why, sizeof(why));
-	for (char *rest = why, *line; (line = strsep(&rest, "\n"));)
-		if (*line)
-			lines_add(ret_why, why_len, "%s: %s", name, line);
+		err = config_finish(c, ret_why, why_len);
 	if (!err)
 		*ret = *c;
 	free(c);

@@ -49,9 +49,9 @@ enum sink_type {
 
 struct sink_config {
 	char name[CONFIG_NAME];
+	char at[CONFIG_TEXT]; /* of the section, the first one of this name */
 	uint64_t given;
 	int type; /* enum sink_type */
-	char type_at[CONFIG_TEXT];
 	char watch[CONFIG_TEXT], watch_at[CONFIG_TEXT];
 	char url[CONFIG_TEXT * 2], authorization_file[CONFIG_TEXT], ca_file[CONFIG_TEXT];
 	char command[CONFIG_TEXT * 2], command_at[CONFIG_TEXT];
@@ -63,7 +63,7 @@ struct sink_config {
 struct daemon_config {
 	uint64_t given;
 	int source; /* enum config_source */
-	char interface[CONFIG_TEXT], netns[CONFIG_TEXT];
+	char interface[CONFIG_TEXT], netns[CONFIG_TEXT], netns_at[CONFIG_TEXT];
 	bool probe;
 	char probe_exclude[CONFIG_FILTER];
 	uint64_t black_box;
@@ -74,7 +74,7 @@ struct daemon_config {
 struct keep_config {
 	uint64_t given;
 	bool keep;
-	char dir[CONFIG_TEXT];
+	char dir[CONFIG_TEXT], dir_at[CONFIG_TEXT];
 	uint64_t max_bytes, max_age_ns;
 };
 
@@ -86,7 +86,8 @@ struct alerts_config {
 
 struct metrics_config {
 	uint64_t given;
-	char listen[CONFIG_TEXT], listen_at[CONFIG_TEXT], textfile[CONFIG_TEXT];
+	char listen[CONFIG_TEXT], listen_at[CONFIG_TEXT];
+	char textfile[CONFIG_TEXT], textfile_at[CONFIG_TEXT];
 	uint64_t textfile_every_ns;
 };
 

@@ -21,7 +21,7 @@ static const struct key daemon_keys[] = {
 		 "routers in the middle."},
 	{"interface", KEY_TEXT, MEMBER(struct daemon_config, interface), "any",
 	 .help = "Packets of these interfaces, separated by commas, with source = pcap."},
-	{"netns", KEY_TEXT, MEMBER(struct daemon_config, netns), "",
+	{"netns", KEY_TEXT, PLACED(struct daemon_config, netns), "",
 	 .help = "This network namespace only: a name, a path or a process. Empty: all of them."},
 	{"probe", KEY_BOOL, MEMBER(struct daemon_config, probe), "yes",
 	 .help = "Whether packets may be sent through a stalled connection to find the hop."},
@@ -46,7 +46,7 @@ static const struct key daemon_keys[] = {
 static const struct key store_keys[] = {
 	{"keep", KEY_BOOL, MEMBER(struct keep_config, keep), "yes",
 	 .help = "Whether incidents are kept on disk."},
-	{"dir", KEY_TEXT, MEMBER(struct keep_config, dir), "/var/lib/tcpstall", .help = "Where."},
+	{"dir", KEY_TEXT, PLACED(struct keep_config, dir), "/var/lib/tcpstall", .help = "Where."},
 	{"max-size", KEY_SIZE, MEMBER(struct keep_config, max_bytes), "256M", 1 << 20, 1ull << 50,
 	 .help = "The oldest go beyond that."},
 	{"max-age", KEY_DURATION, MEMBER(struct keep_config, max_age_ns), "90d", 60 * NS_PER_S,
@@ -94,7 +94,7 @@ static const struct key alerts_keys[] = {
 };
 
 static const struct key sink_keys[] = {
-	{"type", KEY_CHOICE, PLACED(struct sink_config, type), "journal",
+	{"type", KEY_CHOICE, MEMBER(struct sink_config, type), "journal",
 	 .choices = "journal|syslog|program|alertmanager|webhook|mail",
 	 .help = "journal: structured fields. syslog: "
 		 "daemon facility. program: one JSON object on its standard input. alertmanager: "
@@ -133,7 +133,7 @@ static const struct key metrics_keys[] = {
 	{"listen", KEY_TEXT, PLACED(struct metrics_config, listen), "",
 	 .help = "Where /metrics and /healthz are: 127.0.0.1:9497, [::1]:9497, or unix:/PATH. "
 		 "Empty: nowhere. /healthz answers 503 and a word when only a restart helps."},
-	{"textfile", KEY_TEXT, MEMBER(struct metrics_config, textfile), "",
+	{"textfile", KEY_TEXT, PLACED(struct metrics_config, textfile), "",
 	 .help = "Also written to this file, for node_exporter: "
 		 "/var/lib/prometheus/node-exporter/tcpstall.prom."},
 	{"textfile-every", KEY_DURATION, MEMBER(struct metrics_config, textfile_every_ns), "15s",

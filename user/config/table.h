@@ -48,6 +48,9 @@ struct section {
 	bool nameless; /* [name] is fine */
 };
 
+#define SELECTORS 4 /* keys of [watch NAME] that say which transfers it is about: the first ones   \
+		     */
+
 extern const struct section config_sections[SECTIONS];
 
 /* Text to value. -EINVAL: ret_why says what would have been right. */

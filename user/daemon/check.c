@@ -14,6 +14,7 @@
 #include "base/list.h"
 #include "daemon/daemon.h"
 #include "daemon/http.h"
+#include "host/host.h"
 
 static bool is_section(const struct config *c, const char *name, size_t len)
 {
@@ -54,16 +55,59 @@ static void check_command(const struct sink_config *s, char *why, size_t why_len
 		lines_add(why, why_len, "%s: command '%s': %s", s->command_at, path, strerror(err));
 }
 
+/* Who asks may be somebody else than the daemon: what it may read is seen when it does. */
+static void check_file(const struct sink_config *s, const char *key, const char *path, char *why,
+		       size_t why_len)
+{
+	if (*path && access(path, F_OK) && errno != EACCES)
+		lines_add(why, why_len, "%s: [sink %s] %s '%s': %s", s->at, s->name, key, path,
+			  strerror(errno));
+}
+
 static void check_sink(const struct config *c, const struct sink_config *s, char *why,
 		       size_t why_len)
 {
 	const char *missing = sink_missing((enum sink_type)s->type);
 
 	if (missing)
-		lines_add(why, why_len, "[sink %s]: this build was made without %s", s->name,
-			  missing);
+		lines_add(why, why_len, "%s: [sink %s]: this build was made without %s", s->at,
+			  s->name, missing);
 	check_watch(c, s, why, why_len);
 	check_command(s, why, why_len);
+	check_file(s, "authorization-file", s->authorization_file, why, why_len);
+	check_file(s, "ca-file", s->ca_file, why, why_len);
+}
+
+/* A directory that is not there yet is made for the store; this one is somebody else's. */
+static void check_textfile(const struct metrics_config *m, char *why, size_t why_len)
+{
+	const char *slash = strrchr(m->textfile, '/');
+	char dir[sizeof(m->textfile)];
+
+	if (!*m->textfile)
+		return;
+	snprintf(dir, sizeof(dir), "%.*s", slash ? (int)(slash - m->textfile) : 1,
+		 slash ? m->textfile : ".");
+	if (access(*dir ? dir : "/", F_OK) && errno != EACCES)
+		lines_add(why, why_len, "%s: textfile '%s': %s: %s", m->textfile_at, m->textfile,
+			  *dir ? dir : "/", strerror(errno));
+}
+
+/* It may come and go while the daemon runs, but not before that. */
+static void check_netns(const struct daemon_config *d, char *why, size_t why_len)
+{
+	uint32_t inode;
+	int fd = -1, err;
+
+	if (!*d->netns)
+		return;
+	err = namespace_open(d->netns, &fd, &inode);
+	if (err == -ENOENT || err == -EINVAL)
+		lines_add(why, why_len, "%s: netns '%s': %s", d->netns_at, d->netns,
+			  err == -EINVAL ? "is no network namespace"
+					 : "no such network namespace, file or process");
+	if (fd >= 0)
+		close(fd);
 }
 
 static void check_listen(const struct metrics_config *m, char *why, size_t why_len)
@@ -82,7 +126,12 @@ static void check_listen(const struct metrics_config *m, char *why, size_t why_l
 int daemon_check(const struct config *c, char *ret_why, size_t why_len)
 {
 	*ret_why = '\0';
+	check_netns(&c->daemon, ret_why, why_len);
+	if (c->store.keep && *c->store.dir != '/')
+		lines_add(ret_why, why_len, "%s: dir '%s' does not begin with /", c->store.dir_at,
+			  c->store.dir);
 	check_listen(&c->metrics, ret_why, why_len);
+	check_textfile(&c->metrics, ret_why, why_len);
 	for (int i = 0; i < c->n_sinks; i++)
 		check_sink(c, &c->sink[i], ret_why, why_len);
 	if (*c->daemon.group && !getgrnam(c->daemon.group))

@@ -151,7 +151,7 @@ static void hops(struct jsonw *j, const struct incident *i)
 
 		jsonw_open(j, NULL);
 		jsonw_u64(j, "ttl", h->ttl);
-		addr(j, "address", &h->address);
+		addr(j, "address", hop_address(i, h));
 		jsonw_known(j, "rtt_us", h->rtt_us);
 		tally(j, "in_flow", &h->probes[PROBE_IN_FLOW]);
 		tally(j, "control", &h->probes[PROBE_CONTROL]);
