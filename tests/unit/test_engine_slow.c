@@ -282,6 +282,30 @@ static void a_dip_of_eight_seconds_is_no_crawl(void **state)
 	world_free(&w);
 }
 
+/* A look at an eighth does not end a crawl at a 25th; one at a quarter does, or many at an eighth.
+ */
+static void a_burst_does_not_end_what_was_slow_all_along(void **state)
+{
+	const struct tick slow = {.bps = CRAWL, .segs = 700, .retrans = 30, .runs = 29};
+	struct tick burst = slow;
+
+	(void)state;
+	for (int kind = 0; kind < 3; kind++) {
+		struct world w;
+
+		burst.bps = kind == 1 ? FAST / 7 : FAST / 8;
+		world_init(&w, true, false);
+		w.has_witness = false;
+		world_ticks(&w, 10, world_fast);
+		for (int i = 0; i < 4; i++) {
+			world_ticks(&w, kind == 2 ? 1 : 3 + kind, slow);
+			world_ticks(&w, kind == 2 ? 3 : 1, burst);
+		}
+		assert_int_equal(w.slow_begins, !kind);
+		world_free(&w);
+	}
+}
+
 /* Others come, and get what this one lost. */
 static void shared_with_others(struct world *w, const struct tick *t)
 {
@@ -470,6 +494,7 @@ int main(void)
 		cmocka_unit_test(a_program_that_sends_less_is_no_crawl),
 		cmocka_unit_test(a_transfer_that_was_never_faster_does_not_crawl),
 		cmocka_unit_test(a_dip_of_eight_seconds_is_no_crawl),
+		cmocka_unit_test(a_burst_does_not_end_what_was_slow_all_along),
 		cmocka_unit_test(a_line_that_is_shared_is_no_crawl),
 		cmocka_unit_test(a_crawl_ends_with_its_connection_and_with_the_watch),
 		cmocka_unit_test(a_pause_in_a_crawl_does_not_end_the_listening),

@@ -341,6 +341,16 @@ static uint64_t slow_bps(const struct crawl *c, const struct flow_snapshot *last
 }
 
 /*
+ * A look at a better moment does not end what has only begun, if all since then was as slow: a
+ * transfer that waits for one timer after the other moves in bursts.
+ */
+static bool was_slow_since(const struct crawl *c, uint64_t bytes, uint64_t usual, uint64_t now_ns)
+{
+	return c->since_ns && c->stall < 0 && c->rate_bps < usual / BACK_SHARE &&
+	       rate_bps(bytes - c->base.bytes, now_ns - c->since_ns) < usual / CRAWL_SHARE;
+}
+
+/*
  * Half of it is of the last look, or more: a path begins to lose from one moment to the next, and
  * what goes slowly then must not drown in what went fast before.
  */
@@ -397,7 +407,8 @@ static void look(struct engine *e, struct flow *f, bool sends)
 		if (is.bytes > was.bytes && dt_ns < 2 * TICK_NS && (!sends || c->rate_bps > usual))
 			remember(c, c->rate_bps);
 		crawl_end(e, f, sends, OUTCOME_RECOVERED);
-	} else if (usual && c->rate_bps < slow_bps(c, &f->last, usual)) {
+	} else if (usual && (c->rate_bps < slow_bps(c, &f->last, usual) ||
+			     was_slow_since(c, is.bytes, usual, e->now_ns))) {
 		low(e, f, sends, &was, was_ns);
 	} else {
 		remember(c, c->rate_bps);
