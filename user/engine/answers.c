@@ -193,6 +193,8 @@ static void learn_size(struct stall *s, const struct probe_seen *p)
 static bool learn_passing(struct stall *s, const struct probe_seen *p)
 {
 	s->asked = s->probing = true;
+	if (p->swept && p->swept <= MAX_DISTANCE)
+		s->swept_at = p->swept;
 	if (p->kind != PROBE_IN_FLOW_FULL)
 		return false;
 	if (p->size >= s->full_seen) {

@@ -193,6 +193,7 @@ struct probe_seen {
 	uint8_t icmp_code;
 	uint8_t altered; /* enum probe_altered */
 	uint8_t way;	 /* PROBE_CONTROL: which of the fresh ports */
+	uint8_t swept;	 /* of a capture: the TTL at which many of them were tried; 0 none */
 	uint16_t size;	 /* bytes of the IP packet */
 	int error;	 /* errno for ANSWER_NOT_SENT */
 	uint32_t mtu;	 /* ANSWER_TOO_BIG */

@@ -180,6 +180,7 @@ static const struct field probe_observation[] = {
 	NUMBER(struct observation, probe.icmp_code),
 	NUMBER(struct observation, probe.altered),
 	NUMBER(struct observation, probe.way),
+	NUMBER(struct observation, probe.swept),
 	NUMBER(struct observation, probe.size),
 	INTEGER(struct observation, probe.error),
 	NUMBER(struct observation, probe.mtu),

@@ -16,6 +16,7 @@
 #define PEER_TTL    64	     /* as the engine knows those */
 #define PROBE_WAYS  6
 #define ASKED_TWICE 2
+#define USUAL_WAYS  2 /* fresh ports of a round; more are to tell the ways of a balancer apart */
 
 /* --- those that are kept ---------------------------------------------------------------------
  */
@@ -365,6 +366,28 @@ static uint8_t way_of(uint16_t ports[PROBE_WAYS], uint16_t port)
 	return i;
 }
 
+/* The TTL that more fresh ports than usual were tried with since then, as on the wire; 0: none. */
+static uint8_t swept(struct tracker *t, const struct flow_entry *e, int dir, uint64_t since_ns)
+{
+	uint16_t ports[PROBE_WAYS] = {0};
+	uint8_t ttl = 0;
+
+	for (uint32_t i = 0; i < n_kept(t); i++) {
+		const struct kept_probe *p = kept(t, i);
+
+		if (p->kind == PROBE_CONTROL && p->sent_ns >= since_ns && same_hosts(p, e, dir) &&
+		    way_of(ports, p->sport) >= USUAL_WAYS && p->ttl != TO_PEER)
+			ttl = p->ttl;
+	}
+	return ttl;
+}
+
+/* What a TTL on the wire is at the sender. */
+static uint8_t ttl_at_sender(const struct half *h, uint8_t ttl)
+{
+	return (uint8_t)(ttl + routers_behind(h->ttl));
+}
+
 /* Those sent after since_ns, and each only once. */
 static void tell(struct tracker *t, uint32_t node, uint64_t since_ns)
 {
@@ -372,6 +395,7 @@ static void tell(struct tracker *t, uint32_t node, uint64_t since_ns)
 	const struct flow_entry *e = &t->flows[node >> 1];
 	struct detail *d = t->n_probes ? detail_make(t, h) : NULL;
 	const uint8_t led_below = d ? first_asked(t, e, node & 1, since_ns) : 0;
+	const uint8_t swept_at = d ? swept(t, e, node & 1, since_ns) : 0;
 	uint16_t ports[PROBE_WAYS] = {0};
 
 	for (uint32_t i = 0; d && i < n_kept(t); i++) {
@@ -391,11 +415,12 @@ static void tell(struct tracker *t, uint32_t node, uint64_t since_ns)
 			.key = report_key(t, node),
 			.kind = (enum probe_kind)p->kind,
 			.answer = (enum probe_answer)p->answer,
-			.ttl = p->ttl ? (uint8_t)(p->ttl + routers_behind(h->ttl)) : PEER_TTL,
+			.ttl = p->ttl ? ttl_at_sender(h, p->ttl) : PEER_TTL,
 			.answer_ttl = p->answer_ttl,
 			.icmp_code = p->code,
 			.altered = p->altered,
 			.way = way,
+			.swept = swept_at ? ttl_at_sender(h, swept_at) : 0,
 			.size = p->size,
 			.mtu = p->mtu,
 			.seq = p->answer_seq,
