@@ -437,6 +437,22 @@ static void packets_tell_a_policer_from_loss(void **state)
 	world_free(&w);
 }
 
+/* What passed before the policer began is in what its packets show first. */
+static void a_ceiling_far_above_what_arrives_is_not_told(void **state)
+{
+	struct world w;
+
+	(void)state;
+	crawl(&w, (struct tick){.bps = CRAWL, .segs = 700, .retrans = 30, .runs = 29});
+	packets_show(&w, PACE_POLICER, 20 * CRAWL);
+	world_wait(&w, 15);
+	assert_int_equal(w.incident.verdict.cause, CAUSE_RATE_LIMIT);
+	assert_true(w.incident.verdict.cause_confidence < 0.9);
+	assert_in_range(w.incident.pace.ceiling_bps, CRAWL * 9 / 10, CRAWL * 12 / 10);
+	assert_null(strstr(w.incident.verdict.detail, "bursts"));
+	world_free(&w);
+}
+
 static void a_verdict_is_not_told_again_for_a_number_that_grew(void **state)
 {
 	struct world w;
@@ -499,6 +515,7 @@ int main(void)
 		cmocka_unit_test(a_crawl_ends_with_its_connection_and_with_the_watch),
 		cmocka_unit_test(a_pause_in_a_crawl_does_not_end_the_listening),
 		cmocka_unit_test(packets_tell_a_policer_from_loss),
+		cmocka_unit_test(a_ceiling_far_above_what_arrives_is_not_told),
 		cmocka_unit_test(a_verdict_is_not_told_again_for_a_number_that_grew),
 		cmocka_unit_test(packets_of_what_does_not_crawl_make_no_incident),
 	};

@@ -16,6 +16,7 @@
 #define QUEUE_US	 20000
 #define QUEUE_SEGS	 2
 #define STEADY_PERCENT	 160 /* fastest look to the slowest */
+#define CEILING_MOST	 3   /* times what arrives; a higher one is not what holds it back */
 
 struct crawl_counts crawl_counts_of(const struct flow_snapshot *s, bool sends)
 {
@@ -112,6 +113,8 @@ struct pace_seen crawl_pace(const struct engine *e, const struct crawl *c,
 		.window_bytes = c->most_wnd,
 		.paused_ns = (is.rwnd_limited_us - c->base.rwnd_limited_us) * NS_PER_US,
 	};
+	uint64_t delivered;
+	bool fits; /* what its packets showed first may be of better times */
 
 	p.rate_bps = rate_bps(p.bytes, p.end_ns - p.begin_ns);
 	if (sends) {
@@ -124,15 +127,16 @@ struct pace_seen crawl_pace(const struct engine *e, const struct crawl *c,
 	p.limit = limit_of(c, s, sends, &p, packets);
 	if (p.limit != PACE_POLICER && p.limit != PACE_SHAPER && p.limit != PACE_LOSS)
 		return p;
-	p.fit_permille = packets->fit_permille;
+	delivered = delivered_bps(c, s, sends, e->now_ns);
+	fits = !delivered || packets->ceiling_bps / CEILING_MOST <= delivered;
+	p.fit_permille = fits ? packets->fit_permille : 0;
 	if (packets->segs && p.limit != PACE_SHAPER) {
 		p.segs = packets->segs;
 		p.lost_segs = packets->lost_segs;
 	}
 	if (p.limit == PACE_LOSS)
 		return p;
-	p.ceiling_bps =
-		packets->ceiling_bps ? packets->ceiling_bps : delivered_bps(c, s, sends, e->now_ns);
-	p.burst_bytes = p.limit == PACE_POLICER ? packets->burst_bytes : 0;
+	p.ceiling_bps = fits && packets->ceiling_bps ? packets->ceiling_bps : delivered;
+	p.burst_bytes = fits && p.limit == PACE_POLICER ? packets->burst_bytes : 0;
 	return p;
 }
