@@ -173,11 +173,18 @@ static void peer_keeps_talking(struct judgement *j)
 		 plural(n));
 }
 
+/* What a capture has of the receiver does not get to the sender. */
+static bool acks_are_lost(const struct judgement *j)
+{
+	return passes_by(j->s) && j->s->pub.capture.acks_lost;
+}
+
 static void peer_is_silent(struct judgement *j)
 {
 	const struct flow_snapshot *s = last(j);
 
-	if (!j->s->sends || heard_by_itself(j) || !owed_bytes(s) || flow_peer_window_shut(s))
+	if (!j->s->sends || heard_by_itself(j) || !owed_bytes(s) || flow_peer_window_shut(s) ||
+	    acks_are_lost(j))
 		return;
 	j->cause[CAUSE_PATH_BLACKHOLE] += HINT / 2;
 	j->cause[CAUSE_PEER_GONE] += HINT / 2;
@@ -242,7 +249,7 @@ static void peer_answers_in_flow(struct judgement *j)
 	const struct peer_answers *peer = &j->s->peer;
 	uint32_t ahead = peer->nxt - last(j)->rcv_nxt;
 
-	if (!peer->acked)
+	if (!peer->acked || acks_are_lost(j))
 		return;
 	j->cause[CAUSE_PATH_BLACKHOLE] -= j->path.outage_over ? 0 : STRONG;
 	j->cause[CAUSE_PEER_GONE] -= j->path.outage_over ? 0 : DECISIVE;

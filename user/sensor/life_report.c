@@ -32,7 +32,7 @@ static struct pace_seen whole_life(struct tracker *t, uint32_t node, const struc
 		.bytes = h->sent,
 		.rate_bps = (uint64_t)((double)h->sent * 8e9 / (double)ns),
 		.usual_bps = l->best_bps,
-		.segs = h->mss ? (uint32_t)(h->sent / h->mss) : 0,
+		.segs = report_segs(t, node, h->sent) + h->retrans,
 		.lost_segs = h->retrans,
 		.flows = 1,
 	};

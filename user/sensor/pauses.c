@@ -16,6 +16,7 @@ static void tell_pauses(struct tracker *t, uint32_t node, struct pauses *p, enum
 	struct pace_seen seen;
 	const struct half *h = half_at(t, node);
 	uint64_t ns = p->end_ns - p->begin_ns, bytes = h->sent - p->sent;
+	uint32_t again = limit == PACE_PAUSES ? h->retrans - p->retrans : 0;
 
 	if (!p->n)
 		return;
@@ -30,8 +31,8 @@ static void tell_pauses(struct tracker *t, uint32_t node, struct pauses *p, enum
 		.bytes = bytes,
 		.rate_bps = ns ? (uint64_t)((double)bytes * 8e9 / (double)ns) : 0,
 		.usual_bps = life_best_bps(t, node),
-		.segs = h->mss ? (uint32_t)(bytes / h->mss) : 0,
-		.lost_segs = limit == PACE_PAUSES ? h->retrans - p->retrans : 0,
+		.segs = report_segs(t, node, bytes) + again,
+		.lost_segs = again,
 		.flows = 1,
 		.bad_sums = life_bad_sums(t, node),
 		.min_rtt_us = h->min_rtt_us,
@@ -129,7 +130,7 @@ static void tell_narrow(struct tracker *t, uint32_t node, const struct life *l)
 		.bytes = bytes,
 		.rate_bps = bps,
 		.usual_bps = l->best_bps,
-		.segs = s.mss ? (uint32_t)(bytes / s.mss) : 0,
+		.segs = report_segs(t, node, bytes),
 		.flows = 1,
 		.min_rtt_us = h->min_rtt_us + l->min_above_us,
 		.rtt_us = h->srtt_us + l->min_above_us,

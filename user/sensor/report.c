@@ -45,6 +45,13 @@ static uint16_t segment_of(const struct flow_entry *e, const struct half *h)
 	return most && h->mss > most ? most : h->mss;
 }
 
+uint32_t report_segs(struct tracker *t, uint32_t node, uint64_t bytes)
+{
+	uint16_t mss = segment_of(&t->flows[node >> 1], half_at(t, node));
+
+	return mss ? (uint32_t)((bytes + mss - 1) / mss) : 0;
+}
+
 /* Of what the receiver sends: the routers between the sender and here count it down as well. */
 static uint8_t ttl_at_sender(const struct half *h, const struct half *o)
 {

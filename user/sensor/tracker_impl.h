@@ -362,6 +362,7 @@ bool live_is_ours(struct tracker *t, uint32_t node);
 
 /* report.c: towards the engine */
 struct flow_snapshot report_snapshot(struct tracker *t, uint32_t node);
+uint32_t report_segs(struct tracker *t, uint32_t node, uint64_t bytes); /* that it takes */
 struct capture_seen report_capture(struct tracker *t, uint32_t node);
 void report_again(struct tracker *t, uint32_t node); /* of an open stall, what it has come to */
 void report_stall(struct tracker *t, uint32_t node, uint64_t now_ns);
