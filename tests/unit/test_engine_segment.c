@@ -55,6 +55,30 @@ static void the_first_large_segment_that_stops_short_is_a_matter_of_size(void **
 	}
 }
 
+/* As behind a tunnel of the last router: a few bytes pass, then nothing. Each router gets it. */
+static void the_first_large_segment_that_only_the_peer_lacks_is_a_matter_of_size(void **state)
+{
+	(void)state;
+	for (int bits = 0; bits < 4; bits++) {
+		const struct verdict *v;
+		struct world w;
+
+		world_init(&w, true, bits & 1);
+		w.has_witness = bits & 2;
+		w.flow.snd.bytes = 5;
+		w.flow.flags |= SNAP_NAMED;
+		w.flow.retrans_len = 1428;
+		w.fault.content_at = w.hops - 1;
+		world_run(&w, 9 * NS_PER_S);
+		v = &w.incident.verdict;
+		expect(&w, CAUSE_SIZE_BLACKHOLE, PLACE_PATH, 0);
+		assert_true(v->cause_confidence < 0.9);
+		assert_int_equal(v->candidates[0].kind == PLACE_HOP ? v->candidates[0].ttl : 0,
+				 v->candidates[0].kind == PLACE_HOP ? w.hops - 1 : 0);
+		world_free(&w);
+	}
+}
+
 /* A long round trip: by the time of the verdict the segment has been sent again only once. */
 static void one_retransmission_that_had_its_time_is_enough(void **state)
 {
@@ -255,6 +279,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_segment_that_is_dropped_for_its_content_is_traced_to_the_hop),
 		cmocka_unit_test(the_first_large_segment_that_stops_short_is_a_matter_of_size),
+		cmocka_unit_test(
+			the_first_large_segment_that_only_the_peer_lacks_is_a_matter_of_size),
 		cmocka_unit_test(one_retransmission_that_had_its_time_is_enough),
 		cmocka_unit_test(a_segment_that_only_the_peer_could_have_dropped_accuses_no_hop),
 		cmocka_unit_test(a_timer_that_has_not_run_yet_is_no_content_drop),

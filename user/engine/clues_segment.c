@@ -86,6 +86,28 @@ static void only_this_segment_fails(struct judgement *j)
 		 s->retrans_len, s->sacked_segs ? "; it has what follows them" : "");
 }
 
+/*
+ * Handshake and greetings passed, the first large segment does not, and each router gets it. What
+ * lies behind the last one has no room for it, most likely.
+ */
+static void first_large_one_fails(struct judgement *j)
+{
+	const struct path_view *p = &j->path;
+	const struct flow_snapshot *s = last(j);
+	double weight = fmin(CLEAR, loss_excluded_once(j, (int)fmin(s->retrans, TRIES_MAX)));
+
+	if (j->s->pub.slow || !j->s->sends || !j->s->copying || !p->peer_in_flow || !p->n_known ||
+	    p->copy < p->n - 1 || round_full_possible(j->s) || s->retrans < 3 ||
+	    flow_peer_window_shut(s))
+		return;
+	j->cause[CAUSE_SIZE_BLACKHOLE] += weight;
+	j->way = WAY_FORWARD;
+	evidence(j, "first-large-fails", weight,
+		 "every router gets the %u bytes that are owed, and the peer does not, though it "
+		 "acknowledges small packets; nothing as large was ever acknowledged",
+		 s->retrans_len);
+}
+
 static void sacks_make_no_sense(struct judgement *j)
 {
 	const struct flow_snapshot *s = last(j);
@@ -287,8 +309,9 @@ void weigh_rewriting(struct judgement *j)
 void weigh_segment(struct judgement *j)
 {
 	static void (*const clues[])(struct judgement *) = {
-		copies_stop_short, only_this_segment_fails, weigh_rewriting, tries_are_refused,
-		refused_here,	   segments_arrive_damaged, quotes_differ,   even_small_ones_fail,
+		copies_stop_short,	 first_large_one_fails, only_this_segment_fails,
+		weigh_rewriting,	 tries_are_refused,	refused_here,
+		segments_arrive_damaged, quotes_differ,		even_small_ones_fail,
 	};
 
 	for (size_t i = 0; i < sizeof(clues) / sizeof(*clues); i++)

@@ -190,6 +190,11 @@ static void place_size(struct judgement *j)
 		blame(j, PART_LINK(stop), 1.5);
 		blame(j, PART_NODE(stop + 1), 0.5);
 	}
+	if (p->asked && s->copying && !p->full_missed && p->n_known && p->copy >= p->n - 1) {
+		blame(j, PART_NODE(p->n - 1), 1.5); /* every router has it and passes it on */
+		blame(j, PART_LINK(p->n - 1), 1.5);
+		blame(j, PART_NODE(p->n), 0.5);
+	}
 	for (int i = 0; i < s->pub.n_hops && s->too_big_mtu; i++)
 		if (addr_equal(&s->pub.hops[i].address, &s->too_big_from))
 			blame(j, PART_NODE(i + 1), 4);
