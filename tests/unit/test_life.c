@@ -247,6 +247,66 @@ static void who_sends_less_than_a_small_window_takes_is_not_held_back_by_it(void
 	assert_int_equal(s.begins + s.slow, 0);
 }
 
+static void who_rests_after_what_filled_a_small_window_rests_by_itself(void **state)
+{
+	struct scene s = scene_open(100);
+	uint32_t at;
+
+	(void)state;
+	scene_start(&s);
+	scene_connect(&s, 20, 0, 0);
+	at = flights(&s, 0, 60, 50, 20, 60000);
+	at = flights(&s, at, 1, 50, 20, 7 * MSS);
+	for (int i = 0; i < 6; i++) {
+		at = flights(&s, at, 1, 7, 20, 7 * MSS);
+		s.now_ns += SCENE_MS(3000);
+	}
+	flights(&s, at, 1, 7, 20, 7 * MSS);
+	scene_finish(&s);
+	assert_int_equal(s.begins + s.slow, 0);
+	assert_true(share(&s, LIMIT_SENDER_APP) > 0.8);
+}
+
+static void a_phase_ends_with_the_last_packet_of_its_connection(void **state)
+{
+	struct scene s = scene_open(100);
+	struct frame f;
+	uint32_t at;
+
+	(void)state;
+	scene_start(&s);
+	scene_connect(&s, 20, 0, 0);
+	at = flights(&s, 0, 60, 20, 20, 60000);
+	at = flights(&s, at, 1, 53, 20, 7 * MSS);
+	flights(&s, at, 500, 7, 20, 7 * MSS); /* a third of its best */
+	s.now_ns += SCENE_MS(9500);
+	s.port++;
+	f = scene_frame(&s, true);
+	f.flags = TCP_SYN;
+	scene_push(&s, &f);
+	scene_finish(&s);
+	assert_int_equal(s.begins + s.slow, 0);
+}
+
+static void an_ack_that_was_overtaken_takes_no_window_back(void **state)
+{
+	struct scene s = scene_open(100);
+	uint32_t at;
+
+	(void)state;
+	scene_start(&s);
+	scene_connect(&s, 20, 0, 0);
+	at = flights(&s, 0, 60, 50, 20, 60000);
+	scene_ack(&s, 0, at, 30000);
+	scene_ack(&s, 0, at, 60000);
+	at = flights(&s, at, 1, 50, 20, 10000);
+	flights(&s, at, 60, 10, 100, 10000);
+	scene_finish(&s);
+	assert_int_equal(s.slow, 1);
+	assert_int_equal(s.last.verdict.cause, CAUSE_WINDOW_LIMITED);
+	assert_int_equal(s.last.pace.cut_wnd, 0);
+}
+
 static void sacks_of_what_was_never_sent_are_a_box_on_the_way(void **state)
 {
 	struct scene s = scene_open(100);
@@ -445,6 +505,9 @@ int main(void)
 			a_window_that_is_taken_back_to_less_than_a_segment_is_read_wrongly),
 		cmocka_unit_test(a_window_that_was_used_up_and_stays_small_is_the_receivers),
 		cmocka_unit_test(who_sends_less_than_a_small_window_takes_is_not_held_back_by_it),
+		cmocka_unit_test(who_rests_after_what_filled_a_small_window_rests_by_itself),
+		cmocka_unit_test(a_phase_ends_with_the_last_packet_of_its_connection),
+		cmocka_unit_test(an_ack_that_was_overtaken_takes_no_window_back),
 		cmocka_unit_test(sacks_of_what_was_never_sent_are_a_box_on_the_way),
 		cmocka_unit_test(a_router_that_asks_for_smaller_packets_loses_nothing),
 		cmocka_unit_test(a_deep_queue_without_loss_is_a_rate_limit),

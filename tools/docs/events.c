@@ -186,7 +186,7 @@ static const struct key summary[] = {
 	{"zero_windows", "Of captures: how often a window was shut."},
 	{"live",
 	 "Of an export of ours: the verdict that was given live, by its comment: incident, src, "
-	 "dst, cause, where, moved (before it stopped); null in other captures."},
+	 "dst, cause, where, moved (before it stopped), in its words; null in other captures."},
 	{"probes_sent", "Packets that were sent."},
 	{"answers_ignored", "Packets that looked like answers to probes and were none."},
 	{"events_lost", "What could not be seen or kept: a count for each reason."},

@@ -120,6 +120,15 @@ static bool window_full(const struct half *h, const struct half *o, const struct
 	return window_known(h, o) && seq_diff(h->nxt + h->mss, k->edge) > 0;
 }
 
+/*
+ * It has sent all that a narrow window takes and waits for room, or with less than a segment of it
+ * for its timer (RFC 9293 3.8.6.2.1).
+ */
+static bool narrow_full(const struct half *h, const struct life *l, const struct step *k)
+{
+	return l->narrowed && l->filled && (l->shut_since_ns || seq_diff(h->nxt, k->una) > 0);
+}
+
 /* Nothing holds it back, as far as the sender knew then. */
 static bool idle_at(const struct half *h, const struct half *o, const struct life *l,
 		    const struct step *k)
@@ -132,7 +141,7 @@ static enum limit limit_at(const struct tracker *t, const struct half *h, const 
 {
 	if (l->recovering)
 		return deeply_queued(t, h, l) ? LIMIT_BOTTLENECK : LIMIT_LOSS_RECOVERY;
-	if ((h->flags & HALF_SHUT) || (l->narrowed && l->filled))
+	if ((h->flags & HALF_SHUT) || narrow_full(h, l, k))
 		return LIMIT_RECEIVER_WINDOW;
 	if (idle_at(h, o, l, k))
 		return LIMIT_SENDER_APP;
@@ -152,7 +161,7 @@ static uint64_t idle_ns(const struct tracker *t, const struct half *h, const str
 	if (l->recovering || (h->flags & HALF_SHUT) || l->above_us < LINE_MIN_US)
 		return 0; /* nothing has changed in the meantime */
 	k = known(h, o, l, now_us(t));
-	if (!idle_at(h, o, l, &k))
+	if (!idle_at(h, o, l, &k) || narrow_full(h, l, &k))
 		return 0;
 	idle = (now_us(t) - head->at_us - l->above_us) * NS_PER_US;
 	return idle < ns ? idle : ns;
@@ -330,7 +339,7 @@ void life_found(struct tracker *t, uint32_t node)
 /* --- acknowledgements ----------------------------------------------------------------------------
  */
 
-void life_acked(struct tracker *t, uint32_t node, const struct frame *f)
+void life_acked(struct tracker *t, uint32_t node, const struct frame *f, uint32_t wide)
 {
 	const struct half *h = half_at(t, node), *o = half_at(t, node ^ 1);
 	struct life *l = &t->lives[h->life];
@@ -346,15 +355,7 @@ void life_acked(struct tracker *t, uint32_t node, const struct frame *f)
 		l->max_window = window;
 	pauses_window(t, node, l, window);
 	if (l->narrowed || window < l->max_window / NARROW_PART)
-		narrow_window(t, node, l, window);
-}
-
-void life_taken_back(struct tracker *t, uint32_t node, uint32_t was, uint32_t is)
-{
-	struct life *l = &t->lives[half_at(t, node)->life];
-
-	l->wide_wnd = was;
-	l->cut_wnd = is;
+		narrow_window(t, node, l, window, wide);
 }
 
 void life_rtt(struct tracker *t, const struct half *h, uint32_t us)

@@ -23,6 +23,7 @@ struct pauses {
 struct narrow {
 	uint64_t begin_ns, full_ns, sent; /* full_ns: of it, the sender was held back by that */
 	uint32_t low, high, first_frame;
+	uint32_t wide, cut; /* it began with the right edge moving back, from one ACK to the next */
 };
 
 /* Of a direction that is more than an exchange. */
@@ -52,7 +53,6 @@ struct life {
 	uint64_t small_window_ns; /* of the receive window's: it is as large as it ever was */
 	struct pauses shut, loss;
 	struct narrow narrow;		  /* if narrowed */
-	uint32_t wide_wnd, cut_wnd;	  /* the window, before and after its edge moved back */
 	uint64_t queued_ns, queued_bytes; /* through a deep queue */
 	uint32_t longest_us, first_frame, shut_tries;
 	uint32_t good_sums, bad_sums;
@@ -77,8 +77,9 @@ void life_release(struct tracker *t, struct half *h); /* its record */
 /* pauses.c: una and the window are up to date; what is left of them is told. */
 void pauses_window(struct tracker *t, uint32_t node, struct life *l, uint32_t window);
 /* The same of a window that is small, or was until now. */
-void narrow_window(struct tracker *t, uint32_t node, struct life *l, uint32_t window);
-void narrow_end(struct tracker *t, uint32_t node, struct life *l);
+void narrow_window(struct tracker *t, uint32_t node, struct life *l, uint32_t window,
+		   uint32_t wide);
+void narrow_end(struct tracker *t, uint32_t node, struct life *l, uint64_t end_ns);
 void pauses_end(struct tracker *t, uint32_t node, struct life *l);
 
 #endif

@@ -111,7 +111,7 @@ void life_end(struct tracker *t, uint32_t node)
 		obs.life.max_window_bytes = l->max_window;
 		obs.life.last_frame = l->last_frame;
 		pauses_end(t, node, l);
-		narrow_end(t, node, l);
+		narrow_end(t, node, l, l->since_ns);
 		tell_window(t, node, l);
 		tell_queue(t, node, l);
 		life_release(t, h);

@@ -109,21 +109,35 @@ void life_progress(struct tracker *t, uint32_t node)
 }
 
 /*
+ * A receiver should not take back what it has offered (RFC 9293 3.8.6), and one that is out of
+ * memory offers nothing: see taken_back() in bpf/progress.h.
+ */
+uint32_t window_taken_back(const struct half *h, const struct half *o, uint16_t window,
+			   uint32_t acked)
+{
+	int scale = half_scale(h, o);
+	uint32_t less = (uint32_t)(h->window - window) << scale;
+
+	return window && less > acked ? (uint32_t)h->window << scale : 0;
+}
+
+/*
  * A window that a reader leaves full shrinks and shuts; one that stays small, and full, is that of
  * a buffer that was cut, or is read at another scale on the way.
  */
-static void tell_narrow(struct tracker *t, uint32_t node, const struct life *l)
+static void tell_narrow(struct tracker *t, uint32_t node, const struct life *l, uint64_t end_ns)
 {
 	const struct narrow *w = &l->narrow;
 	const struct half *h = half_at(t, node), *o = half_at(t, node ^ 1);
 	const struct flow_snapshot s = report_snapshot(t, node);
-	uint64_t ns = t->now_ns - w->begin_ns, bytes = h->sent - w->sent;
+	uint64_t ns = end_ns - w->begin_ns, bytes = h->sent - w->sent;
+	bool cut = w->wide / 2 > w->high;
 	uint64_t bps = ns ? (uint64_t)((double)bytes * 8e9 / (double)ns) : 0;
 	const struct pace_seen seen = {
 		.key = s.key,
 		.limit = PACE_WINDOW,
 		.begin_ns = w->begin_ns,
-		.end_ns = t->now_ns,
+		.end_ns = end_ns,
 		.first_frame = w->first_frame,
 		.last_frame = l->last_frame,
 		.position = report_position(t, node),
@@ -138,8 +152,8 @@ static void tell_narrow(struct tracker *t, uint32_t node, const struct life *l)
 		.paused_ns = w->full_ns,
 		.snd_wscale = (uint8_t)half_scale(h, o),
 		.mss = s.mss,
-		.wide_wnd = l->wide_wnd,
-		.cut_wnd = l->cut_wnd,
+		.wide_wnd = cut ? w->wide : 0,
+		.cut_wnd = cut ? w->cut : 0,
 	};
 
 	if (w->full_ns >= 2 * t->config.stall_after_ns && w->full_ns >= ns / 2 && bytes &&
@@ -147,7 +161,7 @@ static void tell_narrow(struct tracker *t, uint32_t node, const struct life *l)
 		report_slow(t, node, &seen);
 }
 
-void narrow_window(struct tracker *t, uint32_t node, struct life *l, uint32_t window)
+void narrow_window(struct tracker *t, uint32_t node, struct life *l, uint32_t window, uint32_t wide)
 {
 	struct narrow *w = &l->narrow;
 
@@ -156,11 +170,9 @@ void narrow_window(struct tracker *t, uint32_t node, struct life *l, uint32_t wi
 		w->high = window > w->high ? window : w->high;
 		return;
 	}
-	narrow_end(t, node, l);
-	if (!window || window >= l->max_window / NARROW_PART) {
-		l->cut_wnd = 0;
+	narrow_end(t, node, l, t->now_ns);
+	if (!window || window >= l->max_window / NARROW_PART)
 		return;
-	}
 	l->narrowed = true;
 	*w = (struct narrow){
 		.begin_ns = t->now_ns,
@@ -168,13 +180,15 @@ void narrow_window(struct tracker *t, uint32_t node, struct life *l, uint32_t wi
 		.first_frame = (uint32_t)t->frame,
 		.low = window,
 		.high = window,
+		.wide = wide,
+		.cut = window,
 	};
 }
 
-void narrow_end(struct tracker *t, uint32_t node, struct life *l)
+void narrow_end(struct tracker *t, uint32_t node, struct life *l, uint64_t end_ns)
 {
 	if (l->narrowed)
-		tell_narrow(t, node, l);
+		tell_narrow(t, node, l, end_ns);
 	l->narrowed = false;
 }
 

@@ -536,20 +536,6 @@ static void window_update(struct tracker *t, uint32_t node, struct half *h, uint
 	h->window = window;
 }
 
-/*
- * A receiver should not take back what it has offered (RFC 9293 3.8.6), and one that is out of
- * memory offers nothing: see taken_back() in bpf/progress.h.
- */
-static void look_at_edge(struct tracker *t, uint32_t node, struct half *h, uint16_t window,
-			 uint32_t acked)
-{
-	int scale = half_scale(h, half_peer(h, node));
-	uint32_t less = (uint32_t)(h->window - window) << scale;
-
-	if (window && less > acked)
-		life_taken_back(t, node, (uint32_t)h->window << scale, (uint32_t)window << scale);
-}
-
 /* The receiver speaks, and acknowledges no more than before. */
 static void heard(struct tracker *t, struct half *h, const struct half *o, const struct frame *f)
 {
@@ -572,6 +558,7 @@ static void heard(struct tracker *t, struct half *h, const struct half *o, const
 void sequence_ack(struct tracker *t, uint32_t node, const struct frame *f, bool elicited)
 {
 	struct half *h = half_at(t, node);
+	uint32_t wide = 0;
 	int32_t ahead;
 
 	if (!(h->flags & HALF_BASED)) {
@@ -588,12 +575,12 @@ void sequence_ack(struct tracker *t, uint32_t node, const struct frame *f, bool 
 	} else if (ahead) {
 		return; /* an old one */
 	}
-	if (__builtin_expect(f->window < h->window - h->window / 4, 0) && life_goes_on(h))
-		look_at_edge(t, node, h, f->window, (uint32_t)ahead);
+	if (__builtin_expect(f->window < h->window - h->window / 4, 0))
+		wide = window_taken_back(h, half_peer(h, node), f->window, (uint32_t)ahead);
 	if (!(f->flags & (TCP_SYN | TCP_RST)))
 		window_update(t, node, h, f->window);
 	if (life_goes_on(h))
-		life_acked(t, node, f);
+		life_acked(t, node, f, wide);
 	if (f->n_sacks) {
 		sacks(t, node, f);
 		sequence_show(t, node);

@@ -326,14 +326,19 @@ void life_account(struct tracker *t, const struct half *h, const struct half *o)
 /* New data. */
 void life_data(struct tracker *t, const struct half *h, const struct half *o,
 	       const struct frame *f);
-/* f is from the receiver of `node`; una and the window are up to date. */
-void life_acked(struct tracker *t, uint32_t node, const struct frame *f);
-/* The right edge of its window has moved back, from one ACK to the next: bytes before and after. */
-void life_taken_back(struct tracker *t, uint32_t node, uint32_t was, uint32_t is);
+/*
+ * f is from the receiver of `node`; una and the window are up to date. wide: what the window was,
+ * if the receiver has taken back a part of it, or 0.
+ */
+void life_acked(struct tracker *t, uint32_t node, const struct frame *f, uint32_t wide);
 void life_rtt(struct tracker *t, const struct half *h, uint32_t us);
 void life_end(struct tracker *t, uint32_t node); /* life_report.c; told once */
 
-/* pauses.c: una is about to advance, for the first time after something was sent again. */
+/* pauses.c: the window of h before this one, if its right edge moves back although so many bytes
+ * are acknowledged, or 0. */
+uint32_t window_taken_back(const struct half *h, const struct half *o, uint16_t window,
+			   uint32_t acked);
+/* una is about to advance, for the first time after something was sent again. */
 void life_progress(struct tracker *t, uint32_t node);
 
 /* probes.c */

@@ -350,7 +350,10 @@ static void live(struct jsonw *j, const struct brief *b)
 	jsonw_string(j, "dst", b->dst);
 	jsonw_string(j, "cause", b->cause);
 	jsonw_string(j, "where", b->place);
-	jsonw_string(j, "moved", b->moved);
+	if (*b->moved)
+		jsonw_string(j, "moved", b->moved);
+	else
+		jsonw_null(j, "moved");
 	jsonw_close(j);
 }
 
