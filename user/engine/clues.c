@@ -190,8 +190,8 @@ static void peer_is_silent(struct judgement *j)
 	j->cause[CAUSE_PEER_GONE] += HINT / 2;
 	j->cause[CAUSE_CONNECTION_STATE_LOST] += HINT / 2;
 	evidence(j, "silence", HINT / 2,
-		 "%u bytes are unacknowledged, %u retransmission%s in %.1f s, and nothing came "
-		 "back",
+		 "%u bytes are unacknowledged, %u retransmission%s in %.1f s, and none is "
+		 "acknowledged",
 		 s->snd_nxt - s->snd_una, s->retrans, plural(s->retrans), silence_s(j));
 }
 
