@@ -290,8 +290,11 @@ static void only_large_ones_vanish(struct judgement *j)
 	bool small_sacked = c->sacked_bytes && c->sacked_longest < c->stuck_len / 2;
 	uint32_t out = j->s->pub.last.snd_nxt - j->s->pub.last.snd_una;
 	bool several = small_sacked && out - c->sacked_bytes >= 2 * c->stuck_len;
+	/* By probes, which came later than what was under way. */
+	bool narrow = j->path.asked && j->path.full_asked && j->path.full < j->path.flow &&
+		      j->path.full_missed > 1;
 
-	if (c->stuck_len >= LARGE_LEN && c->sacked_longest >= c->stuck_len)
+	if (c->stuck_len >= LARGE_LEN && c->sacked_longest >= c->stuck_len && !narrow)
 		j->cause[CAUSE_SIZE_BLACKHOLE] -= STRONG; /* as large a one came behind it */
 	if (!network_fault(j) || c->tries < 3 || c->stuck_len < LARGE_LEN || c->one_way ||
 	    (c->passed_len >= c->stuck_len && !several) || c->sacked_longest >= c->stuck_len)
