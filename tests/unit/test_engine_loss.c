@@ -455,6 +455,30 @@ static void what_routers_do_not_answer_is_not_lost(void **state)
 	}
 }
 
+/* Half is lost behind the last router, and routers are asked too fast: not the first link loses. */
+static void routers_that_limit_do_not_move_a_loss_to_the_first_link(void **state)
+{
+	int first = 0, loss = 0;
+
+	(void)state;
+	for (uint32_t seed = 1; seed <= 4 * SEEDS; seed++) {
+		const struct place *where;
+		struct world w;
+
+		lossy(&w, seed, 2, 2);
+		w.fault.loses_at = w.hops - 1;
+		w.hasty_hops = seed & 8 ? ~0ull : 1 << 1 | 1 << 2;
+		world_run(&w, 9 * NS_PER_S);
+		where = &w.incident.verdict.where;
+		loss += w.incident.verdict.cause == CAUSE_PATH_LOSS;
+		first += where->kind == PLACE_LINK &&
+			 addr_equal(&where->near, &w.flow.key.local.addr);
+		world_free(&w);
+	}
+	assert_true(loss * 10 >= 4 * SEEDS * 8);
+	assert_true(first * 20 <= 4 * SEEDS);
+}
+
 /* A quarter of the probes is lost as well; but what is sent again arrives, and is answered. */
 static void what_the_peer_refuses_has_arrived(void **state)
 {
@@ -501,6 +525,7 @@ int main(void)
 		cmocka_unit_test(bit_errors_are_told_by_size),
 		cmocka_unit_test(routers_that_limit_their_answers_are_not_blamed),
 		cmocka_unit_test(what_routers_do_not_answer_is_not_lost),
+		cmocka_unit_test(routers_that_limit_do_not_move_a_loss_to_the_first_link),
 		cmocka_unit_test(what_the_peer_refuses_has_arrived),
 	};
 

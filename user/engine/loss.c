@@ -13,33 +13,35 @@
  * up. Loss at a node counts only if it lasts to the nodes behind: a node that answers clearly worse
  * than those behind it says nothing. Nor do nodes that never answer. And if all routers answer some
  * while the peer, which limits little, answers, they limit and nothing is lost: points compete with
- * that.
+ * that. What the next hop answers on the link itself is not limited: it tells the first link from
+ * routers that limit, on a path that loses farther on.
  */
 #include <math.h>
 #include <string.h>
 
 #include "engine/judge.h"
 
-#define LOST_LEAST   3	  /* probes; fewer are chance */
-#define BEFORE_LOST  0.25 /* beta prior of the loss before the point: one in a hundred or less */
-#define BEFORE_KEPT  25.0
-#define BEHIND_LOST  1.0 /* and behind it: any, rather small */
-#define BEHIND_KEPT  3.0
-#define LIMITED	     2.5  /* log-odds that a node answers worse than those behind it */
-#define APART	     4.0  /* that two kinds of small probes do not fare alike: that is no loss */
-#define SIZE_TELLS   2.0  /* that size matters */
-#define LOSS_LEAST   0.1  /* share; less makes no stall */
-#define LOSS_WEIGHT  2.5  /* of lost probes: twelve to one, for they may have other causes */
-#define SPLIT_TELLS  2.0  /* more, at most, that they are lost behind one point */
-#define MISSES_MAX   20	  /* more exclude anything */
-#define LOSS_MANY    4.0  /* of lost segments, at most: they do not decide alone */
-#define LOSSY_PRIOR  0.05 /* of a path of which nothing is known */
-#define FADE_AT	     250  /* probes of a kind to a node */
-#define LOSSY_NS     (60 * NS_PER_S)
-#define SPLIT_MAX    8.0  /* log-odds */
-#define HOP_PRIOR    1.5  /* of a link before a router */
-#define AROUND_LEAST 0.6  /* of the probability is at one router and the links beside it */
-#define ROUTER_SLACK 0.05 /* that it is none of them */
+#define LOST_LEAST    3	   /* probes; fewer are chance */
+#define BEFORE_LOST   0.25 /* beta prior of the loss before the point: one in a hundred or less */
+#define BEFORE_KEPT   25.0
+#define BEHIND_LOST   1.0 /* and behind it: any, rather small */
+#define BEHIND_KEPT   3.0
+#define LIMITS_BEFORE 1.0  /* that routers limit before a point that loses */
+#define LIMITED	      2.5  /* log-odds that a node answers worse than those behind it */
+#define APART	      4.0  /* that two kinds of small probes do not fare alike: that is no loss */
+#define SIZE_TELLS    2.0  /* that size matters */
+#define LOSS_LEAST    0.1  /* share; less makes no stall */
+#define LOSS_WEIGHT   2.5  /* of lost probes: twelve to one, for they may have other causes */
+#define SPLIT_TELLS   2.0  /* more, at most, that they are lost behind one point */
+#define MISSES_MAX    20   /* more exclude anything */
+#define LOSS_MANY     4.0  /* of lost segments, at most: they do not decide alone */
+#define LOSSY_PRIOR   0.05 /* of a path of which nothing is known */
+#define FADE_AT	      250  /* probes of a kind to a node */
+#define LOSSY_NS      (60 * NS_PER_S)
+#define SPLIT_MAX     8.0  /* log-odds */
+#define HOP_PRIOR     1.5  /* of a link before a router */
+#define AROUND_LEAST  0.6  /* of the probability is at one router and the links beside it */
+#define ROUTER_SLACK  0.05 /* that it is none of them */
 
 static int lost_of(struct tally t)
 {
@@ -151,17 +153,29 @@ static double fit_fine(struct tally routers, struct tally peer)
 }
 
 /* What this kind says of routers that limit, rather than of a path that loses nothing anywhere. */
-static double weigh_limit(const struct tally *node, int n)
+static double weigh_limit(const struct tally *node, struct tally first, int n)
 {
+	const struct tally fine = plus(first, node[n]);
 	struct tally routers = {0};
 
 	for (int i = 1; i < n; i++)
 		routers = plus(routers, node[i]);
-	return fit_fine(routers, node[n]) - fit(plus(routers, node[n]), BEFORE_LOST, BEFORE_KEPT);
+	return fit_fine(routers, fine) - fit(plus(routers, fine), BEFORE_LOST, BEFORE_KEPT);
 }
 
-/* Adds what this kind says of each point. */
-static void weigh_kind(const struct tally *node, int n, enum probe_kind kind,
+/*
+ * Before a point nothing is lost, or the routers there limit; what the next hop answers on the link
+ * itself is not limited.
+ */
+static double fit_before(struct tally routers, struct tally first)
+{
+	return fmax(fit(plus(routers, first), BEFORE_LOST, BEFORE_KEPT),
+		    fit(routers, BEHIND_LOST, BEHIND_KEPT) - LIMITS_BEFORE +
+			    fit(first, BEFORE_LOST, BEFORE_KEPT));
+}
+
+/* Adds what this kind says of each point. first: of what the next hop was asked on the link. */
+static void weigh_kind(const struct tally *node, struct tally first, int n, enum probe_kind kind,
 		       struct loss_point *point)
 {
 	struct tally all = {0}, before = {0}, behind;
@@ -169,13 +183,14 @@ static void weigh_kind(const struct tally *node, int n, enum probe_kind kind,
 
 	for (int i = 1; i <= n; i++)
 		all = plus(all, node[i]);
-	none = fit(all, BEFORE_LOST, BEFORE_KEPT);
+	none = fit(plus(all, first), BEFORE_LOST, BEFORE_KEPT);
 	for (int k = 0; k < n; k++) {
 		before = k ? plus(before, node[k]) : before;
 		behind = (struct tally){.sent = (uint16_t)(all.sent - before.sent),
 					.answered = (uint16_t)(all.answered - before.answered)};
-		point[k].weight += fit(before, BEFORE_LOST, BEFORE_KEPT) +
-				   fit(behind, BEHIND_LOST, BEHIND_KEPT) - none;
+		point[k].weight +=
+			k ? fit_before(before, first) + fit(behind, BEHIND_LOST, BEHIND_KEPT) - none
+			  : fit(plus(all, first), BEHIND_LOST, BEHIND_KEPT) - none;
 		point[k].before = plus(point[k].before, before);
 		point[k].behind[kind] = behind;
 	}
@@ -195,6 +210,7 @@ static struct loss_view look_at(const struct stall *s, const struct path_cache *
 	static const enum probe_kind kinds[] = {PROBE_IN_FLOW, PROBE_CONTROL, PROBE_IN_FLOW_FULL};
 	struct loss_point point[MAX_DISTANCE] = {0};
 	struct tally node[sizeof(kinds) / sizeof(*kinds)][MAX_DISTANCE + 1];
+	const struct onlink_view link = onlink_look(s);
 	struct loss_view v = {.at = -1};
 	double limit = 0, most;
 	int lost = 0;
@@ -209,8 +225,12 @@ static struct loss_view look_at(const struct stall *s, const struct path_cache *
 	if (lost < LOST_LEAST)
 		return v;
 	for (size_t i = 0; i < sizeof(kinds) / sizeof(*kinds); i++) {
-		weigh_kind(node[i], n, kinds[i], point);
-		limit += weigh_limit(node[i], n);
+		const struct tally first = kinds[i] == PROBE_IN_FLOW_FULL ? link.full
+					   : kinds[i] == PROBE_IN_FLOW	  ? link.small
+									  : (struct tally){0};
+
+		weigh_kind(node[i], first, n, kinds[i], point);
+		limit += weigh_limit(node[i], first, n);
 	}
 	most = limit;
 	for (int k = 0; k < n; k++) {
