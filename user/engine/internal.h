@@ -409,12 +409,15 @@ void answer_probe(struct stall *s, const struct probe_seen *p);
 void answer_icmp(struct stall *s, const struct icmp_seen *i);
 void answer_drop(struct stall *s, const struct drop_seen *d);
 
-/* loss.c: more of its segments were lost of late than are now and then */
-bool loss_of_late(const struct engine *e, const struct stall *s);
+/* loss_known.c: the way to this peer, if it was said to lose some a short while ago; or NULL */
+struct path_cache *loss_known(const struct engine *e, const struct flow_key *key);
 /* Probes tell of a path that loses some, for the stalls to come as well. */
 void loss_learn(struct engine *e, const struct probe_seen *p);
 /* This incident was said to be loss. */
 void loss_said(struct engine *e, const struct stall *s);
+
+/* loss.c: more of its segments were lost of late than are now and then */
+bool loss_of_late(const struct engine *e, const struct stall *s);
 
 /* witness.c: after a full scan, who has moved since the stall began? */
 void witness_look(struct engine *e);

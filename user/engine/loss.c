@@ -36,8 +36,6 @@
 #define MISSES_MAX    20   /* more exclude anything */
 #define LOSS_MANY     4.0  /* of lost segments, at most: they do not decide alone */
 #define LOSSY_PRIOR   0.05 /* of a path of which nothing is known */
-#define FADE_AT	      250  /* probes of a kind to a node */
-#define LOSSY_NS      (60 * NS_PER_S)
 #define SPLIT_MAX     8.0  /* log-odds */
 #define HOP_PRIOR     1.5  /* of a link before a router */
 #define AROUND_LEAST  0.6  /* of the probability is at one router and the links beside it */
@@ -284,14 +282,6 @@ static void size_matters(struct judgement *j, const struct loss_view *v)
 		 lost_of(full), full.sent, lost_of(small), small.sent);
 }
 
-/* What is known of this path, if it was said to lose some a short while ago. */
-static struct path_cache *lossy_path(const struct engine *e, const struct flow_key *key)
-{
-	struct path_cache *path = path_find(e, key);
-
-	return path && path->lossy_ns && e->now_ns - path->lossy_ns < LOSSY_NS ? path : NULL;
-}
-
 /* What was sent of late and lost of it; or what came in, and was damaged. */
 struct late {
 	double lost, kept;
@@ -435,7 +425,7 @@ static bool lost_before(struct judgement *j)
 /* It was said a short while ago that this path loses some, and few probes were sent since. */
 static void path_lost_before(struct judgement *j)
 {
-	const struct path_cache *path = lossy_path(j->e, &j->s->pub.key);
+	const struct path_cache *path = loss_known(j->e, &j->s->pub.key);
 	struct tally peer = {0};
 	struct late t = {0};
 	double weight;
@@ -522,45 +512,6 @@ void weigh_path_loss(struct judgement *j)
 		add_loss(j, weight, !v.at);
 }
 
-static void count_probe(struct tally *t, bool answered)
-{
-	if (t->sent >= FADE_AT) /* the past fades */
-		*t = (struct tally){.sent = t->sent / 2, .answered = t->answered / 2};
-	t->sent++;
-	t->answered += answered;
-}
-
-void loss_learn(struct engine *e, const struct probe_seen *p)
-{
-	struct path_cache *path = lossy_path(e, &p->key);
-	bool peer =
-		p->answer == ANSWER_ACK || p->answer == ANSWER_SYN_ACK || p->answer == ANSWER_RST;
-
-	if (!path || p->kind >= PROBE_KINDS || p->answer == ANSWER_NOT_SENT || !p->ttl)
-		return;
-	if (p->ttl == END_TTL)
-		count_probe(&path->lossy[0][p->kind], peer);
-	else if (p->ttl <= MAX_DISTANCE)
-		count_probe(&path->lossy[p->ttl][p->kind],
-			    peer || p->answer == ANSWER_TIME_EXCEEDED);
-}
-
-void loss_said(struct engine *e, const struct stall *s)
-{
-	struct path_cache *path = path_find(e, &s->pub.key);
-	bool known = lossy_path(e, &s->pub.key);
-
-	if (!path)
-		return;
-	path->lossy_ns = e->now_ns;
-	if (known)
-		return;
-	memset(path->lossy, 0, sizeof(path->lossy));
-	memcpy(path->lossy[0], s->peer.probes, sizeof(path->lossy[0]));
-	for (int i = 1; i <= s->pub.n_hops && i <= MAX_DISTANCE; i++)
-		memcpy(path->lossy[i], s->pub.hops[i - 1].probes, sizeof(path->lossy[i]));
-}
-
 /* The router at which, or beside which, it most probably is; 0: they are too far apart. */
 static int router_between(const double *p, int n)
 {
@@ -581,7 +532,7 @@ static int router_between(const double *p, int n)
 void place_loss(struct judgement *j)
 {
 	const struct path_view *p = &j->path;
-	const struct path_cache *lossy = lossy_path(j->e, &j->s->pub.key);
+	const struct path_cache *lossy = loss_known(j->e, &j->s->pub.key);
 	const struct loss_view v = lossy ? look_at(j->s, lossy, p->n) : j->loss;
 	double link[MAX_DISTANCE] = {0}, best = 0, sum = 0;
 	char at[64];
