@@ -62,6 +62,23 @@ static void a_window_without_scale_limits_a_long_path(void **state)
 	assert_int_equal(s.last.verdict.where.kind, PLACE_RECEIVER_HOST);
 }
 
+/* The window of the handshake counts until another is seen. */
+static void who_is_never_answered_waits_for_no_window(void **state)
+{
+	struct scene s = scene_open(100);
+
+	(void)state;
+	scene_start(&s);
+	scene_connect(&s, 20, 7, 7);
+	for (uint32_t i = 0; i < 10; i++)
+		scene_data(&s, 0, i * MSS, MSS);
+	for (int ms = 300; ms < 10000; ms *= 2)
+		scene_data(&s, ms, 0, MSS);
+	scene_finish(&s);
+	assert_int_equal(s.begins, 1);
+	assert_int_equal(s.slow, 0);
+}
+
 static void a_window_with_room_leaves_it_to_the_congestion_window(void **state)
 {
 	struct scene s = scene_open(100);
@@ -495,6 +512,7 @@ int main(void)
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_program_that_writes_now_and_then_limits_itself),
 		cmocka_unit_test(a_window_without_scale_limits_a_long_path),
+		cmocka_unit_test(who_is_never_answered_waits_for_no_window),
 		cmocka_unit_test(a_window_with_room_leaves_it_to_the_congestion_window),
 		cmocka_unit_test(a_window_of_unknown_scale_is_not_small),
 		cmocka_unit_test(a_queue_makes_it_the_bottleneck),

@@ -577,7 +577,9 @@ void sequence_ack(struct tracker *t, uint32_t node, const struct frame *f, bool 
 	}
 	if (__builtin_expect(f->window < h->window - h->window / 4, 0))
 		wide = window_taken_back(h, half_peer(h, node), f->window, (uint32_t)ahead);
-	if (!(f->flags & (TCP_SYN | TCP_RST)))
+	if (f->flags & TCP_SYN) /* not scaled (RFC 7323 2.2) */
+		h->window = (uint16_t)(f->window >> half_scale(h, half_peer(h, node)));
+	else if (!(f->flags & TCP_RST))
 		window_update(t, node, h, f->window);
 	if (life_goes_on(h))
 		life_acked(t, node, f, wide);
