@@ -48,7 +48,7 @@ const struct option_info option_table[OPTIONS] = {
 	[OPT_RECORD] = {"record", 0, OPTION_STRING, VALUE(record), "FILE",
 			"keep all observations for `tcpstall replay`", 0, 0},
 	[OPT_ANONYMIZE] = {"anonymize", 0, OPTION_FLAG, VALUE(anonymize), NULL,
-			   "no real addresses and names in what is written", 0, 0},
+			   "no real addresses and names in the recording, export or page", 0, 0},
 	[OPT_STRICT] = {"strict", 0, OPTION_FLAG, VALUE(strict), NULL,
 			"exit with 4 if events were lost", 0, 0},
 	[OPT_FLOW] = {"flow", 0, OPTION_STRING, VALUE(flow), "LADDR:LPORT-RADDR:RPORT",

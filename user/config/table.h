@@ -48,8 +48,8 @@ struct section {
 	bool nameless; /* [name] is fine */
 };
 
-#define SELECTORS 4 /* keys of [watch NAME] that say which transfers it is about: the first ones   \
-		     */
+/* The keys of [watch NAME] that say which transfers it is about: the first ones. */
+#define SELECTORS 4
 
 extern const struct section config_sections[SECTIONS];
 

@@ -170,19 +170,20 @@ static void begin(const struct text_writer *w, const struct incident *i, uint64_
 static void transfer(const struct text_writer *w, const struct incident *i, uint64_t now_ns)
 {
 	const struct flow_snapshot *s = &i->last;
+	const uint64_t silence_ns = i->slow ? 0 : incident_silence_ns(i, now_ns);
 	char one[FORMAT_LEN];
 	struct buffer b = {0};
 
 	add_flow(&b, i);
 	add(&b, ", %s%s", capture_is_partial(&i->capture) ? "at least " : "",
 	    format_bytes(moved(i), one));
-	if (s->born_ns && s->born_ns <= now_ns)
-		add(&b, " in %s", format_duration(now_ns - s->born_ns, one));
+	if (s->born_ns && s->born_ns + silence_ns <= now_ns)
+		add(&b, " in %s", format_duration(now_ns - silence_ns - s->born_ns, one));
 	if (i->rate_bps)
 		add(&b, ", %s%s", format_rate(i->rate_bps, one),
 		    i->slow ? "" : " before it stopped");
 	if (!i->slow)
-		add(&b, ", silent for %s", format_duration(incident_silence_ns(i, now_ns), one));
+		add(&b, ", then silent for %s", format_duration(silence_ns, one));
 	if (s->flags & SNAP_OFFLINE)
 		add(&b, w->config.file ? ", from a capture" : ", it only passes here");
 	else
