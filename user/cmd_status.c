@@ -156,8 +156,9 @@ static void print_status(const json_t *s)
 	       format_duration((uint64_t)number(s, "uptime_ns"), up));
 	printf("transfers         %lld now, %lld in all\n", number(s, "transfers_tracked"),
 	       number(s, "transfers"));
-	printf("stalls            %lld now, %lld in all; %lld slow phases\n",
-	       number(s, "stalled_transfers"), number(s, "stalls"), number(s, "slow_phases"));
+	printf("stalls            %lld now, %lld in all; %lld slow phase%s\n",
+	       number(s, "stalled_transfers"), number(s, "stalls"), number(s, "slow_phases"),
+	       plural((uint64_t)number(s, "slow_phases")));
 	printf("alerts            %lld go on, %lld were too many to be told\n", number(s, "alerts"),
 	       number(s, "alerts_unsaid"));
 	printf("capabilities      %s", json_string_value(json_object_get(s, "capabilities")));

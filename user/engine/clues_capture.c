@@ -56,8 +56,7 @@ static void went_on_after_repeat(struct judgement *j)
 	j->cause[CAUSE_PEER_GONE] -= CLEAR;
 	j->cause[CAUSE_CONTENT_DROP] -= STRONG;
 	evidence(j, "resumed-by-repeat", STRONG + HINT,
-		 "it went on as soon as a retransmission got through, the %u. of the silence, "
-		 "frame %llu",
+		 "it went on as soon as retransmission %u of the silence got through, frame %llu",
 		 c->tries, (unsigned long long)c->last_frame);
 	if (!c->heard && c->tries > 2 &&
 	    j->s->pub.last.retrans_ns > j->s->pub.last_progress_ns + OUTAGE_NS) {

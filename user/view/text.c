@@ -506,7 +506,7 @@ static int write_summary(struct writer *writer, const struct summary *s)
 		add(&b, ", %" PRIu64 " slow", s->counts.slow);
 	add(&b, ", %" PRIu64 " probe%s sent", s->probes_sent, plural(s->probes_sent));
 	if (s->answers_ignored)
-		add(&b, ", %" PRIu64 " answer%s ignored that quoted none of them",
+		add(&b, ", %" PRIu64 " answer%s ignored that belong to none of them",
 		    s->answers_ignored, plural(s->answers_ignored));
 	add(&b, "; lost:");
 	for (int i = 0; i < s->n_lost; i++) {
