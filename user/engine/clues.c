@@ -1,29 +1,18 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * Clues to the cause: what the connection itself shows, what this host dropped, what the witnesses
- * say. Weights are natural log-odds: 3 is twenty to one. They are chosen so that one
- * direct observation (a shut window that is answered, a drop seen here) decides, while
- * circumstantial ones need each other.
+ * say.
  */
+#include <math.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <string.h>
 
-#include "engine/judge.h"
-
-#define DECISIVE 8.0
-#define STRONG	 4.0
-#define CLEAR	 2.5
-#define HINT	 1.0
+#include "engine/clues.h"
 
 static const struct flow_snapshot *last(const struct judgement *j)
 {
 	return &j->s->pub.last;
-}
-
-static double capped(double weight, double most)
-{
-	return weight < most ? weight : most;
 }
 
 static double silence_s(const struct judgement *j)
@@ -136,7 +125,7 @@ static void packets_are_dropped_here(struct judgement *j)
 		bool judged = neighbour || !strncmp(d->reason, "TCP_", 4);
 		double weight = judged ? 0 : DECISIVE - (d->count < 2 ? STRONG : 0);
 
-		j->cause[CAUSE_LOCAL_DROP] += capped(weight, DECISIVE);
+		j->cause[CAUSE_LOCAL_DROP] += fmin(weight, DECISIVE);
 		j->cause[CAUSE_PATH_BLACKHOLE] += neighbour ? STRONG : 0;
 		evidence(j, "local-drop", weight,
 			 "this host's kernel dropped %llu %s packet%s of this connection: %s%s%s",

@@ -1,17 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * Clues that only a capture holds: it saw both ends, knows on which side of it a segment was lost,
- * and has read what came afterwards. Weights as in clues.c.
+ * and has read what came afterwards. Weights as in clues.h.
  */
 #include <netinet/tcp.h>
 #include <stdio.h>
 
-#include "engine/judge.h"
-
-#define DECISIVE  8.0
-#define STRONG	  4.0
-#define CLEAR	  2.5
-#define HINT	  1.0
+#include "engine/clues.h"
 
 #define LARGE_LEN 1000		  /* bytes of data; below it no path is too narrow for a segment */
 #define OUTAGE_NS (30 * NS_PER_S) /* silence of both ends for so long is no lost packet */

@@ -7,12 +7,7 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 
-#include "engine/judge.h"
-
-#define DECISIVE 8.0
-#define STRONG	 4.0
-#define CLEAR	 2.5
-#define HINT	 1.0
+#include "engine/clues.h"
 
 static void refused_by_another(struct judgement *j)
 {

@@ -8,17 +8,14 @@
  * cable, port) or the next hop alone (its port, its cable, itself).
  */
 #include <linux/neighbour.h>
+#include <math.h>
 #include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "engine/judge.h"
+#include "engine/clues.h"
 
-#define DECISIVE     8.0
-#define STRONG	     4.0
-#define CLEAR	     2.5
-#define HINT	     1.0
 #define LOSS_MIN     0.08 /* below it a transfer does not stand still */
 #define LOSS_PROBES  2
 #define GROWS_BY     0.25 /* share of the large ones that is lost more than of the small ones */
@@ -35,11 +32,6 @@ static struct tally sum(const struct tally *a, const struct tally *b)
 {
 	return (struct tally){.sent = (uint16_t)(a->sent + b->sent),
 			      .answered = (uint16_t)(a->answered + b->answered)};
-}
-
-static double capped(double weight, double most)
-{
-	return weight < most ? weight : most;
 }
 
 /* Probes of one size to the nodes behind the first, as far as this connection gets. */
@@ -180,7 +172,7 @@ static void link_is_poor(struct judgement *j, const struct route_seen *r,
 	if (!r->ifindex || r->down || !r->carrier)
 		return;
 	if (errors >= ERRORS_MIN) {
-		double weight = capped(CLEAR + (double)errors / 10, STRONG);
+		double weight = fmin(CLEAR + (double)errors / 10, STRONG);
 
 		j->cause[CAUSE_LINK_DEGRADED] += weight;
 		evidence(j, "link-errors", weight,
@@ -307,7 +299,7 @@ static void first_link_loses(struct judgement *j)
 	}
 	if (v->loss <= 0 || none_large) /* none at all is a matter of size */
 		return;
-	weight = capped(
+	weight = fmin(
 		HINT + 0.6 * (v->small.sent - v->small.answered + v->full.sent - v->full.answered),
 		6.5);
 	j->cause[CAUSE_PATH_LOSS] += weight;

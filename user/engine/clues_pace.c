@@ -1,18 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * Clues of a phase in which a transfer crawls, of a capture or of a watched transfer: what held it
- * back. Weights as in clues.c.
+ * back. Weights as in clues.h.
  */
 #include <stdio.h>
 
-#include "engine/judge.h"
+#include "engine/clues.h"
 
-#define DECISIVE 8.0
-#define STRONG	 4.0
-#define CLEAR	 2.5
-#define HINT	 1.0
-
-#define RANGE	 1.2 /* high by low: more than a tenth to either side */
+#define RANGE 1.2 /* high by low: more than a tenth to either side */
 
 static void some_are_damaged(struct judgement *j, const struct pace_seen *p)
 {

@@ -1,18 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * Clues of the path: how far probes get, inside the connection and beside it, and what routers say.
- * Weights as in clues.c.
  */
 #include <math.h>
 #include <netinet/in.h>
 
-#include "engine/judge.h"
-
-#define DECISIVE 8.0
-#define STRONG	 4.0
-#define CLEAR	 2.5
-#define HINT	 1.0
-#define PER_MISS 1.5 /* a probe unanswered where its twin was answered */
+#include "engine/clues.h"
 
 static bool stops_short(const struct path_view *p)
 {
@@ -45,8 +38,7 @@ static void flow_stops_short(struct judgement *j)
 	if (p->flow >= p->n - 1) {
 		evidence(j, "peer-silent-in-flow", weight,
 			 "every router answers probes inside this connection, the peer only those "
-			 "of "
-			 "a new one");
+			 "of a new one");
 		return;
 	}
 	if (!p->flow_asked) {

@@ -9,13 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "engine/judge.h"
-
-#define DECISIVE   8.0
-#define STRONG	   4.0
-#define CLEAR	   2.5
-#define HINT	   1.0
-#define PER_MISS   1.5
+#include "engine/clues.h"
 
 #define ODD_ENOUGH 3   /* options that make no sense; one may be a stray of an old connection */
 #define NO_SHIFT   3.0 /* twenty to one: who alters a scale leaves the number */

@@ -7,6 +7,7 @@
 #define TCPSTALL_ENGINE_INTERNAL_H
 
 #include "base/clock.h"
+#include "base/rate.h"
 #include "engine/engine.h"
 
 #define RUN_GAP_NS	  NS_PER_S /* progress with gaps shorter than this is one run */
@@ -244,13 +245,6 @@ struct engine {
 	uint64_t late_since_ns, late_until_ns; /* when this program was not run, the last time */
 	bool capture_end;
 };
-
-static inline uint64_t rate_bps(uint64_t bytes, uint64_t ns)
-{
-	const double rate = ns ? (double)bytes * 8e9 / (double)ns : 0;
-
-	return rate < 0x1p64 ? (uint64_t)rate : UINT64_MAX; /* recordings may say anything */
-}
 
 /* From packets, and neither end is this host: nothing can be asked on its behalf. */
 static inline bool passes_by(const struct stall *s)

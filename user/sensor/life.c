@@ -273,7 +273,7 @@ static void best_second(struct tracker *t, const struct half *h, struct life *l)
 {
 	uint64_t ns = t->now_ns - l->second_ns, bps;
 
-	bps = (uint64_t)((double)(h->sent - l->second_sent) * 8e9 / (double)ns);
+	bps = rate_bps(h->sent - l->second_sent, ns);
 	if (bps > l->best_bps) {
 		l->best_bps = bps;
 		pace_usual(t->pace, h->pace, bps);

@@ -3,6 +3,7 @@
 #ifndef TCPSTALL_SENSOR_LIFE_IMPL_H
 #define TCPSTALL_SENSOR_LIFE_IMPL_H
 
+#include "base/rate.h"
 #include "sensor/tracker_impl.h"
 
 #define NARROW_PART 4 /* of the largest window */

@@ -30,7 +30,7 @@ static struct pace_seen whole_life(struct tracker *t, uint32_t node, const struc
 		.last_frame = l->last_frame,
 		.position = report_position(t, node),
 		.bytes = h->sent,
-		.rate_bps = (uint64_t)((double)h->sent * 8e9 / (double)ns),
+		.rate_bps = rate_bps(h->sent, ns),
 		.usual_bps = l->best_bps,
 		.segs = report_segs(t, node, h->sent) + h->retrans,
 		.lost_segs = h->retrans,

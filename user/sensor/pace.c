@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/rate.h"
 #include "sensor/bucket.h"
 
 #define GROUPS	      64
@@ -254,7 +255,7 @@ static void tell(struct pace *p, struct group *g, int flow, enum pace_limit limi
 		.last_frame = t.last_frame,
 		.position = g->members[flow].flow.position,
 		.bytes = t.bytes,
-		.rate_bps = (uint64_t)((double)t.bytes * 8e9 / (double)ns),
+		.rate_bps = rate_bps(t.bytes, ns),
 		.usual_bps = g->members[flow].usual_bps,
 		.segs = t.segs,
 		.lost_segs = t.lost,
@@ -357,8 +358,7 @@ bool pace_paused(struct pace *p, uint32_t handle, const struct pace_seen *pauses
 	all->paused_ns += pauses->paused_ns;
 	if (pauses->longest_ns > all->longest_ns)
 		all->longest_ns = pauses->longest_ns;
-	all->rate_bps =
-		(uint64_t)((double)all->bytes * 8e9 / (double)(all->end_ns - all->begin_ns));
+	all->rate_bps = rate_bps(all->bytes, all->end_ns - all->begin_ns);
 	return true;
 }
 

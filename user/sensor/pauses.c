@@ -29,7 +29,7 @@ static void tell_pauses(struct tracker *t, uint32_t node, struct pauses *p, enum
 		.last_frame = p->last_frame,
 		.position = report_position(t, node),
 		.bytes = bytes,
-		.rate_bps = ns ? (uint64_t)((double)bytes * 8e9 / (double)ns) : 0,
+		.rate_bps = rate_bps(bytes, ns),
 		.usual_bps = life_best_bps(t, node),
 		.segs = report_segs(t, node, bytes) + again,
 		.lost_segs = again,
@@ -132,7 +132,7 @@ static void tell_narrow(struct tracker *t, uint32_t node, const struct life *l, 
 	const struct flow_snapshot s = report_snapshot(t, node);
 	uint64_t ns = end_ns - w->begin_ns, bytes = h->sent - w->sent;
 	bool cut = w->wide / 2 > w->high;
-	uint64_t bps = ns ? (uint64_t)((double)bytes * 8e9 / (double)ns) : 0;
+	uint64_t bps = rate_bps(bytes, ns);
 	const struct pace_seen seen = {
 		.key = s.key,
 		.limit = PACE_WINDOW,
