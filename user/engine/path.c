@@ -170,9 +170,9 @@ static void look_how_far(const struct stall *s, struct path_view *p, int *ret_la
 	p->full = farthest(s, PROBE_IN_FLOW_FULL, last);
 	p->flow = farthest(s, PROBE_IN_FLOW, last);
 	p->control = farthest(s, PROBE_CONTROL, last);
+	/* What is large goes where others go: it is not shut out there. */
 	if (p->full > p->flow && p->full <= p->control)
-		p->flow =
-			p->full; /* what is large goes where others go: it is not shut out there */
+		p->flow = p->full;
 	if (!p->full)
 		p->full = before_first(s, PROBE_IN_FLOW_FULL, last);
 	if (!p->n_known) {

@@ -350,10 +350,7 @@ static void live(struct jsonw *j, const struct brief *b)
 	jsonw_string(j, "dst", b->dst);
 	jsonw_string(j, "cause", b->cause);
 	jsonw_string(j, "where", b->place);
-	if (*b->moved)
-		jsonw_string(j, "moved", b->moved);
-	else
-		jsonw_null(j, "moved");
+	jsonw_string(j, "moved", *b->moved ? b->moved : NULL);
 	jsonw_close(j);
 }
 
